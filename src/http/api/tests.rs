@@ -1,0 +1,209 @@
+use super::*;
+use crate::error::Chain;
+use crate::http::test_server::{Reply, TestServer};
+use std::time::Instant;
+
+const SAS: &str = "SharedAccessSignature sr=h&sig=hunter2&se=1795352400";
+
+fn api(server: &TestServer) -> Api {
+    Api::new(&server.instance(), server.agent())
+}
+
+fn answering(status: u16, body: &str) -> (TestServer, Api) {
+    let body = body.to_owned();
+    let server = TestServer::start(move |_| Reply::Json(status, body.clone()));
+    let api = api(&server);
+    (server, api)
+}
+
+fn token() -> Secret {
+    Secret::new("p-hunter2")
+}
+
+fn sent(server: &TestServer) -> (String, Value) {
+    let request = server.requests().pop().unwrap();
+    let body = serde_json::from_slice(&request.body).unwrap();
+    (request.head.to_ascii_lowercase(), body)
+}
+
+#[test]
+fn init_states_the_device_id_only_when_there_is_one() {
+    let answer = r#"{"provisioningOperationId": "op", "verificationCode": "ABC",
+                     "expirationTime": "2026-11-22T13:00:00Z", "more": {}}"#;
+    let (server, api) = answering(200, answer);
+    let operation = api.init_provisioning(&token(), Some("dev")).unwrap();
+    assert_eq!(operation.time, Some(ServerTime(1_795_348_800)));
+    assert_eq!(operation.value.id, "op");
+    assert_eq!(operation.value.verification_code, "ABC");
+    assert_eq!(operation.value.expiration_time, "2026-11-22T13:00:00Z");
+    let (head, body) = sent(&server);
+    assert!(head.starts_with("post /provisioning-operations/init http/1.1\r\n"));
+    assert!(head.contains("\r\nauthorization: devicetoken p-hunter2\r\n"));
+    assert!(head.contains("\r\ncontent-type: application/json\r\n"));
+    assert!(head.contains("\r\nuser-agent: spotflow-device-rust/"));
+    assert_eq!(body, json!({ "deviceId": "dev" }));
+    api.init_provisioning(&token(), None).unwrap();
+    assert_eq!(sent(&server).1, json!({}));
+}
+
+#[test]
+fn complete_tells_the_four_outcomes_apart() {
+    let outcome = |status, body: &str| {
+        let (server, api) = answering(status, body);
+        let outcome = api.complete_provisioning(&token(), "op").unwrap().value;
+        let (head, body) = sent(&server);
+        assert!(head.starts_with("put /provisioning-operations/complete "));
+        assert_eq!(body, json!({ "provisioningOperationId": "op" }));
+        outcome
+    };
+    assert!(matches!(outcome(202, ""), Completion::Pending));
+    assert!(matches!(outcome(410, "{}"), Completion::Expired));
+    let cancelled = r#"{"type": "/problems/deviceProvisioning/provisioningOperationCancelled"}"#;
+    assert!(matches!(outcome(410, cancelled), Completion::Refused));
+    let approved = r#"{"registrationToken": "r", "expirationTime": "2026-11-22T14:00:00+01:00"}"#;
+    let Completion::Approved(issued) = outcome(200, approved) else {
+        panic!("not approved");
+    };
+    assert_eq!(issued.registration_token.expose(), "r");
+    assert_eq!(
+        issued.lifetime,
+        Lifetime::Remaining(Duration::from_secs(3_600))
+    );
+    let Completion::Approved(issued) = outcome(200, r#"{"registrationToken": "r"}"#) else {
+        panic!("not approved");
+    };
+    assert_eq!(issued.lifetime, Lifetime::Unlimited);
+}
+
+#[test]
+fn register_brings_the_hubs_credentials_with_lifetimes_by_the_servers_clock() {
+    let answer = format!(
+        r#"{{"connectionString": "HostName=h;DeviceId=w:d;SharedAccessSignature={SAS}",
+            "iotHubHostName": "h", "connectionStringType": "SharedAccessSignature",
+            "tokenRemainingLifetime": "1.00:00:00"}}"#
+    );
+    let (server, api) = answering(200, &answer);
+    let registration = api.register(&Secret::new("r")).unwrap().value;
+    let hour = Some(Duration::from_secs(3_600));
+    assert_eq!(registration.credentials.lifetime, hour);
+    assert_eq!(registration.credentials.sas.expose(), SAS);
+    assert_eq!(
+        registration.token_lifetime,
+        Lifetime::Remaining(Duration::from_secs(86_400))
+    );
+    let (head, body) = sent(&server);
+    assert!(head.starts_with("put /devices/register "));
+    assert_eq!(
+        body,
+        json!({ "connectionStringType": "SharedAccessSignature" })
+    );
+}
+
+#[test]
+fn refresh_exchanges_the_token() {
+    let (server, api) = answering(
+        201,
+        r#"{"registrationToken": "new", "expirationTime": null}"#,
+    );
+    let issued = api.refresh(&token(), &Secret::new("old")).unwrap().value;
+    assert_eq!(issued.registration_token.expose(), "new");
+    let (head, body) = sent(&server);
+    assert!(head.starts_with("put /devices/registration-tokens/refresh "));
+    assert_eq!(body, json!({ "registrationToken": "old" }));
+}
+
+#[test]
+fn every_status_becomes_the_error_that_says_what_to_do() {
+    let error = |status| {
+        let (_server, api) = answering(status, r#"{"title": "T", "detail": "old p-hunter2 D"}"#);
+        api.refresh(&token(), &Secret::new("old")).unwrap_err()
+    };
+    for status in [400, 403, 404, 410, 412] {
+        let error = error(status);
+        assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+        assert!(error.to_string().ends_with("(T: *** *** D)"), "{error}");
+    }
+    for status in [408, 423, 429, 500, 503] {
+        let error = error(status);
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(error.is_retryable());
+    }
+    assert!(matches!(
+        error(401),
+        Error::InvalidToken {
+            token: PROVISIONING_TOKEN
+        }
+    ));
+    for status in [202, 204, 302] {
+        assert!(matches!(error(status), Error::Protocol { .. }), "{status}");
+    }
+    let (_server, api) = answering(401, "");
+    let error = api.register(&token()).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::InvalidToken {
+            token: REGISTRATION_TOKEN
+        }
+    ));
+}
+
+#[test]
+fn malformed_truncated_and_oversized_answers_are_errors_of_the_protocol() {
+    let chunked = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for raw in [
+        "nonsense\r\n\r\n".to_owned(),
+        "HTTP/1.1 200 X\r\nContent-Length: 2\r\n\r\n{}".into(),
+        "HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\n{".into(),
+        "HTTP/1.1 200 X\r\n\r\n{\"registrationToken\": \"p-hunter2".into(),
+        "HTTP/1.1 200 X\r\nContent-Length: 34\r\n\r\n{\"registrationToken\": [\"p-hunter2\"]"
+            .into(),
+        "HTTP/1.1 200 X\r\nContent-Length: 25\r\n\r\n{\"registrationToken\": \"\" }".into(),
+        format!("{chunked}zz\r\n{{}}\r\n0\r\n\r\n"),
+        format!("HTTP/1.1 200 X\r\n\r\n{}", " ".repeat(70_000)),
+        format!("HTTP/1.1 200 X\r\nA: {}\r\n\r\n{{}}", "a".repeat(40_000)),
+    ] {
+        let server = TestServer::start(move |_| Reply::Raw(raw.clone().into_bytes()));
+        let error = api(&server).refresh(&token(), &token()).unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+        assert!(!format!("{error:?} {}", Chain(&error)).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_chunked_answer_is_read() {
+    let raw = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n\
+               10\r\n{\"registrationTo\r\n9\r\nken\":\"r\"}\r\n0\r\n\r\n";
+    let server = TestServer::start(move |_| Reply::Raw(raw.into()));
+    let issued = api(&server).refresh(&token(), &token()).unwrap();
+    assert_eq!(issued.value.registration_token.expose(), "r");
+    assert_eq!(issued.time, None);
+}
+
+#[test]
+fn a_connection_cut_before_the_answer_is_a_failure_of_the_network() {
+    let server = TestServer::start(|_| Reply::Raw(vec![]));
+    let error = api(&server).register(&token()).unwrap_err();
+    assert!(matches!(error, Error::Network { .. }), "{error:?}");
+}
+
+#[test]
+fn a_silent_platform_is_waited_for_only_as_long_as_asked() {
+    let server = TestServer::start(|_| Reply::Silence);
+    let start = Instant::now();
+    let error = api(&server)
+        .within(Duration::from_millis(300))
+        .register(&token())
+        .unwrap_err();
+    assert!(matches!(error, Error::Network { .. }), "{error:?}");
+    assert!(start.elapsed() < CONTROL_TIMEOUT / 2);
+}
+
+#[test]
+fn a_token_that_cannot_be_a_header_is_refused_unsent() {
+    let server = TestServer::start(|_| Reply::Silence);
+    for text in ["a\nb", "a b", "ä", "a\r\nX: y"] {
+        let error = api(&server).register(&Secret::new(text)).unwrap_err();
+        assert!(matches!(error, Error::InvalidToken { .. }), "{error:?}");
+    }
+    assert!(server.requests().is_empty());
+}

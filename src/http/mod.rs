@@ -1,0 +1,15 @@
+//! The Platform over HTTP: control calls to the instance, and uploads of large content.
+//!
+//! Everything here blocks, and runs on threads that have nothing else to do.
+
+pub(crate) mod agent;
+pub(crate) mod api;
+mod failure;
+pub(crate) mod instance;
+mod problem;
+pub(crate) mod registration;
+pub(crate) mod time;
+pub(crate) mod upload;
+
+#[cfg(test)]
+mod test_server;

@@ -1,0 +1,231 @@
+//! Large content on its way to the hub's blob store.
+//!
+//! ```text
+//! 1  POST hub   .../files                where to?      -> host, container, blob, sasToken
+//! 2  PUT  blob  /container/blob?sasToken content
+//! 3  POST hub   .../files/notifications  done or failed    (frees one of the device's 10 places)
+//! ```
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use ureq::http::{HeaderValue, Request, header};
+
+use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
+use super::registration::HubCredentials;
+use crate::net::host::Host;
+use crate::{Error, Result};
+
+const ACTION: &str = "upload large content";
+const API_VERSION: &str = "api-version=2020-03-13";
+const HTTPS_PORT: u16 = 443;
+
+/// What may stand in a path besides letters and digits. `/` and `:` are part of the names.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/')
+    .remove(b':');
+
+/// Why content was not uploaded, by what to do about it.
+#[derive(Debug)]
+pub(crate) enum UploadError {
+    /// The hub does not accept the SAS or know the device: register again, then try again.
+    CredentialsRefused(Error),
+    /// Nothing is wrong with the content: try again later.
+    Transient(Error),
+    /// This content will not be taken.
+    Permanent(Error),
+}
+
+impl UploadError {
+    pub fn error(&self) -> &Error {
+        match self {
+            UploadError::CredentialsRefused(error)
+            | UploadError::Transient(error)
+            | UploadError::Permanent(error) => error,
+        }
+    }
+}
+
+/// Uploads `content` under `blob_name`, for as long as that makes progress.
+pub(crate) fn upload(
+    agent: &Agent,
+    credentials: &HubCredentials,
+    blob_name: &str,
+    content: &[u8],
+) -> Result<(), UploadError> {
+    let hub = Hub::new(agent, credentials).map_err(UploadError::Transient)?;
+    let place = hub.ask_for_place(blob_name)?;
+    let put = place.put(agent, content);
+    match &put {
+        Ok(()) => hub.notify_success(&place.correlation_id),
+        Err(_) => {
+            hub.notify_failure(&place.correlation_id);
+            put
+        }
+    }
+}
+
+/// The hub's end of the upload.
+struct Hub<'a> {
+    agent: &'a Agent,
+    files_url: String,
+    authorization: HeaderValue,
+}
+
+impl<'a> Hub<'a> {
+    fn new(agent: &'a Agent, credentials: &HubCredentials) -> Result<Hub<'a>> {
+        let unusable = |_| Error::protocol(ACTION, "the hub's credentials are unusable");
+        let host = Host::parse(&credentials.host_name, HTTPS_PORT).map_err(unusable)?;
+        let device = credentials.device.to_string();
+        let mut authorization = HeaderValue::from_str(credentials.sas.expose())
+            .map_err(|_| unusable("not a header"))?;
+        authorization.set_sensitive(true);
+        Ok(Hub {
+            agent,
+            files_url: format!(
+                "https://{}/devices/{}/files",
+                host.authority(HTTPS_PORT),
+                utf8_percent_encode(&device, PATH)
+            ),
+            authorization,
+        })
+    }
+
+    fn ask_for_place(&self, blob_name: &str) -> Result<Place, UploadError> {
+        let answer = self.post("", &json!({ "blobName": blob_name }))?;
+        // What serde_json says about it could repeat the sasToken.
+        serde_json::from_slice(&answer.body).map_err(|_| {
+            UploadError::Transient(Error::protocol(ACTION, "not the expected JSON of a place"))
+        })
+    }
+
+    /// If this were given up lightly, the whole content would be uploaded once more: tried twice.
+    fn notify_success(&self, correlation_id: &str) -> Result<(), UploadError> {
+        let notification = json!({
+            "correlationId": correlation_id,
+            "isSuccess": true,
+            "statusCode": 200,
+            "statusDescription": "Done",
+        });
+        match self.post("/notifications", &notification) {
+            Err(UploadError::Transient(error)) if error.is_retryable() => {
+                self.post("/notifications", &notification)
+            }
+            outcome => outcome,
+        }
+        .map(drop)
+    }
+
+    fn notify_failure(&self, correlation_id: &str) {
+        let notification = json!({
+            "correlationId": correlation_id,
+            "isSuccess": false,
+            "statusCode": 500,
+            "statusDescription": "Failed",
+        });
+        if let Err(error) = self.post("/notifications", &notification) {
+            // The hub forgets the place by itself when its sasToken expires.
+            log::debug!("a failed upload was not notified: {}", error.error());
+        }
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Answer, UploadError> {
+        let request = Request::post(format!("{}{path}?{API_VERSION}", self.files_url))
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.to_string().into_bytes())
+            .map_err(|_| UploadError::Transient(unmade_request()))?;
+        let answer = self.agent.call(ACTION, request, CONTROL_TIMEOUT);
+        let answer = answer.map_err(UploadError::Transient)?;
+        match answer.status {
+            200..=299 => Ok(answer),
+            // 404: a hub that does not know the device, after a fail-over or as it was created anew.
+            401 | 403 | 404 => Err(UploadError::CredentialsRefused(refused(answer.status))),
+            status => Err(refusal(status)),
+        }
+    }
+}
+
+/// Where the content goes. No Debug: it holds the upload link's secret.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Place {
+    correlation_id: String,
+    host_name: String,
+    container_name: String,
+    blob_name: String,
+    sas_token: String,
+}
+
+impl Place {
+    fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
+        let request = self
+            .url()
+            .and_then(|url| {
+                Request::put(url)
+                    .header("x-ms-blob-type", "BlockBlob")
+                    .header(header::CONTENT_TYPE, "application/octet-stream")
+                    .body(content)
+                    .ok()
+            })
+            .ok_or_else(|| UploadError::Transient(unmade_request()))?;
+        let answer = agent.transfer(ACTION, request);
+        match answer.map_err(UploadError::Transient)?.status {
+            200..=299 => Ok(()),
+            // The sasToken has run out; the next try gets a new one.
+            403 => Err(UploadError::Transient(unavailable(403))),
+            status => Err(refusal(status)),
+        }
+    }
+
+    fn url(&self) -> Option<String> {
+        let host = Host::parse(&self.host_name, HTTPS_PORT).ok()?;
+        let query = self.sas_token.strip_prefix('?').unwrap_or(&self.sas_token);
+        let is_query = |b: u8| b.is_ascii_graphic() && !b"#\"<>\\".contains(&b);
+        query.bytes().all(is_query).then(|| {
+            format!(
+                "https://{}/{}/{}?{query}",
+                host.authority(HTTPS_PORT),
+                utf8_percent_encode(&self.container_name, PATH),
+                utf8_percent_encode(&self.blob_name, PATH),
+            )
+        })
+    }
+}
+
+fn refusal(status: u16) -> UploadError {
+    match status {
+        408 | 429 | 500..=599 => UploadError::Transient(unavailable(status)),
+        400..=499 => UploadError::Permanent(refused(status)),
+        _ => UploadError::Transient(Error::protocol(ACTION, format!("HTTP status {status}"))),
+    }
+}
+
+// Explanations are left out: the hub's and the blob store's may repeat the link or the signature.
+
+fn refused(status: u16) -> Error {
+    Error::Refused {
+        action: ACTION,
+        status,
+        detail: None,
+    }
+}
+
+fn unavailable(status: u16) -> Error {
+    Error::Unavailable {
+        action: ACTION,
+        status,
+        detail: None,
+    }
+}
+
+fn unmade_request() -> Error {
+    Error::protocol(ACTION, "the hub named no usable address")
+}
+
+#[cfg(test)]
+mod tests;

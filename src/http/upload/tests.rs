@@ -1,0 +1,179 @@
+use super::*;
+use crate::error::Chain;
+use crate::http::registration::HubDeviceId;
+use crate::http::test_server::{Reply, Request as Sent, TestServer};
+use crate::secret::Secret;
+
+fn place(host_name: &str, blob_name: &str, sas_token: &str) -> Place {
+    Place {
+        correlation_id: "1".into(),
+        host_name: host_name.into(),
+        container_name: "files".into(),
+        blob_name: blob_name.into(),
+        sas_token: sas_token.into(),
+    }
+}
+
+/// A hub and blob store in one: answers the three steps with these statuses.
+fn server(place: u16, put: u16, notification: u16) -> TestServer {
+    TestServer::start(move |request| {
+        let of = |name: &str| {
+            let lines = request.head.lines();
+            lines.map(str::to_owned).find_map(|line| {
+                line.to_ascii_lowercase()
+                    .starts_with(name)
+                    .then(|| line[name.len()..].to_owned())
+            })
+        };
+        let line = request.head.lines().next().unwrap();
+        if line.contains("/notifications?") {
+            Reply::Json(notification, String::new())
+        } else if line.starts_with("PUT ") {
+            Reply::Json(put, String::new())
+        } else {
+            let body = json!({
+                "correlationId": "corr", "hostName": of("host: "), "containerName": "files",
+                "blobName": "ws:dev/uuid", "sasToken": "?sv=1&sig=hunter2",
+            });
+            Reply::Json(place, body.to_string())
+        }
+    })
+}
+
+fn run(server: &TestServer, content: &[u8]) -> Result<(), UploadError> {
+    let credentials = HubCredentials {
+        host_name: server.host.clone(),
+        device: HubDeviceId::parse("ws:dev").unwrap(),
+        sas: Secret::new("SharedAccessSignature sr=h&sig=hunter2&se=1"),
+        lifetime: None,
+    };
+    upload(&server.agent(), &credentials, "uuid", content)
+}
+
+fn json_of(request: &Sent) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}
+
+#[test]
+fn the_three_steps_are_taken_in_order() {
+    let content: Vec<u8> = (0..300_000_u32).map(|i| i as u8).collect();
+    let server = server(200, 201, 204);
+    run(&server, &content).unwrap();
+    let [ask, put, notify] = &server.requests()[..] else {
+        panic!("not three requests");
+    };
+    assert!(
+        ask.head
+            .starts_with("POST /devices/ws:dev/files?api-version=2020-03-13 ")
+    );
+    assert!(
+        ask.head
+            .contains(": SharedAccessSignature sr=h&sig=hunter2&se=1\r\n")
+    );
+    assert_eq!(json_of(ask), json!({ "blobName": "uuid" }));
+    assert!(
+        put.head
+            .starts_with("PUT /files/ws:dev/uuid?sv=1&sig=hunter2 ")
+    );
+    assert!(put.head.contains("x-ms-blob-type: BlockBlob\r\n"));
+    assert!(!put.head.to_ascii_lowercase().contains("authorization"));
+    assert!(put.body == content);
+    assert!(
+        notify
+            .head
+            .starts_with("POST /devices/ws:dev/files/notifications?api-version=2020-03-13 ")
+    );
+    let done = json!({
+        "correlationId": "corr", "isSuccess": true, "statusCode": 200, "statusDescription": "Done",
+    });
+    assert_eq!(json_of(notify), done);
+}
+
+#[test]
+fn a_failed_put_is_notified_and_its_own_error_told() {
+    for (status, transient) in [(403, true), (503, true), (400, false)] {
+        let server = server(200, status, 500);
+        let error = run(&server, b"x").unwrap_err();
+        assert_eq!(
+            matches!(error, UploadError::Transient(_)),
+            transient,
+            "{error:?}"
+        );
+        assert!(!format!("{error:?} {}", Chain(error.error())).contains("hunter2"));
+        let notification = json_of(server.requests().last().unwrap());
+        assert_eq!(notification["isSuccess"], json!(false));
+        assert_eq!(notification["correlationId"], json!("corr"));
+    }
+}
+
+#[test]
+fn a_hub_that_refuses_the_sas_wants_a_new_registration() {
+    for status in [401, 403, 404] {
+        let server = server(status, 201, 204);
+        let error = run(&server, b"x").unwrap_err();
+        assert!(
+            matches!(error, UploadError::CredentialsRefused(_)),
+            "{error:?}"
+        );
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_lost_notification_of_success_is_repeated_once() {
+    let server = server(200, 201, 503);
+    let error = run(&server, b"x").unwrap_err();
+    assert!(matches!(error, UploadError::Transient(_)));
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[test]
+fn an_answer_that_names_no_usable_place_is_transient_and_not_repeated() {
+    for body in ["", "[]", r#"{"sasToken": ["hunter2"]}"#] {
+        let server = TestServer::start(move |_| Reply::Json(200, body.into()));
+        let error = run(&server, b"x").unwrap_err();
+        assert!(matches!(
+            error,
+            UploadError::Transient(Error::Protocol { .. })
+        ));
+        assert!(!format!("{error:?} {}", Chain(error.error())).contains("hunter2"));
+    }
+}
+
+#[test]
+fn the_link_is_made_of_the_hubs_answer() {
+    let url = place("blob.example:8443", "ws:dev/u-1", "?sv=1&sig=a%2B=").url();
+    let expected = "https://blob.example:8443/files/ws:dev/u-1?sv=1&sig=a%2B=";
+    assert_eq!(url.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_hostile_place_cannot_redirect_or_split_the_request() {
+    for host in ["", "a/b", "u@a", "a?b", "a b", "a\r\nX: y"] {
+        assert_eq!(place(host, "b", "?s").url(), None, "{host:?}");
+    }
+    for token in ["?a b", "?a\r\nX: y", "?a#b", "?ä"] {
+        assert_eq!(place("h", "b", token).url(), None, "{token:?}");
+    }
+    let url = place("h", "a?b#c d%\r\n", "?s").url();
+    assert_eq!(
+        url.as_deref(),
+        Some("https://h/files/a%3Fb%23c%20d%25%0D%0A?s")
+    );
+}
+
+#[test]
+fn statuses_tell_whether_to_try_again() {
+    for status in [408, 429, 500, 503, 302, 100] {
+        assert!(
+            matches!(refusal(status), UploadError::Transient(_)),
+            "{status}"
+        );
+    }
+    for status in [400, 404, 409, 413] {
+        assert!(
+            matches!(refusal(status), UploadError::Permanent(_)),
+            "{status}"
+        );
+    }
+}
