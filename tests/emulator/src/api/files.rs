@@ -1,0 +1,162 @@
+//! IoT Hub's file upload, and the storage that it hands out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::state::{self, Core};
+use crate::upload::{self, PutRefused};
+
+const API_VERSION: &str = "api-version=2020-03-13";
+
+/// An error as IoT Hub tells it.
+pub(crate) struct HubError(u16, u32, String);
+
+impl IntoResponse for HubError {
+    fn into_response(self) -> Response {
+        let Self(status, code, message) = self;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json!({ "errorCode": code, "message": message });
+        (status, [("iothub-errorcode", code.to_string())], Json(body)).into_response()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Open {
+    blob_name: String,
+}
+
+/// Step 1: gives out a place to upload to.
+pub(crate) async fn open(
+    State(core): State<Arc<Core>>,
+    Path(hub_id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, HubError> {
+    core.change(|state| {
+        check(state, &hub_id, query.as_deref(), &headers)?;
+        let Open { blob_name } = parse(&body)?;
+        if blob_name.is_empty() || blob_name.len() > 1024 {
+            return Err(HubError(
+                400,
+                400_000,
+                "the blob's name must have 1 to 1024 bytes".to_owned(),
+            ));
+        }
+        let active = state.uploads.active(&hub_id);
+        if active >= upload::ACTIVE_MAX {
+            return Err(HubError(
+                403,
+                403_006,
+                format!("{active} uploads are active"),
+            ));
+        }
+        let (correlation_id, signature) = state.uploads.open(&hub_id, &blob_name);
+        Ok(Json(json!({
+            "correlationId": correlation_id,
+            "hostName": core.hub_host,
+            "containerName": upload::CONTAINER,
+            "blobName": format!("{hub_id}/{blob_name}"),
+            "sasToken": format!("?sv=2018-03-28&sr=b&sig={signature}&sp=rw"),
+        })))
+    })
+}
+
+/// Step 2: the content, into storage.
+pub(crate) async fn put(
+    State(core): State<Arc<Core>>,
+    Path(blob): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    content: Bytes,
+) -> Result<StatusCode, HubError> {
+    if headers
+        .get("x-ms-blob-type")
+        .is_none_or(|value| value != "BlockBlob")
+    {
+        return Err(HubError(
+            400,
+            400_000,
+            "x-ms-blob-type must be BlockBlob".to_owned(),
+        ));
+    }
+    let not_found = || HubError(404, 404_000, "there is no such blob".to_owned());
+    let (hub_id, blob_name) = blob.split_once('/').ok_or_else(not_found)?;
+    let signature = query
+        .as_deref()
+        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")))
+        .unwrap_or("");
+    core.change(
+        |state| match state.uploads.put(hub_id, blob_name, signature, content) {
+            Ok(()) => Ok(StatusCode::CREATED),
+            Err(PutRefused::UnknownBlob) => Err(not_found()),
+            Err(PutRefused::WrongSignature) => Err(HubError(
+                403,
+                403_000,
+                "the signature is not of this blob".to_owned(),
+            )),
+        },
+    )
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Notify {
+    correlation_id: String,
+    is_success: bool,
+}
+
+/// Step 3: how it went, which ends the upload.
+pub(crate) async fn notify(
+    State(core): State<Arc<Core>>,
+    Path(hub_id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, HubError> {
+    core.change(|state| {
+        check(state, &hub_id, query.as_deref(), &headers)?;
+        let Notify {
+            correlation_id,
+            is_success,
+        } = parse(&body)?;
+        if state.uploads.notified(&hub_id, &correlation_id, is_success) {
+            Ok(StatusCode::NO_CONTENT)
+        } else {
+            Err(HubError(404, 404_000, "there is no such upload".to_owned()))
+        }
+    })
+}
+
+fn check(
+    state: &state::State,
+    hub_id: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<(), HubError> {
+    if !query.is_some_and(|query| query.split('&').any(|pair| pair == API_VERSION)) {
+        return Err(HubError(400, 400_000, format!("{API_VERSION} is needed")));
+    }
+    let sas = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    let device = state.registry.devices.get(hub_id);
+    if device.is_some_and(|device| device.valid_sas(sas).is_some()) {
+        Ok(())
+    } else {
+        Err(HubError(401, 401_002, "the SAS is not valid".to_owned()))
+    }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, HubError> {
+    serde_json::from_slice(body).map_err(|error| HubError(400, 400_000, error.to_string()))
+}

@@ -1,0 +1,67 @@
+//! The HTTP API of the instance and of the hub.
+
+mod faults;
+mod files;
+mod problem;
+mod provisioning;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{post, put};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::BufReader;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use crate::state::Core;
+use crate::upload;
+use problem::Problem;
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Control calls are short, uploads may be large.
+const UPLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Serves one connection's requests.
+pub(crate) async fn serve(core: Arc<Core>, stream: BufReader<TlsStream<TcpStream>>) {
+    let service = TowerToHyperService::new(router(core));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    // A client that breaks off or talks nonsense harms nobody but itself.
+    drop(served);
+}
+
+fn router(core: Arc<Core>) -> Router {
+    let blob = format!("{}{{*blob}}", upload::CONTAINER_PATH);
+    Router::new()
+        .route("/provisioning-operations/init", post(provisioning::init))
+        .route(
+            "/provisioning-operations/complete",
+            put(provisioning::complete),
+        )
+        .route("/devices/register", put(provisioning::register))
+        .route(
+            "/devices/registration-tokens/refresh",
+            put(provisioning::refresh),
+        )
+        .route("/devices/{hub_id}/files", post(files::open))
+        .route("/devices/{hub_id}/files/notifications", post(files::notify))
+        .route(
+            &blob,
+            put(files::put).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
+        )
+        .fallback(async || Problem::new(404, "Not Found", "there is nothing at this path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(405, "Method Not Allowed", "this path has another method")
+        })
+        .layer(from_fn_with_state(core.clone(), faults::watch))
+        .with_state(core)
+}

@@ -1,0 +1,93 @@
+//! The Platform's ports. Every port serves HTTP and MQTT: the first decrypted byte tells which it is.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::api;
+use crate::hub::connection;
+use crate::state::Core;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The first byte of MQTT's CONNECT; no HTTP method begins with it.
+const CONNECT_BYTE: u8 = 0x10;
+
+/// Serves what connects to one port, as long as `accepting` says so; tells in `listening` whether it does.
+pub(crate) async fn listen(
+    core: Arc<Core>,
+    first: std::net::TcpListener,
+    acceptor: TlsAcceptor,
+    mut accepting: watch::Receiver<bool>,
+    listening: watch::Sender<bool>,
+) {
+    let Ok(address) = first.local_addr() else {
+        return;
+    };
+    let mut listener = TcpListener::from_std(first).ok();
+    loop {
+        listening.send_replace(listener.is_some());
+        match &listener {
+            Some(open) => {
+                tokio::select! {
+                    () = accept_from(open, &core, &acceptor) => {}
+                    changed = accepting.wait_for(|accept| !accept) => {
+                        if changed.is_err() {
+                            return;
+                        }
+                    }
+                }
+                listener = None;
+            }
+            None => {
+                if accepting.wait_for(|accept| *accept).await.is_err() {
+                    return;
+                }
+                listener = Some(reopen(address).await);
+            }
+        }
+    }
+}
+
+async fn accept_from(listener: &TcpListener, core: &Arc<Core>, acceptor: &TlsAcceptor) {
+    loop {
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                tokio::spawn(serve(core.clone(), tcp, acceptor.clone()));
+            }
+            // Out of file handles, or a client that was gone again at once: neither ends the Platform.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Takes the port again, which somebody else may hold for a moment.
+async fn reopen(address: SocketAddr) -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return listener;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn serve(core: Arc<Core>, tcp: TcpStream, acceptor: TlsAcceptor) {
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await else {
+        return;
+    };
+    let mut stream = BufReader::new(stream);
+    let first = timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
+    match first.map(|read| read.map(|bytes| bytes.first().copied())) {
+        Ok(Ok(Some(CONNECT_BYTE))) => connection::serve(core, stream).await,
+        Ok(Ok(Some(_))) => api::serve(core, stream).await,
+        _ => {}
+    }
+}

@@ -1,0 +1,80 @@
+//! Telling the HTTP side to misbehave, and asking what it saw.
+
+use std::time::Duration;
+
+use super::Platform;
+use crate::error::Timeout;
+use crate::requests::{HttpRequest, HttpState, Replacement, Route};
+
+impl Platform {
+    /// Answers the next `count` such requests with that status, as a problem with that type, and does nothing else
+    /// for them. Several orders are followed one after the other.
+    pub fn http_status(&self, route: Route, status: u16, problem_type: Option<&str>, count: u64) {
+        let problem_type = problem_type.map(str::to_owned);
+        let replacement = Replacement::Problem {
+            status,
+            problem_type,
+        };
+        self.core
+            .change(|state| state.http.replace(route, replacement, count));
+    }
+
+    /// Answers the next `count` such requests with 200 and that body, and does nothing else for them.
+    pub fn http_body(&self, route: Route, body: impl Into<Vec<u8>>, count: u64) {
+        let replacement = Replacement::Body(body.into());
+        self.core
+            .change(|state| state.http.replace(route, replacement, count));
+    }
+
+    /// Takes such requests and does not answer them; `false`: goes on with those that are still there.
+    pub fn http_hang(&self, route: Route, hang: bool) {
+        self.change_http_faults(|http| http.hang(route, hang));
+    }
+
+    /// Lets such requests wait before they are handled.
+    pub fn http_delay(&self, route: Route, delay: Duration) {
+        self.change_http_faults(|http| http.set_delay(route, delay));
+    }
+
+    /// Takes all orders to the HTTP side back.
+    pub fn clear_http_faults(&self) {
+        self.change_http_faults(HttpState::clear_faults);
+    }
+
+    fn change_http_faults(&self, change: impl FnOnce(&mut HttpState)) {
+        self.core.change(|state| change(&mut state.http));
+        self.core.http_faults_changed.send_replace(());
+    }
+
+    /// The requests that arrived, the oldest first.
+    pub fn http_requests(&self) -> Vec<HttpRequest> {
+        self.core.look().http.requests().to_vec()
+    }
+
+    /// How many such requests arrived.
+    pub fn http_request_count(&self, route: Route) -> usize {
+        self.core.look().http.count(route)
+    }
+
+    /// Waits until so many such requests arrived, counted from the start.
+    ///
+    /// # Errors
+    /// If there were fewer when the time is over.
+    pub fn wait_for_request(
+        &self,
+        route: Route,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<(), Timeout> {
+        self.core.wait(
+            timeout,
+            |state| (state.http.count(route) >= count).then_some(()),
+            |state| {
+                format!(
+                    "{count} requests of {route:?}; there were {}",
+                    state.http.count(route)
+                )
+            },
+        )
+    }
+}

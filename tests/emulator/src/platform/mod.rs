@@ -1,0 +1,192 @@
+//! The handle to a running Platform. What it can do is in one file for each concern.
+
+mod builder;
+mod devices;
+mod http;
+mod messages;
+mod mqtt_faults;
+mod ports;
+mod provisioning;
+mod twins;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub use builder::Builder;
+pub(crate) use builder::Settings;
+
+use crate::hub::Connections;
+use crate::provisioning::{Provisioning, ProvisioningToken};
+use crate::record::Record;
+use crate::state::{Core, State};
+use crate::{Error, ca, front};
+use ports::Ports;
+
+/// How long the end of the Platform waits for its own threads.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The Spotflow IoT Platform on loopback ports. It ends when dropped.
+///
+/// All methods may be called from many threads at once. Where one takes a device's name, that is its Device ID, or
+/// `{workspaceId}:{deviceId}` where several Workspaces have a device of that name.
+pub struct Platform {
+    core: Arc<Core>,
+    runtime: Option<Runtime>,
+    ca_pem: String,
+    ca_file: PathBuf,
+    gates: Vec<Gate>,
+    _directory: TempDir,
+}
+
+/// One listening port, which can be closed and opened.
+struct Gate {
+    hub_only: bool,
+    accepting: watch::Sender<bool>,
+    listening: watch::Receiver<bool>,
+}
+
+impl Platform {
+    /// Starts with the defaults: all devices are let in, any free port on 127.0.0.1.
+    ///
+    /// # Errors
+    /// If no port can be taken or the CA's file cannot be written.
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// For other settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn start_with(settings: Settings) -> Result<Self, Error> {
+        let ports = Ports::open(&settings)?;
+        let authority = ca::create(ports.address)?;
+        let directory = tempfile::Builder::new()
+            .prefix("spotflow-emulator-")
+            .tempdir()
+            .map_err(io_error("cannot make a temporary directory"))?;
+        let ca_file = directory.path().join("ca.pem");
+        std::fs::write(&ca_file, &authority.ca_pem)
+            .map_err(io_error("cannot write the CA's file"))?;
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("spotflow-emulator")
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(io_error("cannot start threads"))?;
+        let state = new_state(&settings);
+        let core = Arc::new(Core::new(settings, ports.instance, ports.hub_host, state));
+        let acceptor = TlsAcceptor::from(authority.server);
+        let entered = runtime.enter();
+        let mut gates = Vec::new();
+        for (listener, hub_only) in ports.listeners {
+            let (accepting, accept) = watch::channel(true);
+            let (listens, listening) = watch::channel(true);
+            gates.push(Gate {
+                hub_only,
+                accepting,
+                listening,
+            });
+            runtime.spawn(front::listen(
+                core.clone(),
+                listener,
+                acceptor.clone(),
+                accept,
+                listens,
+            ));
+        }
+        drop(entered);
+        let (ca_pem, runtime) = (authority.ca_pem, Some(runtime));
+        Ok(Self {
+            core,
+            runtime,
+            ca_pem,
+            ca_file,
+            gates,
+            _directory: directory,
+        })
+    }
+
+    /// What a device is told as its instance: `host`, or `host:port`.
+    pub fn instance(&self) -> String {
+        self.core.instance.clone()
+    }
+
+    /// The host, or `host:port`, of the hub, as connection strings state it.
+    pub fn hub_host_name(&self) -> String {
+        self.core.hub_host.clone()
+    }
+
+    /// The certificate of the CA that devices have to trust.
+    pub fn ca_certificate_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// A file with that certificate. It is removed when the Platform ends.
+    pub fn ca_file(&self) -> &Path {
+        &self.ca_file
+    }
+
+    /// The Provisioning Token that exists from the start.
+    pub fn provisioning_token(&self) -> String {
+        self.core.settings.provisioning_token.clone()
+    }
+
+    /// The Workspace of [`Platform::provisioning_token`].
+    pub fn workspace_id(&self) -> String {
+        self.core.settings.workspace_id.clone()
+    }
+}
+
+impl std::fmt::Debug for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Platform")
+            .field("instance", &self.core.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+        }
+    }
+}
+
+fn new_state(settings: &Settings) -> State {
+    let mut provisioning = Provisioning::default();
+    provisioning.tokens.insert(
+        settings.provisioning_token.clone(),
+        ProvisioningToken {
+            workspace_id: settings.workspace_id.clone(),
+            device_id: None,
+            revoked: false,
+        },
+    );
+    State {
+        provisioning,
+        registry: Default::default(),
+        connections: Connections::default(),
+        record: Record::new(settings.record_payloads),
+        uploads: Default::default(),
+        faults: Default::default(),
+        http: Default::default(),
+        events: Default::default(),
+        workspace_disabled: false,
+    }
+}
+
+pub(crate) fn io_error(what: &str) -> impl FnOnce(std::io::Error) -> Error {
+    let what = what.to_owned();
+    move |source| Error::Io { what, source }
+}

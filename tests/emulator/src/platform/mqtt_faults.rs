@@ -1,0 +1,182 @@
+//! Telling the broker to misbehave. All of it holds for what happens after the call returned.
+
+use std::num::NonZeroU16;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::{Gate, Platform};
+use crate::Message;
+use crate::error::{Error, Timeout};
+use crate::faults::{AckMode, CutPoint};
+
+/// A port is closed or taken again at once, unless somebody else has taken it meanwhile.
+const PORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Platform {
+    /// Sets when Messages are acknowledged. Any mode but [`AckMode::Withhold`] also releases what is held back.
+    pub fn acknowledge(&self, mode: AckMode) {
+        self.core.change(|state| state.faults.acks = mode);
+        if mode != AckMode::Withhold {
+            self.release_acknowledgements();
+        }
+    }
+
+    /// Sends the acknowledgements held back so far; the mode stays.
+    pub fn release_acknowledgements(&self) {
+        let now = Instant::now();
+        self.core.change(|state| {
+            state
+                .connections
+                .live
+                .values_mut()
+                .for_each(|live| live.release_acks(now))
+        });
+    }
+
+    /// Cuts the connection over which the n-th next Message comes (1: the very next one), without a farewell.
+    /// The Message is recorded; what came after it is not. 0 takes the order back.
+    pub fn cut_after_messages(&self, n: u64, point: CutPoint) {
+        self.core
+            .change(|state| state.faults.cut = (n > 0).then_some((n, point)));
+    }
+
+    /// Cuts all MQTT connections, without a farewell.
+    pub fn close_connections(&self) {
+        self.core
+            .change(|state| state.connections.close_all("told to close all connections"));
+    }
+
+    /// Refuses the next `count` CONNECTs, or all until further notice, with a return code from 1 to 5;
+    /// 0 takes the order back.
+    pub fn refuse_connects(&self, code: u8, count: Option<u64>) {
+        let refuse = (code > 0 && count != Some(0)).then_some((code.min(5), count));
+        self.core.change(|state| state.faults.refuse = refuse);
+    }
+
+    /// Closes every connection right after its CONNACK.
+    pub fn close_after_connack(&self, close: bool) {
+        self.core
+            .change(|state| state.faults.close_after_connack = close);
+    }
+
+    /// Goes silent: MQTT connections stay open, new ones are taken, but nothing that arrives is handled and nothing
+    /// is sent. `false`: goes on, with all that arrived meanwhile. The HTTP API works on.
+    pub fn go_silent(&self, silent: bool) {
+        self.core.change(|state| {
+            self.core.silent.send_replace(silent);
+            state
+                .connections
+                .live
+                .values()
+                .for_each(|live| live.wake.notify_one());
+        });
+    }
+
+    /// Forgets all sessions: the next CONNACK says so, and subscriptions are gone. Live connections stay, but what
+    /// they subscribed to is forgotten, too.
+    pub fn forget_sessions(&self) {
+        self.core.change(|state| {
+            for device in state.registry.devices.values_mut() {
+                device.mailbox.session = None;
+                device.mailbox.cloud.session_lost();
+            }
+        });
+    }
+
+    /// Answers the next `count` twin requests with 429.
+    pub fn throttle_twin(&self, count: u64) {
+        self.twin_status(429, count);
+    }
+
+    /// Answers the next `count` twin requests, reads and patches, with that status, and does nothing else for them.
+    pub fn twin_status(&self, status: u16, count: u64) {
+        self.core
+            .change(|state| state.faults.twin_status = (count > 0).then_some((status, count)));
+    }
+
+    /// Does not answer twin requests at all; they still have their effect. What was not answered never will be.
+    pub fn withhold_twin_answers(&self, withhold: bool) {
+        self.core
+            .change(|state| state.faults.withhold_twin_answers = withhold);
+    }
+
+    /// Closes the connection whenever a Message comes that the predicate is true for, and does not record it.
+    /// The predicate runs under the Platform's lock: it must not call the Platform.
+    pub fn close_on_message(&self, predicate: impl Fn(&Message) -> bool + Send + Sync + 'static) {
+        self.core
+            .change(|state| state.faults.poison = Some(Box::new(predicate)));
+    }
+
+    /// Ends [`Platform::close_on_message`].
+    pub fn accept_all_messages(&self) {
+        self.core.change(|state| state.faults.poison = None);
+    }
+
+    /// Sends bytes to the device that need not be MQTT.
+    ///
+    /// # Errors
+    /// If the device is not connected.
+    pub fn inject_bytes(&self, device: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.core.change(|state| {
+            let link = state.link(device)?;
+            link.live.output.extend_from_slice(bytes);
+            link.live.wake.notify_one();
+            Ok(())
+        })
+    }
+
+    /// Sends the device a PUBACK that it may not wait for.
+    ///
+    /// # Errors
+    /// If the device is not connected.
+    pub fn acknowledge_packet(&self, device: &str, packet_id: NonZeroU16) -> Result<(), Error> {
+        self.core.change(|state| {
+            state.link(device)?.acknowledge(packet_id);
+            Ok(())
+        })
+    }
+
+    /// Stops listening, so that new connections of both kinds are refused, or listens again on the same ports.
+    /// Existing connections stay. Returns when it is so.
+    ///
+    /// # Errors
+    /// If a port cannot be taken again.
+    pub fn accept_connections(&self, accept: bool) -> Result<(), Timeout> {
+        self.set_gates(accept, |_| true)
+    }
+
+    /// The same for the hub's own port only: see [`Builder::own_hub_port`](crate::Builder::own_hub_port) and
+    /// [`Builder::standard_ports`](crate::Builder::standard_ports). Without such a port it does nothing.
+    ///
+    /// # Errors
+    /// If the port cannot be taken again.
+    pub fn accept_hub_connections(&self, accept: bool) -> Result<(), Timeout> {
+        self.set_gates(accept, |gate| gate.hub_only)
+    }
+
+    fn set_gates(&self, accept: bool, which: impl Fn(&Gate) -> bool) -> Result<(), Timeout> {
+        let Some(runtime) = &self.runtime else {
+            return Ok(());
+        };
+        for gate in self.gates.iter().filter(|gate| which(gate)) {
+            gate.accepting.send_replace(accept);
+            let mut listening = gate.listening.clone();
+            let done = runtime.block_on(async {
+                timeout(
+                    PORT_TIMEOUT,
+                    listening.wait_for(|listening| *listening == accept),
+                )
+                .await
+                .is_ok()
+            });
+            if !done {
+                return Err(Timeout {
+                    waited: PORT_TIMEOUT,
+                    awaited: format!("listening: {accept}"),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The HTTP side's faults, and the requests that it saw.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Older requests are forgotten.
+const REQUESTS_KEPT_MAX: usize = 100_000;
+
+/// An HTTP call of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Route {
+    /// `POST /provisioning-operations/init`
+    Init,
+    /// `PUT /provisioning-operations/complete`
+    Complete,
+    /// `PUT /devices/register`
+    Register,
+    /// `PUT /devices/registration-tokens/refresh`
+    Refresh,
+    /// `POST /devices/{id}/files`: asks for a place to upload to.
+    FileUpload,
+    /// `PUT /{container}/{blob}`: the upload.
+    BlobPut,
+    /// `POST /devices/{id}/files/notifications`: tells how the upload went.
+    FileNotification,
+    /// For faults and questions: all of them, and what is none of them.
+    Any,
+}
+
+impl Route {
+    /// Of a request; [`Route::Any`] if it is none of the others.
+    pub(crate) fn of(method: &str, path: &str) -> Self {
+        match (method, path) {
+            ("POST", "/provisioning-operations/init") => Self::Init,
+            ("PUT", "/provisioning-operations/complete") => Self::Complete,
+            ("PUT", "/devices/register") => Self::Register,
+            ("PUT", "/devices/registration-tokens/refresh") => Self::Refresh,
+            ("POST", path) if path.ends_with("/files/notifications") => Self::FileNotification,
+            ("POST", path) if path.ends_with("/files") => Self::FileUpload,
+            ("PUT", path) if path.starts_with(crate::upload::CONTAINER_PATH) => Self::BlobPut,
+            _ => Self::Any,
+        }
+    }
+
+    fn covers(self, other: Self) -> bool {
+        self == Self::Any || self == other
+    }
+}
+
+/// A request that arrived.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HttpRequest {
+    /// Which call it is.
+    pub route: Route,
+    /// Its method.
+    pub method: String,
+    /// Its path, without the query.
+    pub path: String,
+    /// What was answered; nothing yet if the answer is still to come, or will never.
+    pub status: Option<u16>,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// An answer in place of the right one.
+#[derive(Debug, Clone)]
+pub(crate) enum Replacement {
+    Problem {
+        status: u16,
+        problem_type: Option<String>,
+    },
+    Body(Vec<u8>),
+}
+
+struct Rule {
+    route: Route,
+    replacement: Replacement,
+    remaining: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct HttpState {
+    rules: Vec<Rule>,
+    hanging: Vec<Route>,
+    delays: HashMap<Route, Duration>,
+    requests: Vec<HttpRequest>,
+    forgotten: usize,
+}
+
+impl HttpState {
+    pub fn replace(&mut self, route: Route, replacement: Replacement, count: u64) {
+        if count > 0 {
+            self.rules.push(Rule {
+                route,
+                replacement,
+                remaining: count,
+            });
+        }
+    }
+
+    pub fn clear_faults(&mut self) {
+        self.rules.clear();
+        self.hanging.clear();
+        self.delays.clear();
+    }
+
+    pub fn hang(&mut self, route: Route, hang: bool) {
+        self.hanging.retain(|hanging| *hanging != route);
+        if hang {
+            self.hanging.push(route);
+        }
+    }
+
+    pub fn hangs(&self, route: Route) -> bool {
+        self.hanging.iter().any(|hanging| hanging.covers(route))
+    }
+
+    pub fn set_delay(&mut self, route: Route, delay: Duration) {
+        self.delays.insert(route, delay);
+    }
+
+    pub fn delay(&self, route: Route) -> Duration {
+        let delay = self
+            .delays
+            .get(&route)
+            .or_else(|| self.delays.get(&Route::Any));
+        delay.copied().unwrap_or_default()
+    }
+
+    /// The answer to give instead, counted.
+    pub fn take_replacement(&mut self, route: Route) -> Option<Replacement> {
+        let index = self
+            .rules
+            .iter()
+            .position(|rule| rule.route.covers(route))?;
+        let rule = &mut self.rules[index];
+        let replacement = rule.replacement.clone();
+        rule.remaining -= 1;
+        if rule.remaining == 0 {
+            self.rules.remove(index);
+        }
+        Some(replacement)
+    }
+
+    /// Notes a request; the number is for `answered`.
+    pub fn arrived(&mut self, route: Route, method: &str, path: &str) -> usize {
+        if self.requests.len() >= REQUESTS_KEPT_MAX {
+            self.requests.drain(..REQUESTS_KEPT_MAX / 2);
+            self.forgotten += REQUESTS_KEPT_MAX / 2;
+        }
+        self.requests.push(HttpRequest {
+            route,
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: None,
+            at: Instant::now(),
+        });
+        self.forgotten + self.requests.len() - 1
+    }
+
+    pub fn answered(&mut self, number: usize, status: u16) {
+        let index = number.checked_sub(self.forgotten);
+        if let Some(request) = index.and_then(|index| self.requests.get_mut(index)) {
+            request.status = Some(status);
+        }
+    }
+
+    pub fn requests(&self) -> &[HttpRequest] {
+        &self.requests
+    }
+
+    pub fn count(&self, route: Route) -> usize {
+        self.requests
+            .iter()
+            .filter(|request| route.covers(request.route))
+            .count()
+    }
+}
