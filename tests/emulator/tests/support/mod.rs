@@ -295,6 +295,19 @@ impl Client {
         }
     }
 
+    /// Reads on until such a packet came.
+    pub fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
+        while !wanted(&self.receive()) {}
+    }
+
+    /// Like `unsubscribe`, where other packets may come first.
+    pub fn unsubscribe_among_others(&mut self, filter: &str) {
+        let mut unsubscribe = Unsubscribe::new(filter);
+        unsubscribe.pkid = 60_001;
+        self.send(&Packet::Unsubscribe(unsubscribe));
+        self.until(|packet| matches!(packet, Packet::UnsubAck(_)));
+    }
+
     /// Reads on until the connection ends; returns the packets that came before.
     pub fn until_closed(&mut self) -> Vec<Packet> {
         let mut packets = Vec::new();
@@ -320,6 +333,16 @@ impl Client {
         self.stream.sock.set_read_timeout(Some(DEADLINE)).unwrap();
         let patience = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
         result.is_err_and(|error| patience.contains(&error.kind()))
+    }
+
+    /// Waits for a packet and reads on as long as the buffer holds whole ones; returns how many there were.
+    pub fn receive_available(&mut self) -> u64 {
+        self.receive();
+        let mut received = 1;
+        while Packet::read(&mut self.buffer, PACKET_BYTES_MAX).is_ok() {
+            received += 1;
+        }
+        received
     }
 
     fn next(&mut self) -> io::Result<Packet> {
