@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -37,11 +38,17 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// `{workspaceId}:{deviceId}` where several Workspaces have a device of that name.
 pub struct Platform {
     core: Arc<Core>,
-    runtime: Option<Runtime>,
+    /// Taken by whoever ends the Platform.
+    running: Mutex<Option<Running>>,
+    handle: Handle,
     ca_pem: String,
     ca_file: PathBuf,
     gates: Vec<Gate>,
-    _directory: TempDir,
+}
+
+struct Running {
+    runtime: Runtime,
+    directory: TempDir,
 }
 
 /// One listening port, which can be closed and opened.
@@ -105,15 +112,24 @@ impl Platform {
             ));
         }
         drop(entered);
-        let (ca_pem, runtime) = (authority.ca_pem, Some(runtime));
         Ok(Self {
             core,
-            runtime,
-            ca_pem,
+            handle: runtime.handle().clone(),
+            running: Mutex::new(Some(Running { runtime, directory })),
+            ca_pem: authority.ca_pem,
             ca_file,
             gates,
-            _directory: directory,
         })
+    }
+
+    /// Ends the Platform as dropping it does, although somebody still holds it: all ports and connections are
+    /// closed. What it recorded can still be asked for.
+    pub fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some(Running { runtime, directory }) = running {
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+            drop(directory);
+        }
     }
 
     /// What a device is told as its instance: `host`, or `host:port`.
@@ -157,9 +173,7 @@ impl std::fmt::Debug for Platform {
 
 impl Drop for Platform {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
-        }
+        self.stop();
     }
 }
 

@@ -156,13 +156,10 @@ impl Platform {
     }
 
     fn set_gates(&self, accept: bool, which: impl Fn(&Gate) -> bool) -> Result<(), Timeout> {
-        let Some(runtime) = &self.runtime else {
-            return Ok(());
-        };
         for gate in self.gates.iter().filter(|gate| which(gate)) {
             gate.accepting.send_replace(accept);
             let mut listening = gate.listening.clone();
-            let done = runtime.block_on(async {
+            let done = self.handle.block_on(async {
                 timeout(
                     PORT_TIMEOUT,
                     listening.wait_for(|listening| *listening == accept),

@@ -1,0 +1,188 @@
+//! The commands as they are written in JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use spotflow_emulator::Route;
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Command {
+    Operations,
+    WaitOperation {
+        timeout: f64,
+    },
+    Approve {
+        operation: String,
+        device: Option<String>,
+    },
+    Refuse {
+        operation: String,
+    },
+    ExpireOperation {
+        operation: String,
+    },
+    AddProvisioningToken {
+        device: Option<String>,
+        workspace: Option<String>,
+    },
+    RevokeProvisioningToken {
+        token: String,
+    },
+    Devices,
+    DeleteDevice {
+        device: String,
+    },
+    RevokeRegistrationTokens {
+        device: String,
+    },
+    ExpireSas {
+        device: String,
+    },
+    DisableWorkspace {
+        disabled: bool,
+    },
+    Desired {
+        device: String,
+        properties: Option<Value>,
+    },
+    PatchDesired {
+        device: String,
+        patch: Value,
+    },
+    Reported {
+        device: String,
+    },
+    ReportedPatches {
+        device: String,
+    },
+    WaitReported {
+        device: String,
+        properties: Value,
+        timeout: f64,
+    },
+    ResetTwin {
+        device: String,
+    },
+    Send {
+        device: String,
+        text: Option<String>,
+        payload: Option<String>,
+        properties: Option<BTreeMap<String, String>>,
+    },
+    CloudMessagesWaiting {
+        device: String,
+    },
+    WaitCloudMessages {
+        device: String,
+        waiting: usize,
+        timeout: f64,
+    },
+    CallMethod {
+        device: String,
+        method: String,
+        payload: Value,
+        timeout: f64,
+    },
+    Messages {
+        device: Option<String>,
+        after: Option<u64>,
+    },
+    WaitMessages {
+        count: usize,
+        timeout: f64,
+    },
+    ClearMessages,
+    Uploads,
+    Connections,
+    WaitConnected {
+        device: String,
+        connected: bool,
+        timeout: f64,
+    },
+    Subscriptions {
+        device: String,
+    },
+    Requests,
+    Acknowledge {
+        mode: AckModeName,
+        seconds: Option<f64>,
+    },
+    ReleaseAcknowledgements,
+    CutAfterMessages {
+        count: u64,
+        point: CutPointName,
+    },
+    CloseConnections,
+    RefuseConnects {
+        code: u8,
+        count: Option<u64>,
+    },
+    GoSilent {
+        silent: bool,
+    },
+    AcceptConnections {
+        accept: bool,
+    },
+    ForgetSessions,
+    TwinStatus {
+        status: u16,
+        count: u64,
+    },
+    HttpStatus {
+        route: RouteName,
+        status: u16,
+        problem_type: Option<String>,
+        count: u64,
+    },
+    HttpHang {
+        route: RouteName,
+        hang: bool,
+    },
+    ClearHttpFaults,
+    Quit,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AckModeName {
+    Immediately,
+    After,
+    Withhold,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CutPointName {
+    BeforeAck,
+    AfterAck,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RouteName {
+    Init,
+    Complete,
+    Register,
+    Refresh,
+    FileUpload,
+    BlobPut,
+    FileNotification,
+    Any,
+}
+
+impl From<RouteName> for Route {
+    fn from(name: RouteName) -> Self {
+        match name {
+            RouteName::Init => Self::Init,
+            RouteName::Complete => Self::Complete,
+            RouteName::Register => Self::Register,
+            RouteName::Refresh => Self::Refresh,
+            RouteName::FileUpload => Self::FileUpload,
+            RouteName::BlobPut => Self::BlobPut,
+            RouteName::FileNotification => Self::FileNotification,
+            RouteName::Any => Self::Any,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What the Platform knows, as JSON.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use spotflow_emulator::{
+    Connection, Device, HttpRequest, Message, Operation, OperationState, Platform, Upload,
+};
+
+pub(crate) fn operation(operation: &Operation) -> Value {
+    let (state, device_id) = match &operation.state {
+        OperationState::Approved { device_id } => ("approved".to_owned(), Some(device_id)),
+        other => (format!("{other:?}").to_lowercase(), None),
+    };
+    json!({
+        "id": operation.id,
+        "verification_code": operation.verification_code,
+        "requested_device_id": operation.requested_device_id,
+        "expiration_time": operation.expiration_time,
+        "state": state,
+        "device_id": device_id,
+    })
+}
+
+pub(crate) fn devices(platform: &Platform) -> Value {
+    let device = |device: &Device| {
+        let hub_id = format!("{}:{}", device.workspace_id, device.device_id);
+        json!({
+            "workspace_id": device.workspace_id,
+            "device_id": device.device_id,
+            "connected": platform.connected(&hub_id),
+        })
+    };
+    platform.devices().iter().map(device).collect()
+}
+
+pub(crate) fn message(message: &Message) -> Value {
+    json!({
+        "sequence": message.sequence,
+        "workspace_id": message.workspace_id,
+        "device_id": message.device_id,
+        "connection": message.connection,
+        "topic": message.topic,
+        "properties": message.properties,
+        "payload": BASE64_STANDARD.encode(&message.payload),
+        "text": std::str::from_utf8(&message.payload).ok(),
+        "payload_error": message.payload_error,
+        "raw_length": message.raw_payload.len(),
+        "external": message.is_external(),
+        "packet_id": message.packet_id,
+        "dup": message.dup,
+        "repeat": message.repeat,
+        "acknowledged": message.acknowledged_at.is_some(),
+    })
+}
+
+pub(crate) fn uploads(platform: &Platform) -> Value {
+    let upload = |upload: &Upload| {
+        json!({
+            "hub_id": upload.hub_id,
+            "blob_name": upload.blob_name,
+            "bytes": upload.bytes,
+            "success": upload.success,
+        })
+    };
+    platform.uploads().iter().map(upload).collect()
+}
+
+pub(crate) fn connection(connection: &Connection) -> Value {
+    json!({
+        "number": connection.number,
+        "client_id": connection.client_id,
+        "user_name": connection.user_name,
+        "keep_alive": connection.keep_alive,
+        "clean_session": connection.clean_session,
+        "session_present": connection.session_present,
+        "code": connection.code,
+        "end": connection.end,
+    })
+}
+
+pub(crate) fn request(request: &HttpRequest) -> Value {
+    json!({
+        "route": format!("{:?}", request.route),
+        "method": request.method,
+        "path": request.path,
+        "status": request.status,
+    })
+}
