@@ -11,5 +11,7 @@ pub(crate) mod registration;
 pub(crate) mod time;
 pub(crate) mod upload;
 
+pub(crate) use registration::{HubCredentials, HubDeviceId};
+
 #[cfg(test)]
 mod test_server;

@@ -1,0 +1,138 @@
+//! The callback thread: user code runs here, and nowhere else where something could wait for it.
+//!
+//! There is a place for one piece of news of each kind: a slow callback sees the latest, not all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::status::ConnectionChange;
+use crate::twin::DesiredProperties;
+
+pub(crate) type DesiredCallback = Box<dyn FnMut(DesiredProperties) + Send>;
+pub(crate) type ConnectionCallback = Box<dyn FnMut(ConnectionChange) + Send>;
+
+/// News for the application, and the thread that delivers them.
+pub(crate) struct Callbacks {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    news: Mutex<News>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct News {
+    desired: Option<DesiredProperties>,
+    connection: Option<ConnectionChange>,
+    closed: bool,
+    is_over: bool,
+}
+
+impl Callbacks {
+    /// Starts the thread.
+    pub fn start(
+        desired: Option<DesiredCallback>,
+        connection: Option<ConnectionCallback>,
+    ) -> Result<Callbacks> {
+        let shared = Arc::new(Shared::default());
+        let thread = std::thread::Builder::new()
+            .name("spotflow-callback".to_owned())
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || shared.deliver(desired, connection)
+            })
+            .map_err(|error| Error::system("start the callback thread", error))?;
+        Ok(Callbacks {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// There is a new version of the Desired Properties.
+    pub fn desired_changed(&self, properties: &DesiredProperties) {
+        self.shared
+            .tell(|news| news.desired = Some(properties.clone()));
+    }
+
+    /// The connection came or went.
+    pub fn connection_changed(&self, change: ConnectionChange) {
+        self.shared.tell(|news| news.connection = Some(change));
+    }
+
+    /// Delivers nothing more, and waits for a callback that is running until the deadline; not if it
+    /// is that callback that closes the client.
+    pub fn close(&self, deadline: Instant) {
+        self.shared.tell(|news| news.closed = true);
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        if thread.thread().id() == std::thread::current().id() {
+            return;
+        }
+        let mut news = self.shared.news.lock();
+        while !news.is_over {
+            if self
+                .shared
+                .changed
+                .wait_until(&mut news, deadline)
+                .timed_out()
+            {
+                log::warn!("a callback is still running; its thread is left behind");
+                return;
+            }
+        }
+        drop(news);
+        // Callbacks' panics are caught below, so the thread ends without one.
+        drop(thread.join());
+    }
+}
+
+impl Shared {
+    fn tell(&self, change: impl FnOnce(&mut News)) {
+        change(&mut self.news.lock());
+        self.changed.notify_all();
+    }
+
+    fn deliver(
+        &self,
+        mut desired_callback: Option<DesiredCallback>,
+        mut connection_callback: Option<ConnectionCallback>,
+    ) {
+        loop {
+            let (desired, connection) = {
+                let mut news = self.news.lock();
+                while news.desired.is_none() && news.connection.is_none() && !news.closed {
+                    self.changed.wait(&mut news);
+                }
+                if news.closed {
+                    break;
+                }
+                (news.desired.take(), news.connection.take())
+            };
+            if let (Some(callback), Some(change)) = (&mut connection_callback, connection) {
+                guard("connection", || callback(change));
+            }
+            if let (Some(callback), Some(properties)) = (&mut desired_callback, desired) {
+                guard("Desired Properties", || callback(properties));
+            }
+        }
+        // What the callbacks captured goes before the thread counts as over: it may hold a client.
+        guard("dropped", || drop((desired_callback, connection_callback)));
+        self.tell(|news| news.is_over = true);
+    }
+}
+
+/// Runs user code; a panic in it is logged, and goes no further.
+pub(crate) fn guard(name: &str, callback: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(callback)).is_err() {
+        log::error!("the {name} callback panicked");
+    }
+}

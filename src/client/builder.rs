@@ -1,0 +1,233 @@
+//! How a client is started: its options, and their order of business.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::DeviceClient;
+use super::core::Core;
+use crate::callbacks::{ConnectionCallback, DesiredCallback};
+use crate::compression::Codec;
+use crate::error::{Error, Result};
+use crate::message::rules::validate_device_id;
+use crate::registration::{DisplayCallback, ProvisioningOperation, display_on_stdout};
+use crate::status::ConnectionChange;
+use crate::store::{Durability, validate_path};
+use crate::twin::DesiredProperties;
+use crate::wait::InterruptCheck;
+
+/// The keep-alive unless another is chosen. With IoT Hub's tolerance of half as much again, a 250 KB
+/// Message may take 125 s on a 2 KB/s link without the hub giving up on the device.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// IoT Hub's limit (<https://learn.microsoft.com/azure/iot-hub/iot-hub-mqtt-support>).
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1767);
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+const WINDOW_MAX: usize = 256;
+
+/// The options of a [`DeviceClient`]. Made by [`DeviceClient::builder`].
+///
+/// ```no_run
+/// use spotflow_device::DeviceClient;
+///
+/// let client = DeviceClient::builder("CAEaBA...", "/var/lib/gateway/spotflow.db")
+///     .device_id("gateway-7")
+///     .on_desired_properties(|properties| println!("version {}", properties.version()))
+///     .start()?;
+/// # Ok::<(), spotflow_device::Error>(())
+/// ```
+#[must_use = "a client runs only after `start`"]
+pub struct DeviceClientBuilder {
+    pub(super) provisioning_token: String,
+    pub(super) database: PathBuf,
+    pub(super) device_id: Option<String>,
+    pub(super) instance: Option<String>,
+    pub(super) display: DisplayCallback,
+    pub(super) desired_callback: Option<DesiredCallback>,
+    pub(super) connection_callback: Option<ConnectionCallback>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) interrupt_check: Option<Arc<dyn InterruptCheck>>,
+    pub(super) cloud_messages: bool,
+    pub(super) codec: Codec,
+    pub(super) durability: Durability,
+    pub(super) window: usize,
+    pub(super) keep_alive: Duration,
+}
+
+impl DeviceClientBuilder {
+    pub(super) fn new(provisioning_token: String, database: PathBuf) -> DeviceClientBuilder {
+        DeviceClientBuilder {
+            provisioning_token,
+            database,
+            device_id: None,
+            instance: None,
+            display: Box::new(display_on_stdout),
+            desired_callback: None,
+            connection_callback: None,
+            ca_file: None,
+            interrupt_check: None,
+            cloud_messages: false,
+            codec: Codec::default(),
+            durability: Durability::default(),
+            window: 1,
+            keep_alive: KEEP_ALIVE,
+        }
+    }
+
+    /// The Device ID to ask for: 4 to 90 characters of `0-9 a-z A-Z - _ .`. The technician who
+    /// approves the device can decide otherwise. Without it, the Provisioning Token or the technician
+    /// decides.
+    ///
+    /// Another ID than at the last start means another approval.
+    pub fn device_id(mut self, device_id: impl Into<String>) -> Self {
+        self.device_id = Some(device_id.into());
+        self
+    }
+
+    /// The Platform's instance: a host, with or without a port and `https://`. The default is
+    /// `api.eu1.spotflow.io`.
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// How to show a [`ProvisioningOperation`] to the technician; the default prints it on standard
+    /// output. Called in a background thread, again for each new operation (also long after the
+    /// start, when the device has to be approved anew). The approval is awaited after it returns.
+    pub fn on_provisioning(
+        mut self,
+        callback: impl Fn(&ProvisioningOperation) + Send + Sync + 'static,
+    ) -> Self {
+        self.display = Box::new(callback);
+        self
+    }
+
+    /// Called with the current Desired Properties right after the start (if any were ever received)
+    /// and after every update, in a thread of its own. If it is slow, it sees the latest version only.
+    /// A panic in it is logged, and the next update still comes.
+    ///
+    /// A client that it captures lives until [`DeviceClient::close`] is called.
+    pub fn on_desired_properties(
+        mut self,
+        callback: impl FnMut(DesiredProperties) + Send + 'static,
+    ) -> Self {
+        self.desired_callback = Some(Box::new(callback));
+        self
+    }
+
+    /// Called when the connection to the hub comes or goes, in the same thread as the callback for
+    /// Desired Properties. If it is slow, it sees the latest change only.
+    pub fn on_connection_change(
+        mut self,
+        callback: impl FnMut(ConnectionChange) + Send + 'static,
+    ) -> Self {
+        self.connection_callback = Some(Box::new(callback));
+        self
+    }
+
+    /// A PEM file with certificates to trust in addition to the system's, for every connection. The
+    /// system's are found as by OpenSSL, with `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Consulted by every long wait, so that a signal can end it; see [`InterruptCheck`].
+    pub fn interrupt_check(mut self, check: impl InterruptCheck + 'static) -> Self {
+        self.interrupt_check = Some(Arc::new(check));
+        self
+    }
+
+    /// Whether to take cloud-to-device messages from the hub, for
+    /// [`receive_cloud_message`](DeviceClient::receive_cloud_message). The default is not to: then they
+    /// stay in the hub until they expire there.
+    pub fn cloud_messages(mut self, wanted: bool) -> Self {
+        self.cloud_messages = wanted;
+        self
+    }
+
+    /// What compresses payloads; the default is Brotli, the only one that the public instance is known
+    /// to read.
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// What a stored Message survives; power loss unless changed.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How many Messages may be under way without an acknowledgement: 1 to 256, 1 unless changed.
+    ///
+    /// With 1, a lost connection or a kill can repeat a Message only directly after itself, and the
+    /// Platform drops such a repeat. With `n`, it can repeat the last `n` Messages in their order,
+    /// which the Platform does not drop: a file that concatenates a Batch then holds them twice. More
+    /// than 1 pays off where the round trip is long.
+    pub fn in_flight_window(mut self, messages: usize) -> Self {
+        self.window = messages;
+        self
+    }
+
+    /// After how long without traffic the connection is tested, and kept open in the network between:
+    /// 5 s to 1,767 s (IoT Hub's limit), 120 s unless changed. A silent peer is found within this time
+    /// and another 60 s.
+    pub fn keep_alive(mut self, interval: Duration) -> Self {
+        self.keep_alive = interval;
+        self
+    }
+
+    /// Starts the client: registers the device, and provisions it before if it has no valid
+    /// registration.
+    ///
+    /// Blocks until the device is registered; for an approval, that is as long as it takes. With a
+    /// registration from an earlier start it returns at once when the network refuses, and within 10 s
+    /// when the Platform does not answer; the client then goes on offline and registers when it can.
+    /// It does not wait for the hub.
+    ///
+    /// No network, HTTP 423, 429 and 5xx are retried with exponential back-off (full jitter, 60 s at
+    /// most).
+    ///
+    /// # Errors
+    /// - [`Error::InvalidArgument`]: an option breaks a rule.
+    /// - [`Error::DatabaseInUse`], [`Error::Database`], [`Error::StorageFull`]: the database file.
+    /// - [`Error::InvalidToken`], [`Error::Refused`], [`Error::ProvisioningRefused`]: the Platform, or
+    ///   the technician, will not have this device.
+    /// - [`Error::Interrupted`]: by the [interrupt check](Self::interrupt_check).
+    /// - [`Error::System`]: no thread or poller to be had.
+    pub fn start(self) -> Result<DeviceClient> {
+        self.validate()?;
+        let check = self.interrupt_check.clone();
+        let core = Core::start(self)?;
+        // Dropping the client on an error closes it.
+        let client = DeviceClient::over(core);
+        client.core().wait_started(check.as_deref())?;
+        Ok(client)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let token = &self.provisioning_token;
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let rule = "must be printable ASCII without spaces or line ends, and not empty";
+            return Err(Error::invalid("provisioning_token", rule));
+        }
+        validate_path(&self.database)?;
+        if let Some(device_id) = &self.device_id {
+            validate_device_id(device_id)?;
+        }
+        if !(1..=WINDOW_MAX).contains(&self.window) {
+            let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
+            return Err(Error::invalid("in_flight_window", rule));
+        }
+        if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
+            let rule = format!(
+                "must be {} s to {} s, but is {:?}",
+                KEEP_ALIVE_MIN.as_secs(),
+                KEEP_ALIVE_MAX.as_secs(),
+                self.keep_alive
+            );
+            return Err(Error::invalid("keep_alive", rule));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! The rooms of one client, how they are put together, and how they are closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::builder::DeviceClientBuilder;
+use super::wiring::Wiring;
+use crate::callbacks::Callbacks;
+use crate::clock::{Clock, SystemClock};
+use crate::compression::Codec;
+use crate::error::{Error, Result};
+use crate::http::HubDeviceId;
+use crate::http::agent::Agent;
+use crate::http::api::Api;
+use crate::http::instance::{DEFAULT_INSTANCE, Instance};
+use crate::inbox::Inbox;
+use crate::link::mailbox::Mailbox;
+use crate::link::{Link, LinkParts};
+use crate::net::trust::Trust;
+use crate::outbox::Outbox;
+use crate::properties::Properties;
+use crate::registration::{Registrar, RegistrarParts};
+use crate::secret::Secret;
+use crate::status::StatusBoard;
+use crate::store::device_rows::{self, DeviceRow};
+use crate::store::{Durability, Store, set_aside_rows};
+use crate::uploader::Uploader;
+use crate::wait::InterruptCheck;
+
+/// How long [`Core::close`] waits for the threads, beside the disk.
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Everything that a client consists of.
+pub(super) struct Core {
+    pub store: Arc<Store>,
+    pub outbox: Arc<Outbox>,
+    pub properties: Arc<Properties>,
+    pub inbox: Option<Arc<Inbox>>,
+    pub status: Arc<StatusBoard>,
+    pub registrar: Arc<Registrar>,
+    pub clock: Arc<dyn Clock>,
+    pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
+    pub codec: Codec,
+    pub durability: Durability,
+    uploader: Arc<Uploader>,
+    callbacks: Option<Arc<Callbacks>>,
+    mailbox: Arc<Mailbox>,
+    agent: Agent,
+    link_thread: Mutex<Option<JoinHandle<()>>>,
+    closed: AtomicBool,
+}
+
+impl Core {
+    /// Opens the database and starts the threads. The link's first act is to have the device
+    /// registered.
+    pub fn start(options: DeviceClientBuilder) -> Result<Core> {
+        let instance = Instance::parse(options.instance.as_deref().unwrap_or(DEFAULT_INSTANCE))?;
+        let trust = Trust::load(options.ca_file.as_deref())?;
+        let store = Arc::new(Store::open(&options.database)?);
+        let (stored_device, set_aside) = store.read(|writer| {
+            Ok((
+                device_rows::load_device(writer)?,
+                set_aside_rows::count(writer)?,
+            ))
+        })?;
+        let device = device_row(
+            stored_device,
+            instance.to_string(),
+            options.provisioning_token,
+            options.device_id,
+        );
+
+        let (poll, mailbox) = Link::poller()?;
+        let callbacks = match (options.desired_callback, options.connection_callback) {
+            (None, None) => None,
+            (desired, connection) => Some(Arc::new(Callbacks::start(desired, connection)?)),
+        };
+        let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let status = Arc::new(StatusBoard::new(set_aside));
+        let agent = Agent::new(&trust);
+        let outbox = Outbox::open(Arc::clone(&store), wiring.clone(), options.window)?;
+        let properties = Properties::open(Arc::clone(&store), wiring.clone())?;
+        let inbox = match options.cloud_messages {
+            true => Some(Inbox::open(Arc::clone(&store))?),
+            false => None,
+        };
+        let renew = {
+            let wiring = Arc::downgrade(&wiring);
+            move || {
+                if let Some(wiring) = wiring.upgrade() {
+                    wiring.renew_credentials();
+                }
+            }
+        };
+        let uploader = Uploader::new(
+            Arc::clone(&outbox),
+            agent.clone(),
+            Arc::clone(&status),
+            Box::new(renew),
+        );
+        let registrar = Registrar::new(
+            RegistrarParts {
+                api: Api::new(&instance, agent.clone()),
+                store: Arc::clone(&store),
+                outbox: Arc::clone(&outbox),
+                properties: Arc::clone(&properties),
+                uploader: Arc::clone(&uploader),
+                status: Arc::clone(&status),
+                mailbox: Arc::clone(&mailbox),
+                clock: Arc::clone(&clock),
+                display: options.display,
+            },
+            device,
+        );
+        wiring.registrar.get_or_init(|| Arc::downgrade(&registrar));
+        wiring.uploader.get_or_init(|| Arc::downgrade(&uploader));
+
+        let link = Link::new(
+            LinkParts {
+                outbox: Arc::clone(&outbox),
+                properties: Arc::clone(&properties),
+                inbox: inbox.clone(),
+                supervisor: wiring,
+                status: Arc::clone(&status),
+                clock: Arc::clone(&clock),
+                trust,
+                keep_alive: options.keep_alive,
+            },
+            poll,
+            Arc::clone(&mailbox),
+        );
+        let link_thread = std::thread::Builder::new()
+            .name("spotflow-link".to_owned())
+            .spawn(move || link.run())
+            .map_err(|error| Error::system("start the link thread", error))?;
+        Ok(Core {
+            store,
+            outbox,
+            properties,
+            inbox,
+            status,
+            registrar,
+            clock,
+            interrupt_check: options.interrupt_check,
+            codec: options.codec,
+            durability: options.durability,
+            uploader,
+            callbacks,
+            mailbox,
+            agent,
+            link_thread: Mutex::new(Some(link_thread)),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits until the device is registered or goes on offline, then hands the stored Desired
+    /// Properties to the callback.
+    pub fn wait_started(&self, check: Option<&dyn InterruptCheck>) -> Result<()> {
+        self.registrar.wait_started(check)?;
+        if let (Some(callbacks), Some(desired)) = (&self.callbacks, self.properties.desired()) {
+            callbacks.desired_changed(&desired);
+        }
+        Ok(())
+    }
+
+    pub fn check(&self) -> Option<&dyn InterruptCheck> {
+        self.interrupt_check.as_deref()
+    }
+
+    /// Fails once the client is closed.
+    pub fn check_open(&self) -> Result<()> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::Closed),
+            false => Ok(()),
+        }
+    }
+
+    pub fn identity(&self) -> HubDeviceId {
+        // Start has returned, so the device has an identity.
+        self.registrar.identity().unwrap_or(HubDeviceId {
+            workspace_id: String::new(),
+            device_id: String::new(),
+        })
+    }
+
+    /// Wakes all who wait, says goodbye to the hub, and ends every thread within [`CLOSE_LIMIT`] and
+    /// the time that the disk takes.
+    pub fn close(&self) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let deadline = Instant::now() + CLOSE_LIMIT;
+        self.outbox.close();
+        self.properties.close();
+        if let Some(inbox) = &self.inbox {
+            inbox.close();
+        }
+        self.registrar.close();
+        self.uploader.close();
+        self.agent.cancel();
+        self.mailbox.close();
+        if self.mailbox.wait_over(deadline)
+            && let Some(thread) = self.link_thread.lock().take()
+            && thread.join().is_err()
+        {
+            log::error!("the link thread panicked");
+        }
+        if let Some(callbacks) = &self.callbacks {
+            callbacks.close(deadline);
+        }
+        self.registrar.join(deadline);
+        self.uploader.join(deadline);
+        self.outbox.wait_recorded(deadline);
+        self.store.close();
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The device as this start wants it: what was registered before counts only for the same Provisioning
+/// Token, instance and requested Device ID.
+fn device_row(
+    stored: Option<DeviceRow>,
+    instance: String,
+    provisioning_token: String,
+    requested_device_id: Option<String>,
+) -> DeviceRow {
+    let provisioning_token = Secret::new(provisioning_token);
+    let same = stored.as_ref().is_some_and(|stored| {
+        stored.instance == instance
+            && stored.provisioning_token == provisioning_token
+            && stored.requested_device_id == requested_device_id
+    });
+    let (registration_token, identity) = match stored {
+        Some(stored) if same => (stored.registration_token, stored.identity),
+        // Kept to notice whether the identity changes with the new registration.
+        Some(stored) => (None, stored.identity),
+        None => (None, None),
+    };
+    DeviceRow {
+        instance,
+        provisioning_token,
+        requested_device_id,
+        registration_token,
+        identity,
+    }
+}

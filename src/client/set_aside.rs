@@ -1,0 +1,124 @@
+//! Messages set aside: what will not be sent as things stand, for the application to decide about.
+
+use super::DeviceClient;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::message::property_bag;
+use crate::store::Durability;
+use crate::store::set_aside_rows::{self, SetAsideRow};
+
+/// A Message that will not be sent as things stand; see
+/// [`set_aside_messages`](DeviceClient::set_aside_messages).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SetAsideMessage {
+    /// Names it, for [`retry_set_aside_messages`](DeviceClient::retry_set_aside_messages) and
+    /// [`drop_set_aside_messages`](DeviceClient::drop_set_aside_messages).
+    pub id: i64,
+    /// Why it was set aside.
+    pub reason: String,
+    /// The Workspace that it was stored under.
+    pub workspace_id: String,
+    /// The Device ID that it was stored under.
+    pub device_id: String,
+    /// Its properties as they would be sent, such as `stream-name` and `batch-id`.
+    pub properties: Vec<(String, String)>,
+    /// The bytes of its stored payload.
+    pub payload_bytes: u64,
+}
+
+impl From<SetAsideRow> for SetAsideMessage {
+    fn from(row: SetAsideRow) -> SetAsideMessage {
+        SetAsideMessage {
+            id: row.id,
+            reason: row.reason,
+            workspace_id: row.workspace_id,
+            device_id: row.device_id,
+            properties: property_bag::parse(&row.properties),
+            payload_bytes: row.body_bytes,
+        }
+    }
+}
+
+impl DeviceClient {
+    /// Lists the Messages set aside, oldest first: those that were stored under another Workspace or
+    /// Device ID than the device has now. They are kept until the application retries or drops them.
+    /// Blocks for a read of the database.
+    ///
+    /// # Errors
+    /// The database's errors; [`Error::Closed`].
+    ///
+    /// ```no_run
+    /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
+    /// for message in client.set_aside_messages()? {
+    ///     println!("{}: {}", message.id, message.reason);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn set_aside_messages(&self) -> Result<Vec<SetAsideMessage>> {
+        let rows = self
+            .core()
+            .store
+            .read(|writer| set_aside_rows::list(writer))?;
+        Ok(rows.into_iter().map(SetAsideMessage::from).collect())
+    }
+
+    /// Puts Messages set aside back, behind all others, and returns how many. Only those of the
+    /// device's present identity can be sent again; others stay where they are.
+    ///
+    /// # Errors
+    /// The database's errors; [`Error::Closed`].
+    ///
+    /// ```no_run
+    /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
+    /// let ids: Vec<i64> = client.set_aside_messages()?.iter().map(|message| message.id).collect();
+    /// let retried = client.retry_set_aside_messages(&ids)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn retry_set_aside_messages(&self, ids: &[i64]) -> Result<u64> {
+        let core = self.core();
+        let (identity, ids) = (core.identity(), ids.to_vec());
+        let (outbox, status) = (core.outbox.clone(), core.status.clone());
+        let ((totals, _), _) = core.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
+                let put_back = set_aside_rows::put_back(writer, &ids, workspace_id, device_id)?;
+                Ok((put_back, set_aside_rows::count(writer)?))
+            },
+            move |((totals, through), left)| {
+                status.set_aside_is(*left);
+                if totals.count > 0 {
+                    outbox.stored_elsewhere(*through, *totals);
+                }
+            },
+        )?;
+        Ok(totals.count)
+    }
+
+    /// Deletes Messages set aside, and returns how many there were.
+    ///
+    /// # Errors
+    /// The database's errors; [`Error::Closed`].
+    ///
+    /// ```no_run
+    /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
+    /// client.drop_set_aside_messages(&[17])?;
+    /// # Ok(()) }
+    /// ```
+    pub fn drop_set_aside_messages(&self, ids: &[i64]) -> Result<u64> {
+        let core = self.core();
+        let ids = ids.to_vec();
+        let status = core.status.clone();
+        let (deleted, _) = core.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let deleted = set_aside_rows::delete(writer, &ids)?;
+                Ok((deleted, set_aside_rows::count(writer)?))
+            },
+            move |(_, left)| status.set_aside_is(*left),
+        )?;
+        Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,253 @@
+//! Cloud-to-device messages: stored before they are acknowledged, handed out in order, forgotten
+//! when the application has processed them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Chain, Error, Result};
+use crate::message::property_bag;
+use crate::store::inbox_rows::{self, InboxRow};
+use crate::store::outbox_rows::Totals;
+use crate::store::{Durability, Store};
+use crate::wait::{InterruptCheck, wait_for};
+
+/// Unprocessed messages are stored up to this count and these bytes; more wait unacknowledged.
+const STORED_COUNT: u64 = 1000;
+const STORED_BYTES: u64 = 16 << 20;
+/// IoT Hub keeps at most 50 messages for a device; one that comes beyond what waits here is left to it.
+const WAITING_COUNT: usize = 50;
+
+/// A message that the cloud sent to this device.
+///
+/// It stays in the database, and is handed out again after a restart, until
+/// [`complete`](CloudMessage::complete) says that it was processed. The hub delivers at least once: a
+/// lost acknowledgement repeats a message.
+pub struct CloudMessage {
+    inbox: Weak<Inbox>,
+    row: InboxRow,
+}
+
+impl CloudMessage {
+    /// The content.
+    pub fn payload(&self) -> &[u8] {
+        &self.row.body
+    }
+
+    /// The properties, decoded, in the order in which they came; IoT Hub's own start with `$.`.
+    pub fn properties(&self) -> Vec<(String, String)> {
+        property_bag::parse(&self.row.properties)
+    }
+
+    /// The value of the property `name`.
+    pub fn property(&self, name: &str) -> Option<String> {
+        let named = |(key, value): (String, String)| (key == name).then_some(value);
+        self.properties().into_iter().find_map(named)
+    }
+
+    /// Says that the message is processed: it is deleted, and not handed out again.
+    ///
+    /// Blocks for a commit that is not synced: after a power cut the message may come once more.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after the client was closed, and the database's errors; then the message
+    /// stays.
+    pub fn complete(self) -> Result<()> {
+        let inbox = self.inbox.upgrade().ok_or(Error::Closed)?;
+        inbox.complete(self.row.id)
+    }
+}
+
+impl fmt::Debug for CloudMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudMessage")
+            .field("properties", &self.properties())
+            .field("payload_bytes", &self.row.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Called when a message is stored and may be acknowledged; must not block.
+pub(crate) type Acknowledge = Box<dyn FnOnce() + Send>;
+
+/// The unprocessed messages.
+pub(crate) struct Inbox {
+    this: Weak<Inbox>,
+    store: Arc<Store>,
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+struct State {
+    stored: Totals,
+    /// Messages up to this id were handed out in this run.
+    handed_through: i64,
+    stored_through: i64,
+    /// The inbox is full: these wait for room, unacknowledged.
+    waiting: VecDeque<(String, Bytes, Acknowledge)>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// Counts what an earlier run left.
+    pub fn open(store: Arc<Store>) -> Result<Arc<Inbox>> {
+        let (stored, newest) = store.read(|writer| {
+            let newest = "SELECT coalesce(max(id), 0) FROM inbox";
+            let newest = writer.sql()?.query_row(newest, (), |row| row.get(0))?;
+            Ok((inbox_rows::totals(writer)?, newest))
+        })?;
+        Ok(Arc::new_cyclic(|this| Inbox {
+            this: this.clone(),
+            store,
+            state: Mutex::new(State {
+                stored,
+                handed_through: 0,
+                stored_through: newest,
+                waiting: VecDeque::new(),
+                closed: false,
+            }),
+            arrived: Condvar::new(),
+        }))
+    }
+
+    /// For the link: a message came. It is stored, then `acknowledge` is called.
+    pub fn accept(&self, properties: String, payload: Bytes, acknowledge: Acknowledge) {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() && state.has_room() {
+            self.store(&mut state, properties, payload, acknowledge);
+        } else if state.waiting.len() < WAITING_COUNT {
+            if state.waiting.is_empty() {
+                log::warn!(
+                    "{} cloud-to-device messages are unprocessed: more wait in the hub",
+                    state.stored.count
+                );
+            }
+            state.waiting.push_back((properties, payload, acknowledge));
+        }
+    }
+
+    /// For the link: the connection ended; the hub delivers what it was not acknowledged again.
+    pub fn connection_lost(&self) {
+        self.state.lock().waiting.clear();
+    }
+
+    fn store(
+        &self,
+        state: &mut State,
+        properties: String,
+        payload: Bytes,
+        acknowledge: Acknowledge,
+    ) {
+        // Counted before it is stored, so that what comes meanwhile sees the room that is left.
+        let bytes = payload.len() as u64;
+        state.stored.count += 1;
+        state.stored.bytes += bytes;
+        let this = self.this.clone();
+        let id = Arc::new(Mutex::new(0));
+        let slot = Arc::clone(&id);
+        self.store.post(
+            Durability::PowerSafe,
+            move |writer| {
+                *slot.lock() = inbox_rows::insert(writer, &properties, &payload)?;
+                Ok(())
+            },
+            move |result| {
+                let Some(inbox) = this.upgrade() else { return };
+                match result {
+                    Ok(()) => {
+                        inbox.state.lock().stored_through = *id.lock();
+                        inbox.arrived.notify_all();
+                        acknowledge();
+                    }
+                    // Not acknowledged: the hub delivers it again.
+                    Err(error) => {
+                        log::warn!("cannot store a cloud-to-device message: {}", Chain(&error));
+                        inbox.state.lock().removed(bytes);
+                    }
+                }
+            },
+        );
+    }
+
+    /// The oldest message that was not handed out in this run; waits for one.
+    pub fn receive(
+        &self,
+        deadline: Option<Instant>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<CloudMessage> {
+        loop {
+            let after = {
+                let mut state = self.state.lock();
+                wait_for(&mut state, &self.arrived, deadline, check, |state| {
+                    if state.closed {
+                        Some(Err(Error::Closed))
+                    } else {
+                        (state.stored_through > state.handed_through)
+                            .then_some(Ok(state.handed_through))
+                    }
+                })?
+            };
+            let row = self
+                .store
+                .read(move |writer| inbox_rows::next(writer, after))?;
+            let mut state = self.state.lock();
+            // Another thread may have been faster: then the next one is tried.
+            if state.handed_through != after {
+                continue;
+            }
+            match row {
+                Some(row) => {
+                    state.handed_through = row.id;
+                    let inbox = self.this.clone();
+                    return Ok(CloudMessage { inbox, row });
+                }
+                None => state.handed_through = state.stored_through,
+            }
+        }
+    }
+
+    fn complete(&self, id: i64) -> Result<()> {
+        let this = self.this.clone();
+        self.store.execute(
+            Durability::KillSafe,
+            move |writer| inbox_rows::delete(writer, id),
+            move |deleted| {
+                if let (Some(inbox), Some(bytes)) = (this.upgrade(), *deleted) {
+                    let mut state = inbox.state.lock();
+                    state.removed(bytes);
+                    inbox.store_waiting(&mut state);
+                }
+            },
+        )?;
+        Ok(())
+    }
+
+    fn store_waiting(&self, state: &mut State) {
+        while state.has_room()
+            && let Some((properties, payload, acknowledge)) = state.waiting.pop_front()
+        {
+            self.store(state, properties, payload, acknowledge);
+        }
+    }
+
+    /// Ends all waits.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.stored.count < STORED_COUNT && self.stored.bytes < STORED_BYTES
+    }
+
+    fn removed(&mut self, bytes: u64) {
+        self.stored.count = self.stored.count.saturating_sub(1);
+        self.stored.bytes = self.stored.bytes.saturating_sub(bytes);
+    }
+}

@@ -1,0 +1,70 @@
+//! One attempt at the hub: its addresses, the transport, the session, and what is being asked of it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::session::Session;
+use super::transport::Transport;
+use super::twin_exchange::TwinExchange;
+use crate::clock::Moment;
+use crate::net::host::Host;
+
+/// The time for one address of the hub, from the first packet to CONNACK.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+
+/// A connection that is being made, stands, or is being left.
+pub(super) struct Connection {
+    /// Counts the attempts, so that nothing of one is taken for another.
+    pub number: u64,
+    pub host: Host,
+    /// Where to try next if this address does not connect.
+    pub other_addresses: VecDeque<SocketAddr>,
+    pub transport: Transport,
+    pub session: Session,
+    pub twin: TwinExchange,
+    /// Until when CONNACK must come.
+    pub connect_deadline: Moment,
+    pub connected_at: Option<Moment>,
+    /// A Message was acknowledged: the connection has proved itself.
+    pub has_acknowledged: bool,
+    /// The link is leaving: until when what is in flight may still be acknowledged, or, once
+    /// DISCONNECT is written, until when it may take to be sent.
+    pub leave_by: Option<Moment>,
+    pub said_goodbye: bool,
+}
+
+impl Connection {
+    pub fn new(
+        number: u64,
+        host: Host,
+        other_addresses: VecDeque<SocketAddr>,
+        transport: Transport,
+        session: Session,
+        now: Moment,
+    ) -> Connection {
+        Connection {
+            number,
+            host,
+            other_addresses,
+            transport,
+            session,
+            twin: TwinExchange::default(),
+            connect_deadline: now + CONNECT_LIMIT,
+            connected_at: None,
+            has_acknowledged: false,
+            leave_by: None,
+            said_goodbye: false,
+        }
+    }
+
+    /// When there is something to do by the clock alone.
+    pub fn next_timer(&self) -> Option<Moment> {
+        let connect = self.connected_at.is_none().then_some(self.connect_deadline);
+        let twin = self.connected_at.and(self.twin.next_due());
+        [Some(self.session.next_tick()), connect, twin, self.leave_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

@@ -1,0 +1,126 @@
+//! Step 3 of the link: bytes to events, events to the rooms they concern, Messages to bytes.
+
+use std::sync::Arc;
+
+use super::LinkParts;
+use super::connection::Connection;
+use super::mailbox::{CloudReceipt, Mailbox};
+use super::session::{Event, SessionError};
+use super::transport::TransportError;
+use crate::clock::Moment;
+
+/// How the connection goes on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It stands, or is still being made.
+    Open,
+    /// The link has said goodbye, as it wanted.
+    Left,
+}
+
+/// Does all that can be done without waiting.
+pub(super) fn exchange(
+    connection: &mut Connection,
+    parts: &LinkParts,
+    mailbox: &Arc<Mailbox>,
+    now: Moment,
+) -> Result<Outcome, TransportError> {
+    connection.session.tick(now)?;
+    if connection.connected_at.is_none() && now >= connection.connect_deadline {
+        return Err(TransportError::TimedOut);
+    }
+    // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
+    let read = connection.transport.read(&mut connection.session, now);
+    while let Some(event) = connection.session.next_event() {
+        handle(event, connection, parts, mailbox, now)?;
+    }
+    read?;
+    if connection.leave_by.is_some() {
+        return leave(connection, now);
+    }
+    if connection.session.is_connected() {
+        connection
+            .twin
+            .drive(&mut connection.session, &parts.properties, now)?;
+        publish_ready(connection, parts)?;
+    }
+    connection.transport.write(&mut connection.session, now)?;
+    Ok(Outcome::Open)
+}
+
+fn handle(
+    event: Event,
+    connection: &mut Connection,
+    parts: &LinkParts,
+    mailbox: &Arc<Mailbox>,
+    now: Moment,
+) -> Result<(), TransportError> {
+    match event {
+        Event::Connected => {
+            connection.connected_at = Some(now);
+            log::info!("connected to the hub");
+            parts.status.connected();
+            parts.supervisor.connection_changed(true, None);
+        }
+        Event::Refused(refusal) => {
+            return Err(SessionError::Refused(refusal).into());
+        }
+        Event::Acknowledged(id) => {
+            connection.has_acknowledged = true;
+            parts.outbox.acknowledge(id);
+        }
+        Event::TwinAnswer {
+            request,
+            status,
+            version,
+            payload,
+        } => connection
+            .twin
+            .answered(request, status, version, &payload, &parts.properties, now),
+        Event::DesiredPatch(payload) => connection.twin.desired_patch(&payload, &parts.properties),
+        Event::CloudMessage {
+            packet_id,
+            properties,
+            payload,
+        } => {
+            if let Some(inbox) = &parts.inbox {
+                let mailbox = Arc::clone(mailbox);
+                let receipt = CloudReceipt {
+                    connection: connection.number,
+                    packet_id,
+                };
+                let acknowledge = move || mailbox.acknowledge_cloud_message(receipt);
+                inbox.accept(properties, payload, Box::new(acknowledge));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes Messages while the window has places. The output is kept short: what is in it cannot be
+/// taken back.
+fn publish_ready(connection: &mut Connection, parts: &LinkParts) -> Result<(), TransportError> {
+    while let Some(message) = parts.outbox.take() {
+        connection.session.publish(message)?;
+    }
+    Ok(())
+}
+
+/// Waits for what is in flight, within its limit; then DISCONNECT, and the end once it is sent.
+fn leave(connection: &mut Connection, now: Moment) -> Result<Outcome, TransportError> {
+    let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
+    if !connection.said_goodbye && (connection.session.is_quiet() || overdue) {
+        connection.said_goodbye = true;
+        connection.leave_by = Some(now + super::LEAVE_LIMIT);
+        connection.session.disconnect()?;
+        connection.transport.write(&mut connection.session, now)?;
+        connection.transport.close_notify();
+    }
+    connection.transport.write(&mut connection.session, now)?;
+    let flushed = connection.transport.is_flushed(&mut connection.session);
+    let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
+    if connection.said_goodbye && (flushed || overdue) {
+        return Ok(Outcome::Left);
+    }
+    Ok(Outcome::Open)
+}

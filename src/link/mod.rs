@@ -1,0 +1,505 @@
+//! The link thread: the one owner of socket, TLS session and MQTT state. It never waits for anything
+//! but its poller: not for a disk, a name lookup, an HTTP call or user code.
+//!
+//! ```text
+//!        ┌───────────────────────────────────────────────────────────┐
+//!        v                                                           │
+//!  1 wishes    of other threads: credentials, receipts, detach, close │
+//!  2 timers    back-off over? answer overdue? keep-alive? renewal?    │
+//!  3 exchange  read, act on events, take Messages, write              │
+//!  4 wait      for the socket, a wish, or the next timer ─────────────┘
+//! ```
+
+mod connection;
+mod exchange;
+pub(crate) mod mailbox;
+pub(crate) mod session;
+mod topics;
+mod transport;
+mod twin_exchange;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+use rustls::pki_types::ServerName;
+
+use crate::backoff::Backoff;
+use crate::clock::{Clock, Moment};
+use crate::error::{Chain, Error, Result};
+use crate::http::HubCredentials;
+use crate::inbox::Inbox;
+use crate::net::host::Host;
+use crate::net::resolve::resolve;
+use crate::net::tls_failure;
+use crate::net::trust::Trust;
+use crate::outbox::Outbox;
+use crate::properties::Properties;
+use crate::status::StatusBoard;
+use connection::Connection;
+use exchange::{Outcome, exchange};
+use mailbox::{CloudReceipt, Mailbox, Wishes};
+use session::{InFlight, Login, Session, SessionError};
+use transport::{Transport, TransportError};
+
+/// IoT Hub's port for MQTT over TLS, unless the host name says another.
+const HUB_PORT: u16 = 8883;
+/// After a drop the next attempt comes within a second, then exponentially later, up to the cap.
+const RECONNECT_FIRST: Duration = Duration::from_secs(1);
+pub(crate) const RECONNECT_CAP: Duration = Duration::from_secs(60);
+/// A connection that lasted so long, or had a Message acknowledged, starts the back-off over.
+const STABLE_AFTER: Duration = Duration::from_secs(30);
+const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the link stays for acknowledgements on the way when it leaves.
+pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
+const RECORD_RETRY: Duration = Duration::from_secs(1);
+
+const MAILBOX: Token = Token(0);
+const SOCKET: Token = Token(1);
+
+/// What the link tells of the connection, and asks for its login; must not block.
+pub(crate) trait Supervisor: Send + Sync {
+    /// The hub accepted the connection, or it ended or failed (with the reason, if it was not us).
+    fn connection_changed(&self, is_connected: bool, error: Option<&Error>);
+    /// The hub does not take the credentials: others are needed.
+    fn credentials_refused(&self);
+    /// Starts what is due by its clock; returns when something is due next.
+    fn tick(&self, now: Moment) -> Option<Moment>;
+}
+
+/// All that the link works with.
+pub(crate) struct LinkParts {
+    pub outbox: Arc<Outbox>,
+    pub properties: Arc<Properties>,
+    /// Only if the application wants cloud-to-device messages.
+    pub inbox: Option<Arc<Inbox>>,
+    pub supervisor: Arc<dyn Supervisor>,
+    pub status: Arc<StatusBoard>,
+    pub clock: Arc<dyn Clock>,
+    pub trust: Trust,
+    pub keep_alive: Duration,
+}
+
+/// The state of the link thread.
+pub(crate) struct Link {
+    parts: LinkParts,
+    poll: Poll,
+    mailbox: Arc<Mailbox>,
+    credentials: Option<HubCredentials>,
+    phase: Phase,
+    in_flight: InFlight,
+    attempts: u64,
+    backoff: Backoff,
+    retry_record_at: Option<Moment>,
+    next_supervision: Option<Moment>,
+    last_failure: String,
+    closing: bool,
+}
+
+enum Phase {
+    /// There is nothing to connect with.
+    Idle,
+    /// Between attempts.
+    BackingOff { until: Moment },
+    /// The hub's name is being looked up.
+    Resolving {
+        lookup: u64,
+        host: Host,
+        deadline: Moment,
+    },
+    /// From the first packet to the last.
+    Open(Box<Connection>),
+}
+
+impl Link {
+    /// A link that waits for credentials.
+    pub fn new(parts: LinkParts, poll: Poll, mailbox: Arc<Mailbox>) -> Link {
+        Link {
+            parts,
+            poll,
+            mailbox,
+            credentials: None,
+            phase: Phase::Idle,
+            in_flight: InFlight::default(),
+            attempts: 0,
+            backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_CAP),
+            retry_record_at: None,
+            next_supervision: None,
+            last_failure: String::new(),
+            closing: false,
+        }
+    }
+
+    /// A poller, and the mailbox whose waker wakes it.
+    pub fn poller() -> Result<(Poll, Arc<Mailbox>)> {
+        let poll = Poll::new().map_err(|error| Error::system("create a poller", error))?;
+        let waker = mio::Waker::new(poll.registry(), MAILBOX)
+            .map_err(|error| Error::system("create a waker", error))?;
+        Ok((poll, Mailbox::new(waker)))
+    }
+
+    /// The thread's loop; ends after [`Mailbox::close`].
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(16);
+        loop {
+            let now = self.parts.clock.now();
+            self.take_wishes(now);
+            self.run_timers(now);
+            self.exchange(now);
+            if self.closing && !matches!(self.phase, Phase::Open(_)) {
+                break;
+            }
+            let timeout = self
+                .next_timer()
+                .map(|due| due.since(self.parts.clock.now()));
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    log::error!("the poller failed: {error}; the link ends");
+                    break;
+                }
+            }
+            if let Phase::Open(connection) = &mut self.phase {
+                for event in events.iter().filter(|event| event.token() == SOCKET) {
+                    connection.transport.note(event);
+                }
+            }
+        }
+        self.mailbox.is_over();
+    }
+
+    // Step 1: wishes.
+
+    fn take_wishes(&mut self, now: Moment) {
+        let Wishes {
+            credentials,
+            resolved,
+            cloud_receipts,
+            detach,
+            close,
+        } = self.mailbox.take();
+        if detach {
+            self.detach();
+        }
+        if let Some(credentials) = credentials {
+            self.use_credentials(credentials, now);
+        }
+        if let Some((lookup, result)) = resolved {
+            self.resolved(lookup, result, now);
+        }
+        for receipt in cloud_receipts {
+            self.acknowledge_cloud_message(receipt, now);
+        }
+        if close {
+            self.closing = true;
+            self.leave(now);
+        }
+    }
+
+    /// New credentials move an open connection over as soon as nothing is in flight.
+    fn use_credentials(&mut self, credentials: HubCredentials, now: Moment) {
+        self.credentials = Some(credentials);
+        match self.phase {
+            Phase::Open(_) => self.leave(now),
+            Phase::Idle => self.start_attempt(now),
+            // A hub that refuses even fresh credentials must not be asked without a pause.
+            Phase::BackingOff { .. } | Phase::Resolving { .. } => {}
+        }
+    }
+
+    /// The identity changes: nothing of the old one may be sent any more.
+    fn detach(&mut self) {
+        self.credentials = None;
+        self.close_connection(None);
+        self.in_flight = InFlight::default();
+        self.phase = Phase::Idle;
+        self.mailbox.is_detached();
+    }
+
+    fn acknowledge_cloud_message(&mut self, receipt: CloudReceipt, now: Moment) {
+        let Phase::Open(connection) = &mut self.phase else {
+            return;
+        };
+        if connection.number == receipt.connection
+            && let Err(error) = connection
+                .session
+                .acknowledge_cloud_message(receipt.packet_id)
+        {
+            self.fail(error.into(), now);
+        }
+    }
+
+    /// Takes nothing new, waits shortly for what is in flight, then says goodbye.
+    fn leave(&mut self, now: Moment) {
+        match &mut self.phase {
+            Phase::Open(connection) if connection.connected_at.is_some() => {
+                connection.leave_by.get_or_insert(now + LEAVE_LIMIT);
+            }
+            Phase::Open(_) if self.closing => {
+                self.close_connection(None);
+                self.phase = Phase::Idle;
+            }
+            // A connection that is still being made with the old credentials may well succeed.
+            Phase::Open(_) => {}
+            _ if self.closing => self.phase = Phase::Idle,
+            _ => {}
+        }
+    }
+
+    // Step 2: timers.
+
+    fn run_timers(&mut self, now: Moment) {
+        self.next_supervision = self.parts.supervisor.tick(now);
+        self.retry_record(now);
+        match &self.phase {
+            Phase::BackingOff { until } if now >= *until => self.start_attempt(now),
+            Phase::Resolving { deadline, .. } if now >= *deadline => {
+                let error = Error::network(
+                    "look up the hub's name",
+                    io::Error::from(io::ErrorKind::TimedOut),
+                );
+                self.attempt_failed(&error, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn retry_record(&mut self, now: Moment) {
+        match self.retry_record_at {
+            None if self.parts.outbox.record_failed() => {
+                self.retry_record_at = Some(now + RECORD_RETRY);
+            }
+            Some(due) if now >= due => {
+                self.retry_record_at = None;
+                self.parts.outbox.retry_record();
+            }
+            _ => {}
+        }
+    }
+
+    fn next_timer(&self) -> Option<Moment> {
+        let phase = match &self.phase {
+            Phase::Idle => None,
+            Phase::BackingOff { until } => Some(*until),
+            Phase::Resolving { deadline, .. } => Some(*deadline),
+            Phase::Open(connection) => connection.next_timer(),
+        };
+        [phase, self.retry_record_at, self.next_supervision]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    // From a name to an open connection.
+
+    fn start_attempt(&mut self, now: Moment) {
+        let Some(credentials) = &self.credentials else {
+            self.phase = Phase::Idle;
+            return;
+        };
+        if self.closing {
+            self.phase = Phase::Idle;
+            return;
+        }
+        let host = match Host::parse(&credentials.host_name, HUB_PORT) {
+            Ok(host) => host,
+            Err(rule) => {
+                let error = Error::protocol("connect to the hub", format!("its host name {rule}"));
+                self.attempt_failed(&error, now);
+                return;
+            }
+        };
+        self.attempts += 1;
+        let lookup = self.attempts;
+        let mailbox = Arc::clone(&self.mailbox);
+        let (name, port) = (host.name.clone(), host.port);
+        self.phase = Phase::Resolving {
+            lookup,
+            host,
+            deadline: now + RESOLVE_LIMIT,
+        };
+        if let Err(error) = resolve(&name, port, move |result| mailbox.resolved(lookup, result)) {
+            let error = Error::system("start a name lookup", error);
+            self.attempt_failed(&error, now);
+        }
+    }
+
+    fn resolved(&mut self, number: u64, result: io::Result<Vec<SocketAddr>>, now: Moment) {
+        let Phase::Resolving { lookup, host, .. } = &self.phase else {
+            return;
+        };
+        if *lookup != number {
+            return;
+        }
+        let host = host.clone();
+        match result {
+            Ok(addresses) => self.open(&host, addresses.into(), now),
+            Err(error) => {
+                let error = Error::network("look up the hub's name", error);
+                self.attempt_failed(&error, now);
+            }
+        }
+    }
+
+    fn open(&mut self, host: &Host, mut addresses: VecDeque<SocketAddr>, now: Moment) {
+        let Some(credentials) = &self.credentials else {
+            self.phase = Phase::Idle;
+            return;
+        };
+        let login = Login {
+            device: credentials.device.clone(),
+            hub_host_name: credentials.host_name.clone(),
+            sas: credentials.sas.clone(),
+            keep_alive: self.parts.keep_alive,
+            cloud_messages: self.parts.inbox.is_some(),
+        };
+        let Ok(name) = ServerName::try_from(host.name.clone()) else {
+            let error = Error::protocol("connect to the hub", "its host name is not a name");
+            self.attempt_failed(&error, now);
+            return;
+        };
+        let Some(address) = addresses.pop_front() else {
+            let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+            self.attempt_failed(&Error::network("connect to the hub", error), now);
+            return;
+        };
+        let (registry, tls) = (self.poll.registry(), self.parts.trust.rustls());
+        let transport = Transport::connect(address, name, tls, registry, SOCKET);
+        let in_flight = std::mem::take(&mut self.in_flight);
+        let opened = match transport {
+            Ok(transport) => match Session::new(login, in_flight, now) {
+                Ok(session) => Ok((transport, session)),
+                Err((error, in_flight)) => Err((error.into(), in_flight)),
+            },
+            Err(error) => Err((error, in_flight)),
+        };
+        match opened {
+            Ok((transport, session)) => {
+                let host = host.clone();
+                let number = self.attempts;
+                let connection = Connection::new(number, host, addresses, transport, session, now);
+                self.phase = Phase::Open(Box::new(connection));
+            }
+            Err((error, in_flight)) => {
+                self.in_flight = in_flight;
+                self.attempt_failed(&transport_error(error), now);
+            }
+        }
+    }
+
+    // Step 3, and what follows from it.
+
+    fn exchange(&mut self, now: Moment) {
+        let Phase::Open(connection) = &mut self.phase else {
+            return;
+        };
+        match exchange(connection, &self.parts, &self.mailbox, now) {
+            Ok(Outcome::Open) => {}
+            Ok(Outcome::Left) => self.left(now),
+            Err(error) => self.fail(error, now),
+        }
+    }
+
+    /// The connection failed: another address of the same attempt, or another attempt later.
+    fn fail(&mut self, error: TransportError, now: Moment) {
+        let Phase::Open(connection) = &mut self.phase else {
+            return;
+        };
+        let other_addresses = match connection.connected_at {
+            None => std::mem::take(&mut connection.other_addresses),
+            Some(_) => VecDeque::new(),
+        };
+        let proved = connection.has_acknowledged
+            || connection
+                .connected_at
+                .is_some_and(|at| now.since(at) >= STABLE_AFTER);
+        if proved {
+            self.backoff.reset();
+        }
+        if connection.connected_at.is_some() {
+            self.last_failure.clear();
+        }
+        let host = connection.host.clone();
+        if let TransportError::Session(SessionError::Refused(refusal)) = &error
+            && refusal.renew_credentials
+        {
+            self.credentials = None;
+            self.parts.supervisor.credentials_refused();
+        }
+        let error = transport_error(error);
+        self.close_connection(Some(&error));
+        if self.closing {
+            self.phase = Phase::Idle;
+        } else if other_addresses.is_empty() {
+            self.attempt_failed(&error, now);
+        } else {
+            self.open(&host, other_addresses, now);
+        }
+    }
+
+    /// The connection was left as planned; with credentials and no wish to end, the next follows.
+    fn left(&mut self, now: Moment) {
+        self.close_connection(None);
+        self.phase = Phase::Idle;
+        self.start_attempt(now);
+    }
+
+    /// Drops the connection, if there is one, and keeps what is in flight for the next.
+    fn close_connection(&mut self, error: Option<&Error>) {
+        if let Phase::Open(connection) = std::mem::replace(&mut self.phase, Phase::Idle) {
+            let Connection {
+                mut transport,
+                session,
+                connected_at,
+                ..
+            } = *connection;
+            transport.deregister(self.poll.registry());
+            self.in_flight = session.into_in_flight();
+            self.parts.properties.connection_lost();
+            if let Some(inbox) = &self.parts.inbox {
+                inbox.connection_lost();
+            }
+            if connected_at.is_some() {
+                self.parts.status.disconnected();
+                self.parts.supervisor.connection_changed(false, error);
+            }
+        }
+    }
+
+    /// Waits before the next attempt; the log says each reason once.
+    fn attempt_failed(&mut self, error: &Error, now: Moment) {
+        let delay = self.backoff.next_delay(fastrand::f64());
+        self.phase = Phase::BackingOff { until: now + delay };
+        self.parts.status.failed(error);
+        let failure = Chain(error).to_string();
+        let retry = humantime::format_duration(Duration::from_millis(
+            u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        ));
+        if failure == self.last_failure {
+            log::debug!("not connected: {failure}; next attempt in {retry}");
+        } else {
+            log::warn!("not connected: {failure}; next attempt in {retry}");
+            self.last_failure = failure;
+        }
+    }
+}
+
+fn transport_error(error: TransportError) -> Error {
+    const ACTION: &str = "stay connected to the hub";
+    match error {
+        TransportError::Io(error) => tls_failure::connection_failure(ACTION, error),
+        TransportError::Tls(error) => tls_failure::tls_failure(ACTION, error),
+        TransportError::Session(SessionError::Refused(refusal)) => Error::ConnectionRefused {
+            reason: refusal.reason,
+        },
+        TransportError::Session(error @ SessionError::Silent) => Error::network(ACTION, error),
+        TransportError::Session(error) => Error::protocol(ACTION, Chain(&error).to_string()),
+        error @ (TransportError::Closed | TransportError::TimedOut) => {
+            Error::network(ACTION, error)
+        }
+    }
+}

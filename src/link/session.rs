@@ -1,0 +1,502 @@
+//! One MQTT 3.1.1 connection as a pure state machine: bytes and time in, bytes and events out.
+//!
+//! rumqttc gives the codec. Its `MqttState` is not used: it counts an unknown PUBACK as an error,
+//! keeps acknowledgements of one connection for the next, and can wedge on a packet id in use,
+//! while here each publish is acknowledged by exactly its own PUBACK on its own connection.
+//!
+//! What outlives a connection is only the [`InFlight`] window: publishes without a PUBACK, to be
+//! repeated on the next connection before anything else is sent.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::mqttbytes::v4::{
+    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, Subscribe, SubscribeFilter,
+    SubscribeReasonCode, Unsubscribe,
+};
+use rumqttc::mqttbytes::{self, QoS};
+
+use super::topics;
+use crate::clock::Moment;
+use crate::http::HubDeviceId;
+use crate::secret::Secret;
+use crate::store::outbox_rows::{Body, Outgoing};
+
+/// A peer that owes an answer and gives no sign of life for so long is gone. Sent bytes count as
+/// life, so a 250 KB Message may crawl over a 2 KB/s link.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// IoT Hub's limit for a packet (<https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling>).
+pub(crate) const MAX_PACKET_BYTES: usize = 256 << 10;
+
+/// Who connects, and how.
+pub(crate) struct Login {
+    pub device: HubDeviceId,
+    pub hub_host_name: String,
+    pub sas: Secret,
+    pub keep_alive: Duration,
+    /// Whether the application wants cloud-to-device messages; else they stay in the hub.
+    pub cloud_messages: bool,
+}
+
+/// What happened on the connection, for the link to act on.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The hub accepted the connection.
+    Connected,
+    /// The hub refused the connection.
+    Refused(Refusal),
+    /// The hub has the Message with this id.
+    Acknowledged(i64),
+    /// The hub answered a twin request.
+    TwinAnswer {
+        request: u32,
+        status: u16,
+        version: Option<u64>,
+        payload: Bytes,
+    },
+    /// Desired Properties changed.
+    DesiredPatch(Bytes),
+    /// A cloud-to-device message came; `packet_id` acknowledges it on this connection.
+    CloudMessage {
+        packet_id: u16,
+        properties: String,
+        payload: Bytes,
+    },
+}
+
+/// A CONNACK with a return code other than 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub reason: &'static str,
+    /// A fresh SAS may help.
+    pub renew_credentials: bool,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    #[error("the hub sent {0}")]
+    Unexpected(&'static str),
+    #[error("the hub sent a packet that cannot be read")]
+    Malformed(#[source] mqttbytes::Error),
+    #[error("a packet cannot be written")]
+    Unsendable(#[source] mqttbytes::Error),
+    #[error("the hub refused the connection: {}", .0.reason)]
+    Refused(Refusal),
+    #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
+    Silent,
+}
+
+/// Publishes that the hub has not acknowledged, oldest first.
+#[derive(Default)]
+pub(crate) struct InFlight(VecDeque<InFlightMessage>);
+
+struct InFlightMessage {
+    packet_id: u16,
+    message: Outgoing,
+}
+
+impl InFlight {
+    fn holds(&self, packet_id: u16) -> bool {
+        self.0.iter().any(|publish| publish.packet_id == packet_id)
+    }
+}
+
+/// A connection, from CONNECT to its end.
+pub(crate) struct Session {
+    login: Login,
+    connected: bool,
+    in_flight: InFlight,
+    next_packet_id: u16,
+    /// Packet ids of SUBSCRIBE and UNSUBSCRIBE that are not acknowledged.
+    control_ids: Vec<u16>,
+    next_request: u32,
+    input: BytesMut,
+    output: BytesMut,
+    events: VecDeque<Event>,
+    ping_sent: bool,
+    /// A publish is not fully sent yet.
+    publish_unsent: bool,
+    last_sent: Moment,
+    /// When the peer last gave a sign of life, or the oldest unanswered packet was fully sent.
+    last_life: Moment,
+    /// When the oldest publish in flight was fully sent, or the one before it was acknowledged.
+    last_acknowledged: Moment,
+}
+
+impl Session {
+    /// Starts with the CONNECT packet in the output. `in_flight` comes from the connection before.
+    pub fn new(
+        login: Login,
+        in_flight: InFlight,
+        now: Moment,
+    ) -> Result<Session, (SessionError, InFlight)> {
+        let mut connect = Connect::new(login.device.to_string());
+        connect.clean_session = false;
+        connect.keep_alive = u16::try_from(login.keep_alive.as_secs()).unwrap_or(u16::MAX);
+        connect.set_login(
+            format!(
+                "{}/{}/?api-version=2018-06-30",
+                login.hub_host_name, login.device
+            ),
+            login.sas.expose(),
+        );
+        let mut session = Session {
+            login,
+            connected: false,
+            next_packet_id: in_flight
+                .0
+                .back()
+                .map_or(1, |last| following(last.packet_id)),
+            in_flight,
+            control_ids: Vec::new(),
+            next_request: 1,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            events: VecDeque::new(),
+            ping_sent: false,
+            publish_unsent: false,
+            last_sent: now,
+            last_life: now,
+            last_acknowledged: now,
+        };
+        match session.write(&Packet::Connect(connect)) {
+            Ok(()) => Ok(session),
+            Err(error) => Err((error, session.in_flight)),
+        }
+    }
+
+    /// Ends the session: what is in flight goes to the next one.
+    pub fn into_in_flight(self) -> InFlight {
+        self.in_flight
+    }
+
+    /// Bytes for the peer; the transport takes them from the front.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// What happened, oldest first.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Whether Messages and requests may be sent.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether every publish is acknowledged.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.0.is_empty()
+    }
+
+    /// The transport sent some bytes; `all` if nothing is left to send.
+    pub fn sent(&mut self, all: bool, now: Moment) {
+        self.last_life = now;
+        // The hub can acknowledge only what it has: its time counts from there.
+        if self.publish_unsent {
+            self.last_acknowledged = now;
+        }
+        if all {
+            self.last_sent = now;
+            self.publish_unsent = false;
+            release_if_large(&mut self.output);
+        }
+    }
+
+    /// Takes bytes from the peer.
+    pub fn receive(&mut self, bytes: &[u8], now: Moment) -> Result<(), SessionError> {
+        self.last_life = now;
+        self.input.extend_from_slice(bytes);
+        while let Some(first) = self.input.first() {
+            // The codec reads packets of both directions; only what a server sends is for us.
+            let kind = first >> 4;
+            if !matches!(kind, 2 | 3 | 4 | 9 | 11 | 13) {
+                return Err(SessionError::Unexpected("a packet that only clients send"));
+            }
+            match Packet::read(&mut self.input, MAX_PACKET_BYTES) {
+                Ok(packet) => self.handle(packet, now)?,
+                Err(mqttbytes::Error::InsufficientBytes(_)) => break,
+                Err(error) => return Err(SessionError::Malformed(error)),
+            }
+        }
+        release_if_large(&mut self.input);
+        Ok(())
+    }
+
+    fn handle(&mut self, packet: Packet, now: Moment) -> Result<(), SessionError> {
+        match packet {
+            Packet::ConnAck(_) if self.connected => {
+                Err(SessionError::Unexpected("a second CONNACK"))
+            }
+            Packet::ConnAck(connack) => self.handle_connack(&connack),
+            _ if !self.connected => Err(SessionError::Unexpected("a packet before CONNACK")),
+            Packet::PubAck(PubAck { pkid }) => {
+                self.handle_puback(pkid, now);
+                Ok(())
+            }
+            Packet::Publish(publish) => self.handle_publish(publish),
+            Packet::SubAck(suback) => {
+                self.control_ids.retain(|id| *id != suback.pkid);
+                if suback.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    log::warn!("the hub refused a subscription");
+                }
+                Ok(())
+            }
+            Packet::UnsubAck(unsuback) => {
+                self.control_ids.retain(|id| *id != unsuback.pkid);
+                Ok(())
+            }
+            Packet::PingResp => {
+                self.ping_sent = false;
+                Ok(())
+            }
+            _ => Err(SessionError::Unexpected("a packet that only clients send")),
+        }
+    }
+
+    fn handle_connack(&mut self, connack: &ConnAck) -> Result<(), SessionError> {
+        if let Some(refusal) = refusal(connack.code) {
+            self.events.push_back(Event::Refused(refusal));
+            return Ok(());
+        }
+        self.connected = true;
+        self.subscribe(connack.session_present)?;
+        self.repeat_in_flight(connack.session_present)?;
+        self.events.push_back(Event::Connected);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, session_present: bool) -> Result<(), SessionError> {
+        let cloud_messages = topics::cloud_messages_filter(&self.login.device);
+        let mut filters: Vec<String> = topics::TWIN_FILTERS.map(str::to_owned).to_vec();
+        if self.login.cloud_messages {
+            filters.push(cloud_messages);
+        } else if session_present {
+            // A session from an earlier run may hold the subscription.
+            let mut unsubscribe = Unsubscribe::new(cloud_messages);
+            unsubscribe.pkid = self.control_id();
+            self.write(&Packet::Unsubscribe(unsubscribe))?;
+        }
+        let filters = filters
+            .into_iter()
+            .map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
+        let mut subscribe = Subscribe::new_many(filters);
+        subscribe.pkid = self.control_id();
+        self.write(&Packet::Subscribe(subscribe))
+    }
+
+    /// A hub that kept the session gets the same packet ids, marked as repeats (MQTT 3.1.1, 4.4); to
+    /// one that forgot it they are new publishes.
+    fn repeat_in_flight(&mut self, session_present: bool) -> Result<(), SessionError> {
+        for index in 0..self.in_flight.0.len() {
+            if let Some(publish) = self.in_flight.0.get(index) {
+                let packet =
+                    self.message_packet(&publish.message, publish.packet_id, session_present);
+                self.publish_unsent = true;
+                self.write(&packet)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_puback(&mut self, packet_id: u16, now: Moment) {
+        let position = self
+            .in_flight
+            .0
+            .iter()
+            .position(|publish| publish.packet_id == packet_id);
+        match position.and_then(|position| self.in_flight.0.remove(position)) {
+            Some(publish) => {
+                self.last_acknowledged = now;
+                self.events
+                    .push_back(Event::Acknowledged(publish.message.id));
+            }
+            None => {
+                log::warn!("the hub acknowledged a packet id ({packet_id}) that is not in flight")
+            }
+        }
+    }
+
+    fn handle_publish(&mut self, publish: Publish) -> Result<(), SessionError> {
+        if publish.qos == QoS::ExactlyOnce {
+            return Err(SessionError::Unexpected("a publish with QoS 2"));
+        }
+        match topics::parse(&self.login.device, &publish.topic) {
+            Some(topics::Incoming::CloudMessage { properties }) => {
+                // Without a wish for them they stay unacknowledged, and so in the hub.
+                if self.login.cloud_messages && publish.qos == QoS::AtLeastOnce {
+                    self.events.push_back(Event::CloudMessage {
+                        packet_id: publish.pkid,
+                        properties: properties.to_owned(),
+                        payload: publish.payload,
+                    });
+                }
+                return Ok(());
+            }
+            Some(topics::Incoming::TwinAnswer {
+                status,
+                request,
+                version,
+            }) => self.events.push_back(Event::TwinAnswer {
+                request,
+                status,
+                version,
+                payload: publish.payload,
+            }),
+            Some(topics::Incoming::DesiredPatch) => {
+                self.events.push_back(Event::DesiredPatch(publish.payload));
+            }
+            None => log::debug!("the hub sent a publish to an unknown topic; ignored"),
+        }
+        if publish.qos == QoS::AtLeastOnce {
+            self.write(&Packet::PubAck(PubAck::new(publish.pkid)))?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a Message; from here on it is in flight under one packet id until its PUBACK.
+    pub fn publish(&mut self, message: Outgoing) -> Result<(), SessionError> {
+        let packet_id = self.free_packet_id();
+        let packet = self.message_packet(&message, packet_id, false);
+        self.in_flight
+            .0
+            .push_back(InFlightMessage { packet_id, message });
+        self.publish_unsent = true;
+        self.write(&packet)
+    }
+
+    fn message_packet(&self, message: &Outgoing, packet_id: u16, repeat: bool) -> Packet {
+        let payload = match &message.body {
+            Body::Inline(bytes) => bytes.clone(),
+            // The outbox hands out no Message whose content is not yet a link.
+            Body::Upload(_) => Bytes::new(),
+        };
+        let topic = topics::message(&self.login.device, &message.properties);
+        let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, payload);
+        publish.pkid = packet_id;
+        publish.dup = repeat;
+        Packet::Publish(publish)
+    }
+
+    /// Asks for the whole twin; returns the request's number.
+    pub fn get_twin(&mut self) -> Result<u32, SessionError> {
+        self.twin_request(topics::get_twin, Bytes::new())
+    }
+
+    /// Sends a merge patch of the Reported Properties; returns the request's number.
+    pub fn patch_reported(&mut self, patch: Vec<u8>) -> Result<u32, SessionError> {
+        self.twin_request(topics::patch_reported, Bytes::from(patch))
+    }
+
+    /// Twin requests go with QoS 0: their answer says more than a PUBACK, and takes no packet id.
+    fn twin_request(&mut self, topic: fn(u32) -> String, body: Bytes) -> Result<u32, SessionError> {
+        let request = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        let publish = Publish::from_bytes(topic(request), QoS::AtMostOnce, body);
+        self.write(&Packet::Publish(publish))?;
+        Ok(request)
+    }
+
+    /// Acknowledges a cloud-to-device message, which is stored now.
+    pub fn acknowledge_cloud_message(&mut self, packet_id: u16) -> Result<(), SessionError> {
+        self.write(&Packet::PubAck(PubAck::new(packet_id)))
+    }
+
+    /// Says goodbye.
+    pub fn disconnect(&mut self) -> Result<(), SessionError> {
+        self.write(&Packet::Disconnect)
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub fn next_tick(&self) -> Moment {
+        let ping = self.last_sent + self.login.keep_alive;
+        match (self.life_due(), self.connected && !self.ping_sent) {
+            (Some(due), true) => due.min(ping),
+            (Some(due), false) => due,
+            (None, _) => ping,
+        }
+    }
+
+    /// Pings when nothing was sent for the keep-alive time; fails when the peer owes an answer for
+    /// too long.
+    pub fn tick(&mut self, now: Moment) -> Result<(), SessionError> {
+        if self.life_due().is_some_and(|due| now >= due) {
+            return Err(SessionError::Silent);
+        }
+        let idle = now.since(self.last_sent) >= self.login.keep_alive;
+        if self.connected && idle && !self.ping_sent && self.output.is_empty() {
+            self.ping_sent = true;
+            self.write(&Packet::PingReq)?;
+        }
+        Ok(())
+    }
+
+    /// Until when the peer must show life or acknowledge, if it owes anything.
+    fn life_due(&self) -> Option<Moment> {
+        let answer_owed = !self.connected
+            || self.ping_sent
+            || !self.control_ids.is_empty()
+            || !self.output.is_empty();
+        let answer = answer_owed.then(|| self.last_life + SILENCE_LIMIT);
+        let in_flight = !self.in_flight.0.is_empty();
+        let acknowledgement = in_flight.then(|| self.last_acknowledged + SILENCE_LIMIT);
+        answer.into_iter().chain(acknowledgement).min()
+    }
+
+    fn control_id(&mut self) -> u16 {
+        let id = self.free_packet_id();
+        self.control_ids.push(id);
+        id
+    }
+
+    /// The next packet id that nothing unacknowledged uses. There is always one: the window is far
+    /// smaller than the 65,535 ids.
+    fn free_packet_id(&mut self) -> u16 {
+        while self.in_flight.holds(self.next_packet_id)
+            || self.control_ids.contains(&self.next_packet_id)
+        {
+            self.next_packet_id = following(self.next_packet_id);
+        }
+        let id = self.next_packet_id;
+        self.next_packet_id = following(id);
+        id
+    }
+
+    fn write(&mut self, packet: &Packet) -> Result<(), SessionError> {
+        packet
+            .write(&mut self.output, MAX_PACKET_BYTES)
+            .map(drop)
+            .map_err(SessionError::Unsendable)
+    }
+}
+
+/// A buffer that grew for a large packet is not kept for the small ones.
+fn release_if_large(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > 16 << 10 {
+        *buffer = BytesMut::new();
+    }
+}
+
+/// Packet ids go round without 0.
+fn following(packet_id: u16) -> u16 {
+    packet_id.checked_add(1).unwrap_or(1)
+}
+
+fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
+    let (reason, renew_credentials) = match code {
+        ConnectReturnCode::Success => return None,
+        ConnectReturnCode::RefusedProtocolVersion => ("unacceptable protocol version", false),
+        ConnectReturnCode::BadClientId => ("client id rejected", false),
+        ConnectReturnCode::ServiceUnavailable => ("server unavailable", true),
+        ConnectReturnCode::BadUserNamePassword => ("bad user name or password", true),
+        ConnectReturnCode::NotAuthorized => ("not authorised", true),
+    };
+    Some(Refusal {
+        reason,
+        renew_credentials,
+    })
+}

@@ -1,0 +1,397 @@
+//! Who the device is: provisioning, registration, and keeping tokens fresh.
+//!
+//! All of it is HTTP, in a thread that lives only while a call is made or an approval awaited. When
+//! something is due is decided here; the link's timers only ask ([`Registrar::tick`]).
+//!
+//! ```text
+//!   stored Registration Token? ── no ──> provision: init, display, poll for approval ─┐
+//!            │ yes                                                                    │
+//!            v                                                                        v
+//!         register <──────────────────── Registration Token ──────────────────────────┘
+//!            │ 200                  │ 401: provision        │ else: again, after a back-off
+//!            v
+//!   credentials for the hub; again at half of their life. Token refreshed at half of its life.
+//! ```
+
+mod provisioning;
+mod schedule;
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+pub use provisioning::ProvisioningOperation;
+pub(crate) use provisioning::{DisplayCallback, display_on_stdout};
+
+use crate::clock::{Clock, Moment};
+use crate::error::{Chain, Error, Result};
+use crate::http::api::{Api, REGISTRATION_TOKEN};
+use crate::http::registration::Registration;
+use crate::http::{HubCredentials, HubDeviceId};
+use crate::link::mailbox::Mailbox;
+use crate::outbox::Outbox;
+use crate::properties::{self, Properties};
+use crate::secret::Secret;
+use crate::status::StatusBoard;
+use crate::store::device_rows::{self, DeviceRow};
+use crate::store::{Durability, Store, set_aside_rows};
+use crate::uploader::Uploader;
+use crate::wait::{InterruptCheck, wait_for};
+use crate::worker::Worker;
+use schedule::Schedule;
+
+/// How long start waits for the Platform when it can also go on offline.
+const OFFLINE_START_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the registrar works with.
+pub(crate) struct RegistrarParts {
+    pub api: Api,
+    pub store: Arc<Store>,
+    pub outbox: Arc<Outbox>,
+    pub properties: Arc<Properties>,
+    pub uploader: Arc<Uploader>,
+    pub status: Arc<StatusBoard>,
+    pub mailbox: Arc<Mailbox>,
+    pub clock: Arc<dyn Clock>,
+    pub display: DisplayCallback,
+}
+
+/// Gets and renews the device's credentials.
+pub(crate) struct Registrar {
+    this: Weak<Registrar>,
+    parts: RegistrarParts,
+    worker: Arc<Worker>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    device: DeviceRow,
+    /// The Platform answered the stored Registration Token with 401. It stays stored until another
+    /// replaces it: should the 401 have been a mistake, the next start needs no approval.
+    token_refused: bool,
+    schedule: Schedule,
+    progress: Progress,
+}
+
+impl State {
+    fn usable_token(&self) -> Option<Secret> {
+        let token = self.device.registration_token.clone();
+        token.filter(|_| !self.token_refused)
+    }
+
+    fn can_go_offline(&self) -> bool {
+        self.usable_token().is_some() && self.device.identity.is_some()
+    }
+}
+
+/// How far the start has come.
+enum Progress {
+    /// The first call is not answered yet.
+    Trying,
+    /// The Platform could not be reached, or did not register the device, this time.
+    Failed,
+    Registered,
+    /// There is no way on without the application: a bad token, or a refused operation.
+    GaveUp(Error),
+}
+
+/// A failure, and whether another attempt can help.
+enum Failure {
+    Retry(Error),
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Retry(error)
+    }
+}
+
+impl Registrar {
+    pub fn new(parts: RegistrarParts, device: DeviceRow) -> Arc<Registrar> {
+        let now = parts.clock.now();
+        Arc::new_cyclic(|this| Registrar {
+            this: this.clone(),
+            parts,
+            worker: Arc::default(),
+            state: Mutex::new(State {
+                device,
+                token_refused: false,
+                schedule: Schedule::register_at_once(now),
+                progress: Progress::Trying,
+            }),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Waits until the device is registered, or, if it was before, until it is clear that the
+    /// Platform cannot be reached now.
+    pub fn wait_started(&self, check: Option<&dyn InterruptCheck>) -> Result<()> {
+        let mut state = self.state.lock();
+        let started = |state: &mut State| match &state.progress {
+            Progress::Registered => Some(Ok(())),
+            Progress::GaveUp(error) => Some(Err(error.clone())),
+            Progress::Failed if state.can_go_offline() => Some(Ok(())),
+            Progress::Trying | Progress::Failed => None,
+        };
+        let limit = Instant::now() + OFFLINE_START_LIMIT;
+        let deadline = state.can_go_offline().then_some(limit);
+        match wait_for(&mut state, &self.changed, deadline, check, started) {
+            Err(Error::TimedOut) if state.can_go_offline() => Ok(()),
+            // The token was refused just then: only an approval helps.
+            Err(Error::TimedOut) => wait_for(&mut state, &self.changed, None, check, started),
+            other => other,
+        }
+    }
+
+    /// Who the device is, as the Platform decided.
+    pub fn identity(&self) -> Option<HubDeviceId> {
+        self.state.lock().device.identity.clone()
+    }
+
+    /// The hub does not take the credentials: registers again.
+    pub fn renew_credentials(&self) {
+        let now = self.parts.clock.now();
+        self.state.lock().schedule.register_soon(now);
+        self.parts.mailbox.wake();
+    }
+
+    /// For the link: starts what is due; returns when something is due next.
+    pub fn tick(&self, now: Moment) -> Option<Moment> {
+        if self.worker.is_running() {
+            // When it ends, the worker wakes the link, which then asks again.
+            return None;
+        }
+        let next = self.state.lock().schedule.next_due();
+        if next.is_none_or(|due| now < due) {
+            return next;
+        }
+        let registrar = self.this.upgrade()?;
+        let mailbox = Arc::clone(&self.parts.mailbox);
+        let started = self.worker.start("spotflow-http", move || {
+            registrar.work();
+            mailbox.wake();
+        });
+        match started {
+            Ok(()) => None,
+            Err(error) => {
+                log::error!("cannot talk to the Platform: {}", Chain(&error));
+                Some(now + Duration::from_secs(1))
+            }
+        }
+    }
+
+    /// Does what is due, once each.
+    fn work(&self) {
+        let now = self.parts.clock.now();
+        let due = self.state.lock().schedule.take_due(now);
+        if due.register {
+            self.register();
+        }
+        if due.refresh && !self.worker.is_closed() {
+            self.refresh();
+        }
+    }
+
+    fn register(&self) {
+        let result = self.try_register();
+        let now = self.parts.clock.now();
+        let mut state = self.state.lock();
+        match result {
+            Ok(()) => state.progress = Progress::Registered,
+            Err(Failure::Retry(Error::Closed) | Failure::Final(Error::Closed)) => {}
+            Err(Failure::Retry(error)) => {
+                let delay = state.schedule.registration_failed(now, fastrand::f64());
+                if !matches!(state.progress, Progress::Registered) {
+                    state.progress = Progress::Failed;
+                }
+                let retry = humantime::format_duration(Duration::from_secs(delay.as_secs()));
+                log::warn!("not registered: {}; next attempt in {retry}", Chain(&error));
+                self.parts.status.failed(&error);
+            }
+            Err(Failure::Final(error)) => {
+                log::error!("cannot register, and will not try again: {}", Chain(&error));
+                self.parts.status.failed(&error);
+                state.progress = Progress::GaveUp(error);
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    fn try_register(&self) -> Result<(), Failure> {
+        let stored = self.state.lock().usable_token();
+        let token = match stored {
+            Some(token) => token,
+            None => self.provision()?,
+        };
+        match self.parts.api.register(&token) {
+            Ok(answer) => Ok(self.adopt(answer.value)?),
+            Err(Error::InvalidToken { .. }) => {
+                log::warn!(
+                    "the Platform does not accept the {REGISTRATION_TOKEN} any more: provisioning again"
+                );
+                self.state.lock().token_refused = true;
+                let token = self.provision()?;
+                let answer = self.parts.api.register(&token)?;
+                Ok(self.adopt(answer.value)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The device is registered: from now on it is who the Platform says, and connects with these
+    /// credentials.
+    fn adopt(&self, registration: Registration) -> Result<()> {
+        let Registration {
+            credentials,
+            token_lifetime,
+        } = registration;
+        let before = self.identity();
+        if before.as_ref() != Some(&credentials.device) {
+            self.change_identity(before, &credentials.device)?;
+        }
+        let now = self.parts.clock.now();
+        self.state.lock().schedule.registered(
+            now,
+            credentials.lifetime,
+            token_lifetime.remaining(),
+        );
+        self.use_credentials(credentials);
+        Ok(())
+    }
+
+    fn use_credentials(&self, credentials: HubCredentials) {
+        self.parts
+            .uploader
+            .use_credentials(Some(credentials.clone()));
+        self.parts.mailbox.use_credentials(credentials);
+    }
+
+    /// What was stored under the identity before is not sent under the new one, but set aside.
+    fn change_identity(&self, before: Option<HubDeviceId>, now: &HubDeviceId) -> Result<()> {
+        log::info!(
+            "registered as device {} in workspace {}",
+            now.device_id,
+            now.workspace_id
+        );
+        let Some(before) = before else {
+            return self.change_device(|device| device.identity = Some(now.clone()));
+        };
+        log::warn!("the device was {before} before");
+        self.parts.uploader.use_credentials(None);
+        self.parts.mailbox.detach();
+        let mut device = self.state.lock().device.clone();
+        device.identity = Some(now.clone());
+        let row = device.clone();
+        let wall_ms = self.parts.clock.wall_ms();
+        let reason = format!("stored as device {before}");
+        let (outbox, properties) = (
+            Arc::clone(&self.parts.outbox),
+            Arc::clone(&self.parts.properties),
+        );
+        let (moved, total) = self.parts.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let moved = set_aside_rows::move_all(
+                    writer,
+                    wall_ms,
+                    &reason,
+                    &before.workspace_id,
+                    &before.device_id,
+                )?;
+                properties::forget_platform_side(writer)?;
+                device_rows::save_device(writer, &row)?;
+                Ok((moved, set_aside_rows::count(writer)?))
+            },
+            move |_| {
+                outbox.all_set_aside();
+                properties.forget_platform_side();
+            },
+        )?;
+        self.state.lock().device = device;
+        self.parts.status.set_aside_is(total);
+        if moved > 0 {
+            log::warn!("{moved} Messages stored under the identity before are set aside");
+        }
+        Ok(())
+    }
+
+    /// Gets a new Registration Token for the one that will expire.
+    fn refresh(&self) {
+        let (provisioning, registration) = {
+            let state = self.state.lock();
+            let Some(token) = state.usable_token() else {
+                return;
+            };
+            (state.device.provisioning_token.clone(), token)
+        };
+        let refreshed = self.parts.api.refresh(&provisioning, &registration);
+        let now = self.parts.clock.now();
+        match refreshed {
+            Ok(answer) => {
+                let token = answer.value.registration_token;
+                if let Err(error) = self.save_token(token) {
+                    log::warn!("cannot store the refreshed token: {}", Chain(&error));
+                }
+                let lifetime = answer.value.lifetime.remaining();
+                self.state.lock().schedule.refreshed(now, lifetime);
+                log::info!("the {REGISTRATION_TOKEN} was refreshed");
+            }
+            Err(Error::Closed) => {}
+            Err(error @ (Error::Refused { .. } | Error::InvalidToken { .. })) => {
+                // The token in use still holds; when it does not, a 401 leads to provisioning.
+                log::warn!(
+                    "the {REGISTRATION_TOKEN} is not refreshed: {}",
+                    Chain(&error)
+                );
+                self.parts.status.failed(&error);
+            }
+            Err(error) => {
+                log::warn!(
+                    "the {REGISTRATION_TOKEN} is not refreshed yet: {}",
+                    Chain(&error)
+                );
+                self.parts.status.failed(&error);
+                self.state
+                    .lock()
+                    .schedule
+                    .refresh_failed(now, fastrand::f64());
+            }
+        }
+    }
+
+    fn change_device(&self, change: impl FnOnce(&mut DeviceRow)) -> Result<()> {
+        let mut device = self.state.lock().device.clone();
+        change(&mut device);
+        let row = device.clone();
+        // In memory first: a token that cannot be stored is still the one that holds.
+        self.state.lock().device = device;
+        self.parts.store.execute(
+            Durability::PowerSafe,
+            move |writer| device_rows::save_device(writer, &row),
+            |()| {},
+        )
+    }
+
+    fn save_token(&self, token: Secret) -> Result<()> {
+        self.state.lock().token_refused = false;
+        self.change_device(|device| device.registration_token = Some(token))
+    }
+
+    /// Asks the thread to end; the agent's cancel interrupts its request.
+    pub fn close(&self) {
+        self.worker.close();
+        let mut state = self.state.lock();
+        if !matches!(state.progress, Progress::Registered) {
+            state.progress = Progress::GaveUp(Error::Closed);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for the thread's end until the deadline.
+    pub fn join(&self, deadline: Instant) {
+        self.worker.join("HTTP", deadline);
+    }
+}

@@ -1,0 +1,171 @@
+//! The database file: its path, permissions, lock, and the SQLite connection to it.
+//!
+//! One process, one connection: SQLite's exclusive locking mode keeps the WAL index in memory, so
+//! there is no `-shm` file, no reader can hold the WAL back, and a commit makes fewer system calls.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema;
+use crate::error::{Error, Result};
+
+/// 1,024 bytes: a 200-byte Message costs one page of WAL; larger pages multiply the flash wear.
+const PAGE_BYTES: u32 = 1024;
+/// SQLite's page cache, negative KiB.
+const CACHE_KIB: i32 = -512;
+/// A WAL that a large Message made longer than this is cut back at its next reset.
+const WAL_BYTES_KEPT: u32 = 4 << 20;
+
+/// The database path ends in `.db` and names a file, not a directory.
+pub(crate) fn validate_path(path: &Path) -> Result<()> {
+    if path.extension().is_none_or(|extension| extension != "db") {
+        return Err(Error::invalid(
+            "database",
+            format!("must be a path that ends in .db, but is {}", path.display()),
+        ));
+    }
+    if path.is_dir() {
+        return Err(Error::invalid(
+            "database",
+            format!("{} is a directory, not a file", path.display()),
+        ));
+    }
+    Ok(())
+}
+
+/// Holds the database for this client until dropped: the operating system lets go of the lock with
+/// the process, however it ends. The side file stays, as removing it would race with the next start.
+pub(crate) struct FileLock {
+    _file: File,
+}
+
+impl FileLock {
+    /// Locks `<database>-lock`, which holds the process id of the holder.
+    pub fn acquire(database: &Path) -> Result<FileLock> {
+        let path = with_suffix(database, "-lock");
+        let failed = |source| Error::database(&path, "open the lock file", source);
+        let mut file = private(OpenOptions::new().read(true).write(true).create(true))
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The holder's name only makes the error better; without it the error still stands.
+                let holder = file
+                    .read_to_string(&mut holder)
+                    .ok()
+                    .and(holder.trim().parse().ok());
+                return Err(Error::DatabaseInUse {
+                    path: database.to_owned(),
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // On a full disk the id cannot be written; the lock holds all the same.
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = written {
+            log::debug!("{}: cannot write the process id: {error}", path.display());
+        }
+        Ok(FileLock { _file: file })
+    }
+}
+
+/// Opens the database, creating it readable by its owner only, and brings its schema up.
+pub(crate) fn open(path: &Path) -> Result<Connection> {
+    let created = create_private(path)?;
+    let connection = connect(path).map_err(|error| open_error(path, error))?;
+    if created {
+        sync_directory(path)?;
+    }
+    Ok(connection)
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
+/// Creates the file before SQLite does, so that it never exists with wider permissions. SQLite gives
+/// the WAL the permissions of the database.
+fn create_private(path: &Path) -> Result<bool> {
+    match private(OpenOptions::new().write(true).create_new(true)).open(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::database(path, "create the file", error)),
+    }
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600)
+}
+
+#[cfg(not(unix))]
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Makes the new file's name durable, too.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| Error::database(path, "sync its directory", error))
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn open_error(path: &Path, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::DatabaseInUse {
+            path: path.to_owned(),
+            holder: None,
+        },
+        _ => sqlite_error(path, "open the database", error),
+    }
+}
+
+/// An error of SQLite as the caller should see it.
+pub(crate) fn sqlite_error(path: &Path, action: &'static str, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::StorageFull {
+            path: path.to_owned(),
+            source: Arc::new(error),
+        },
+        _ => Error::database(path, action, error),
+    }
+}

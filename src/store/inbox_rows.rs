@@ -1,0 +1,72 @@
+//! The `inbox` table: cloud-to-device messages from their receipt to the application's word that
+//! they are processed.
+
+use rusqlite::{Result, Row};
+
+use super::commit::Writer;
+use super::outbox_rows::Totals;
+
+/// A stored cloud-to-device message. `properties` is the property bag of its topic.
+#[derive(Debug, Clone)]
+pub(crate) struct InboxRow {
+    pub id: i64,
+    pub properties: String,
+    pub body: Vec<u8>,
+}
+
+pub(crate) fn insert(writer: &mut Writer, properties: &str, body: &[u8]) -> Result<i64> {
+    let id = writer.next_id()?;
+    writer
+        .sql()?
+        .prepare_cached("INSERT INTO inbox (id, properties, body) VALUES (?1, ?2, ?3)")?
+        .execute((id, properties, body))?;
+    writer.wrote(properties.len() + body.len());
+    Ok(id)
+}
+
+/// The oldest message behind `after`.
+pub(crate) fn next(writer: &Writer, after: i64) -> Result<Option<InboxRow>> {
+    let mut statement = writer.sql()?.prepare_cached(
+        "SELECT id, properties, body FROM inbox WHERE id > ?1 ORDER BY id LIMIT 1",
+    )?;
+    let mut rows = statement.query([after])?;
+    rows.next()?.map(read).transpose()
+}
+
+fn read(row: &Row<'_>) -> Result<InboxRow> {
+    Ok(InboxRow {
+        id: row.get(0)?,
+        properties: row.get(1)?,
+        body: row.get(2)?,
+    })
+}
+
+/// Forgets a message; returns its size, or `None` if it was forgotten before.
+pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<Option<u64>> {
+    let mut statement = writer
+        .sql()?
+        .prepare_cached("DELETE FROM inbox WHERE id = ?1 RETURNING length(body)")?;
+    let bytes = {
+        let mut rows = statement.query([id])?;
+        let bytes = rows.next()?.map(|row| row.get::<_, i64>(0)).transpose()?;
+        while rows.next()?.is_some() {}
+        bytes
+    };
+    drop(statement);
+    writer.wrote(0);
+    Ok(bytes.map(i64::unsigned_abs))
+}
+
+/// Counts the table, at open.
+pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
+    writer.sql()?.query_row(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM inbox",
+        (),
+        |row| {
+            Ok(Totals {
+                count: row.get::<_, i64>(0)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            })
+        },
+    )
+}

@@ -1,0 +1,114 @@
+//! The database: one SQLite file in WAL mode, one connection, group commit.
+//!
+//! This room stores and reads rows. What is pending, in flight or wanted is decided elsewhere
+//! ([`outbox`](crate::outbox), [`inbox`](crate::inbox), [`twin`](crate::twin)).
+
+mod commit;
+pub(crate) mod device_rows;
+mod durability;
+mod file;
+mod ids;
+pub(crate) mod inbox_rows;
+pub(crate) mod outbox_rows;
+mod schema;
+pub(crate) mod set_aside_rows;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub(crate) use commit::Writer;
+pub use durability::Durability;
+pub(crate) use file::validate_path;
+
+use crate::error::{Error, Result};
+use commit::CommitQueue;
+use file::FileLock;
+use ids::MessageIds;
+
+/// The open database and its storage thread.
+pub(crate) struct Store {
+    queue: Arc<CommitQueue>,
+    path: PathBuf,
+    thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Store {
+    /// Opens or creates the file and starts the storage thread.
+    ///
+    /// The lock goes to the storage thread, which outlives every write: the next client can open the
+    /// file only when this one has written its last byte.
+    pub fn open(path: &Path) -> Result<Store> {
+        let lock = FileLock::acquire(path)?;
+        let connection = file::open(path)?;
+        let ids = MessageIds::load(&connection)
+            .map_err(|error| file::sqlite_error(path, "read the database", error))?;
+        let queue = Arc::new(CommitQueue::new(Writer::new(
+            connection,
+            path.to_owned(),
+            ids,
+        )));
+        let runner = Arc::clone(&queue);
+        let thread = std::thread::Builder::new()
+            .name("spotflow-store".to_owned())
+            .spawn(move || {
+                runner.run_storage_thread();
+                drop(lock);
+            })
+            .map_err(|error| Error::system("start the storage thread", error))?;
+        Ok(Store {
+            queue,
+            path: path.to_owned(),
+            thread: parking_lot::Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `run` in the next commit and waits until that is durable; see [`CommitQueue::execute`].
+    pub fn execute<T: Send + 'static>(
+        &self,
+        durability: Durability,
+        run: impl FnMut(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+        stored: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T> {
+        self.queue.execute(durability, run, stored)
+    }
+
+    /// Reads, behind everything that was committed before.
+    pub fn read<T: Send + 'static>(
+        &self,
+        run: impl FnMut(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.queue.execute(Durability::KillSafe, run, |_| {})
+    }
+
+    /// Queues `run` for the storage thread; see [`CommitQueue::post`].
+    pub fn post(
+        &self,
+        durability: Durability,
+        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        self.queue.post(durability, run, done);
+    }
+
+    /// Commits what is queued, closes the file and joins the storage thread.
+    pub fn close(&self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            log::error!("{}: the storage thread panicked", self.path.display());
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

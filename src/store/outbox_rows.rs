@@ -1,0 +1,152 @@
+//! The `outbox` table: Messages from their commit to their acknowledgement.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Result, Row};
+
+use super::commit::Writer;
+
+/// A Message as it is stored and sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    /// Its place in the order; 0 until it is stored.
+    pub id: i64,
+    pub stored_at_ms: i64,
+    /// The property bag of its topic, as it goes on the wire.
+    pub properties: String,
+    pub body: Body,
+}
+
+/// What is published as the payload.
+#[derive(Debug, Clone)]
+pub(crate) enum Body {
+    /// These bytes.
+    Inline(Bytes),
+    /// A link to content of this many bytes that must be uploaded first; it stays in the database.
+    Upload(usize),
+}
+
+impl Outgoing {
+    /// The payload's size where it counts as pending.
+    pub fn body_bytes(&self) -> usize {
+        match &self.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::Upload(bytes) => *bytes,
+        }
+    }
+
+    /// The memory that it holds.
+    pub fn memory_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Inline(bytes) => bytes.len(),
+            Body::Upload(_) => 0,
+        };
+        std::mem::size_of::<Outgoing>() + self.properties.len() + body
+    }
+}
+
+/// How much is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub count: u64,
+    pub bytes: u64,
+}
+
+/// Stores a Message; returns its id.
+pub(crate) fn insert(
+    writer: &mut Writer,
+    stored_at_ms: i64,
+    properties: &str,
+    upload: bool,
+    body: &[u8],
+) -> Result<i64> {
+    let id = writer.next_id()?;
+    writer
+        .sql()?
+        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((id, stored_at_ms, properties, upload, body))?;
+    writer.wrote(properties.len() + body.len());
+    Ok(id)
+}
+
+/// Forgets an acknowledged Message.
+pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+        .execute([id])?;
+    writer.wrote(0);
+    Ok(())
+}
+
+/// The content that is to be uploaded, or `None` if the Message is gone.
+pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
+    writer
+        .sql()?
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+/// Puts the link in the place of content that was uploaded.
+pub(crate) fn replace_content(writer: &mut Writer, id: i64, link: &[u8]) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("UPDATE outbox SET body = ?2, upload = 0 WHERE id = ?1")?
+        .execute((id, link))?;
+    writer.wrote(link.len());
+    Ok(())
+}
+
+/// The Messages behind `after`, oldest first, until they hold `budget_bytes` of memory or are
+/// `most`; and whether there are more. At least one is returned if there is one.
+pub(crate) fn load(
+    writer: &Writer,
+    after: i64,
+    most: usize,
+    budget_bytes: usize,
+) -> Result<(Vec<Outgoing>, bool)> {
+    let mut statement = writer.sql()?.prepare_cached(
+        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([after])?;
+    let mut loaded = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if loaded.len() >= most || (bytes >= budget_bytes && !loaded.is_empty()) {
+            return Ok((loaded, true));
+        }
+        let message = read(row)?;
+        bytes += message.memory_bytes();
+        loaded.push(message);
+    }
+    Ok((loaded, false))
+}
+
+fn read(row: &Row<'_>) -> Result<Outgoing> {
+    let upload: bool = row.get(3)?;
+    let body = row.get_ref(4)?.as_blob()?;
+    Ok(Outgoing {
+        id: row.get(0)?,
+        stored_at_ms: row.get(1)?,
+        properties: row.get(2)?,
+        body: if upload {
+            Body::Upload(body.len())
+        } else {
+            Body::Inline(Bytes::copy_from_slice(body))
+        },
+    })
+}
+
+/// Counts the table, at open.
+pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
+    writer.sql()?.query_row(
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox",
+        (),
+        |row| {
+            Ok(Totals {
+                count: row.get::<_, i64>(0)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            })
+        },
+    )
+}

@@ -1,0 +1,83 @@
+//! The tables of the database file.
+
+use rusqlite::{Connection, Error, Result, ffi};
+
+/// Marks the file as ours ("SpfD").
+const APPLICATION_ID: i32 = 0x5370_6644;
+const VERSION: i32 = 1;
+
+/// - `device`: who we are. One row.
+/// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
+///   topic as it goes on the wire; `upload` says that `body` goes up as a file first.
+/// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
+/// - `inbox`: cloud-to-device messages not yet processed by the application.
+/// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`
+///   (what the application wants reported, while that is not confirmed).
+const TABLES: &str = "
+    CREATE TABLE device (
+        id INTEGER PRIMARY KEY CHECK (id = 0),
+        instance TEXT NOT NULL,
+        provisioning_token TEXT NOT NULL,
+        requested_device_id TEXT,
+        registration_token TEXT,
+        workspace_id TEXT,
+        device_id TEXT
+    );
+    CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        stored_at_ms INTEGER NOT NULL,
+        properties TEXT NOT NULL,
+        upload INTEGER NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE TABLE set_aside (
+        id INTEGER PRIMARY KEY,
+        set_aside_at_ms INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        workspace_id TEXT NOT NULL,
+        device_id TEXT NOT NULL,
+        stored_at_ms INTEGER NOT NULL,
+        properties TEXT NOT NULL,
+        upload INTEGER NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE TABLE inbox (
+        id INTEGER PRIMARY KEY,
+        properties TEXT NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// Creates the tables in an empty file; accepts a file that has them; refuses any other.
+pub(super) fn migrate(connection: &Connection) -> Result<()> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, version) => Err(foreign(format!(
+            "its schema has version {version}; this library knows version {VERSION}"
+        ))),
+        (0, 0) if is_empty(connection)? => create(connection),
+        _ => Err(foreign("it is not a database of this library".to_owned())),
+    }
+}
+
+fn create(connection: &Connection) -> Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {TABLES}
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    ))
+}
+
+fn is_empty(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)",
+        (),
+        |row| row.get(0),
+    )
+}
+
+fn foreign(why: String) -> Error {
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_NOTADB), Some(why))
+}

@@ -1,0 +1,108 @@
+//! The `set_aside` table: Messages that will not be sent as things stand, and why.
+
+use rusqlite::{OptionalExtension, Result};
+
+use super::commit::Writer;
+use super::outbox_rows::{self, Totals};
+
+/// A row of the table, without its payload.
+#[derive(Debug, Clone)]
+pub(crate) struct SetAsideRow {
+    pub id: i64,
+    pub reason: String,
+    pub workspace_id: String,
+    pub device_id: String,
+    pub properties: String,
+    pub body_bytes: u64,
+}
+
+/// Moves every Message of the outbox aside: they were stored under another identity.
+pub(crate) fn move_all(
+    writer: &mut Writer,
+    now_ms: i64,
+    reason: &str,
+    workspace_id: &str,
+    device_id: &str,
+) -> Result<usize> {
+    let moved = writer.sql()?.execute(
+        "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
+         SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, upload, body FROM outbox",
+        (now_ms, reason, workspace_id, device_id),
+    )?;
+    writer.sql()?.execute("DELETE FROM outbox", ())?;
+    Ok(moved)
+}
+
+/// The Messages set aside, oldest first.
+pub(crate) fn list(writer: &Writer) -> Result<Vec<SetAsideRow>> {
+    let mut statement = writer.sql()?.prepare(
+        "SELECT id, reason, workspace_id, device_id, properties, length(body) FROM set_aside ORDER BY id",
+    )?;
+    let rows = statement.query_map((), |row| {
+        Ok(SetAsideRow {
+            id: row.get(0)?,
+            reason: row.get(1)?,
+            workspace_id: row.get(2)?,
+            device_id: row.get(3)?,
+            properties: row.get(4)?,
+            body_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Puts these Messages of this identity back, behind all others; returns how many, their bytes, and
+/// the newest id.
+pub(crate) fn put_back(
+    writer: &mut Writer,
+    ids: &[i64],
+    workspace_id: &str,
+    device_id: &str,
+) -> Result<(Totals, i64)> {
+    let (mut totals, mut newest) = (Totals::default(), 0);
+    for id in ids {
+        let found = writer
+            .sql()?
+            .prepare_cached(
+                "SELECT stored_at_ms, properties, upload, body FROM set_aside
+                 WHERE id = ?1 AND workspace_id = ?2 AND device_id = ?3",
+            )?
+            .query_row((id, workspace_id, device_id), |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, bool>(2)?,
+                    row.get::<_, Vec<u8>>(3)?,
+                ))
+            })
+            .optional()?;
+        if let Some((stored_at_ms, properties, upload, body)) = found {
+            newest = outbox_rows::insert(writer, stored_at_ms, &properties, upload, &body)?;
+            totals.count += 1;
+            totals.bytes += body.len() as u64;
+            delete(writer, &[*id])?;
+        }
+    }
+    Ok((totals, newest))
+}
+
+/// How many there are.
+pub(crate) fn count(writer: &Writer) -> Result<u64> {
+    writer
+        .sql()?
+        .query_row("SELECT count(*) FROM set_aside", (), |row| {
+            row.get::<_, i64>(0)
+        })
+        .map(i64::unsigned_abs)
+}
+
+/// Forgets these Messages; returns how many there were.
+pub(crate) fn delete(writer: &mut Writer, ids: &[i64]) -> Result<usize> {
+    let sql = writer.sql()?;
+    let mut statement = sql.prepare_cached("DELETE FROM set_aside WHERE id = ?1")?;
+    let mut deleted = 0;
+    for id in ids {
+        deleted += statement.execute([id])?;
+    }
+    Ok(deleted)
+}

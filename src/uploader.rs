@@ -1,0 +1,131 @@
+//! The upload thread: brings large content up ahead of its turn, one Message at a time, oldest
+//! first; lives only while there is some. What is uploaded becomes a link in the outbox.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::backoff::Backoff;
+use crate::error::{Chain, Error};
+use crate::http::HubCredentials;
+use crate::http::agent::Agent;
+use crate::http::upload::{UploadError, upload};
+use crate::outbox::Outbox;
+use crate::status::StatusBoard;
+use crate::worker::Worker;
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_CAP: Duration = Duration::from_secs(120);
+
+/// Uploads large content.
+pub(crate) struct Uploader {
+    this: Weak<Uploader>,
+    outbox: Arc<Outbox>,
+    agent: Agent,
+    status: Arc<StatusBoard>,
+    worker: Arc<Worker>,
+    credentials: Mutex<Option<HubCredentials>>,
+    /// Asks for other credentials; must not block.
+    renew_credentials: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Uploader {
+    pub fn new(
+        outbox: Arc<Outbox>,
+        agent: Agent,
+        status: Arc<StatusBoard>,
+        renew_credentials: Box<dyn Fn() + Send + Sync>,
+    ) -> Arc<Uploader> {
+        Arc::new_cyclic(|this| Uploader {
+            this: this.clone(),
+            outbox,
+            agent,
+            status,
+            worker: Arc::default(),
+            credentials: Mutex::default(),
+            renew_credentials,
+        })
+    }
+
+    /// Uploads with these from now on; `None` while the identity changes.
+    pub fn use_credentials(&self, credentials: Option<HubCredentials>) {
+        *self.credentials.lock() = credentials;
+        self.start();
+    }
+
+    /// Starts the thread if there is something to upload and it is not running.
+    pub fn start(&self) {
+        if self.credentials.lock().is_none() || self.outbox.next_upload().is_none() {
+            return;
+        }
+        let Some(uploader) = self.this.upgrade() else {
+            return;
+        };
+        if let Err(error) = self.worker.start("spotflow-upload", move || uploader.run()) {
+            log::error!("cannot upload: {}", Chain(&error));
+        }
+    }
+
+    fn run(&self) {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
+        let mut last_failure = String::new();
+        while !self.worker.is_closed() {
+            match self.upload_next() {
+                Ok(true) => backoff.reset(),
+                Ok(false) | Err(Error::Closed) => return,
+                Err(error) => {
+                    let delay = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
+                    self.status.failed(&error);
+                    let failure = Chain(&error).to_string();
+                    if failure == last_failure {
+                        log::debug!("cannot upload large content: {failure}");
+                    } else {
+                        log::warn!("cannot upload large content, will retry: {failure}");
+                        last_failure = failure;
+                    }
+                    if !self.worker.sleep(Instant::now() + delay) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the oldest content up; `false` if there is nothing to bring.
+    fn upload_next(&self) -> Result<bool, Error> {
+        let Some(id) = self.outbox.next_upload() else {
+            return Ok(false);
+        };
+        let Some(credentials) = self.credentials.lock().clone() else {
+            return Ok(false);
+        };
+        let Some(content) = self.outbox.content(id)? else {
+            return Ok(false);
+        };
+        let name = uuid::Uuid::new_v4().to_string();
+        match upload(&self.agent, &credentials, &name, &content) {
+            Ok(()) => {
+                let link = format!("{{\"link\":\"{name}\"}}");
+                self.outbox.uploaded(id, Bytes::from(link))?;
+                Ok(true)
+            }
+            Err(UploadError::CredentialsRefused(error)) => {
+                (self.renew_credentials)();
+                Err(error)
+            }
+            Err(UploadError::Transient(error) | UploadError::Permanent(error)) => Err(error),
+        }
+    }
+
+    /// Ends the thread; the agent's cancel interrupts its request.
+    pub fn close(&self) {
+        self.worker.close();
+    }
+
+    /// Waits for the thread's end until the deadline.
+    pub fn join(&self, deadline: Instant) {
+        self.worker.join("upload", deadline);
+    }
+}
