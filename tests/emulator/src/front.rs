@@ -34,8 +34,9 @@ pub(crate) async fn listen(
         listening.send_replace(listener.is_some());
         match &listener {
             Some(open) => {
+                let gate = accepting.clone();
                 tokio::select! {
-                    () = accept_from(open, &core, &acceptor) => {}
+                    () = accept_from(open, &core, &acceptor, &gate) => {}
                     changed = accepting.wait_for(|accept| !accept) => {
                         if changed.is_err() {
                             return;
@@ -54,11 +55,17 @@ pub(crate) async fn listen(
     }
 }
 
-async fn accept_from(listener: &TcpListener, core: &Arc<Core>, acceptor: &TlsAcceptor) {
+async fn accept_from(
+    listener: &TcpListener,
+    core: &Arc<Core>,
+    acceptor: &TlsAcceptor,
+    accepting: &watch::Receiver<bool>,
+) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
-                tokio::spawn(serve(core.clone(), tcp, acceptor.clone()));
+                let (core, acceptor) = (core.clone(), acceptor.clone());
+                tokio::spawn(serve(core, tcp, acceptor, accepting.clone()));
             }
             // Out of file handles, or a client that was gone again at once: neither ends the Platform.
             Err(_) => sleep(Duration::from_millis(10)).await,
@@ -76,7 +83,12 @@ async fn reopen(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn serve(core: Arc<Core>, tcp: TcpStream, acceptor: TlsAcceptor) {
+async fn serve(
+    core: Arc<Core>,
+    tcp: TcpStream,
+    acceptor: TlsAcceptor,
+    accepting: watch::Receiver<bool>,
+) {
     if tcp.set_nodelay(true).is_err() {
         return;
     }
@@ -87,7 +99,7 @@ async fn serve(core: Arc<Core>, tcp: TcpStream, acceptor: TlsAcceptor) {
     let first = timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
     match first.map(|read| read.map(|bytes| bytes.first().copied())) {
         Ok(Ok(Some(CONNECT_BYTE))) => connection::serve(core, stream).await,
-        Ok(Ok(Some(_))) => api::serve(core, stream).await,
+        Ok(Ok(Some(_))) => api::serve(core, stream, accepting).await,
         _ => {}
     }
 }

@@ -1,4 +1,113 @@
-//! The Spotflow IoT Platform on loopback ports, for tests and for trying things out.
+//! The Spotflow IoT Platform on loopback ports: for tests of devices, and for trying things out without an account.
+//!
+//! It is the Platform's HTTP API, an MQTT broker with the manners of Azure IoT Hub, and its file upload, with a
+//! throw-away certificate authority. One TLS port serves all of it. It speaks what a device sees of the Platform and
+//! nothing more: there is no portal, and everything is forgotten at the end.
+//!
+//! # In a test
+//!
+//! ```
+//! use std::time::Duration;
+//! use spotflow_emulator::Platform;
+//!
+//! let platform = Platform::start()?;
+//! // Give these to the device under test.
+//! println!("{} {}", platform.instance(), platform.provisioning_token());
+//! println!("SSL_CERT_FILE={}", platform.ca_file().display());
+//! // ... let it provision itself, connect and send, then:
+//! # let timeout = Duration::ZERO;
+//! # let _ = || -> Result<(), Box<dyn std::error::Error>> {
+//! let messages = platform.wait_for_messages(60, timeout)?;
+//! assert_eq!(messages[0].batch_id.as_deref(), Some("batch"));
+//! platform.set_desired("my-device", &serde_json::json!({ "interval": 5 }))?;
+//! # Ok(()) };
+//! # Ok::<(), spotflow_emulator::Error>(())
+//! ```
+//!
+//! Everything is ordinary, blocking code: the Platform's own threads are out of sight. Nothing polls: whatever is
+//! waited for ends the wait at once, and each wait has a time limit.
+//!
+//! # What it does
+//!
+//! - Provisioning Operations are approved at the first poll, or by [`Platform::approve`]
+//!   ([`Builder::approval`]). Tokens and passwords are checked, and expire.
+//! - The hub allows a device one connection, keeps sessions, enforces keep-alive and the 256 KiB limit, and closes
+//!   the connection for QoS 2, retained publishes, and topics that are not the device's.
+//!   [`Platform::connections`] tells why each connection ended.
+//! - Every Message is recorded with its properties, its content decompressed, uploaded content joined in:
+//!   [`Message`]. A repeat is marked, as the Platform would drop it: [`Message::repeat`].
+//! - Twins with versions and IoT Hub's rules, cloud-to-device messages that come again until acknowledged, direct
+//!   methods.
+//!
+//! # What it does wrong on request
+//!
+//! Acknowledgements can be withheld, delayed and invented ([`Platform::acknowledge`]), connections cut at a Message
+//! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
+//! sessions forgotten, twin requests throttled or left unanswered, sockets left open in silence
+//! ([`Platform::go_silent`]), ports closed. HTTP calls can be answered with any status or body, late, or not at all
+//! ([`Platform::http_status`]). An order holds for everything that happens after the call that gave it returned.
+//!
+//! # Limits
+//!
+//! What a device cannot see is left out: quotas by the day, dead-lettering of cloud-to-device messages after ten
+//! deliveries, device authentication other than by SAS. Twin updates and methods are delivered with the QoS that the
+//! device subscribed with. Recorded Messages and uploads stay in memory until [`Platform::clear_messages`], or the
+//! end; see also [`Builder::record_payloads`].
+//!
+//! # The program, driven by another program
+//!
+//! `spotflow-emulator --control` is for tests in other languages. It writes one JSON line when it is ready:
+//!
+//! ```json
+//! {"instance": "localhost:4430", "hub": "localhost:4430", "workspace_id": "...", "provisioning_token": "...", "ca_file": "..."}
+//! ```
+//!
+//! Then it reads commands, a JSON object on a line each, and answers each with one line:
+//!
+//! ```json
+//! {"command": "approve", "operation": "K7QX-M2PA", "device": "decided", "id": 1}
+//! {"ok": true, "result": "decided", "id": 1}
+//! {"command": "approve", "operation": "unknown"}
+//! {"ok": false, "error": "no provisioning operation has the id or verification code \"unknown\""}
+//! ```
+//!
+//! `id` is optional and comes back as it is. Commands are executed one after the other. The program ends with `quit`,
+//! or when its standard input ends. Times are in seconds; `?` marks what may be left out.
+//!
+//! | command | arguments | result |
+//! |---|---|---|
+//! | `operations`, `wait_operation` | -, `timeout` | all, or the first pending: `{id, verification_code, requested_device_id, expiration_time, state, device_id}` |
+//! | `approve`, `refuse`, `expire_operation` | `operation` (id or code), for `approve` also `device`? | for `approve` the Device ID |
+//! | `add_provisioning_token`, `revoke_provisioning_token` | `device`? `workspace`?, `token` | the token, - |
+//! | `devices` | | `[{workspace_id, device_id, connected}]` |
+//! | `delete_device`, `revoke_registration_tokens`, `expire_sas` | `device` | |
+//! | `disable_workspace` | `disabled` | |
+//! | `desired` | `device`, `properties`? | sets them: the version; without `properties`: `{properties, version}` |
+//! | `patch_desired` | `device`, `patch` | the version |
+//! | `reported`, `reported_patches` | `device` | `{properties, version}`, all patches |
+//! | `wait_reported` | `device`, `properties` (exactly), `timeout` | the properties |
+//! | `reset_twin` | `device` | |
+//! | `send` | `device`, `text` or `payload` (Base64), `properties`? (an object) | |
+//! | `cloud_messages_waiting`, `wait_cloud_messages` | `device`, for the wait `waiting` (at most), `timeout` | the number, - |
+//! | `call_method` | `device`, `method`, `payload` (JSON), `timeout` | `{status, payload}` |
+//! | `messages` | `device`? `after`? (a sequence) | `[{sequence, workspace_id, device_id, connection, topic, properties: [[key, value]], payload (Base64), text, payload_error, raw_length, external, packet_id, dup, repeat, acknowledged}]` |
+//! | `wait_messages` | `count`, `timeout` | all, when there are so many |
+//! | `clear_messages` | | |
+//! | `uploads` | | `[{hub_id, blob_name, bytes, success}]` |
+//! | `connections` | | `[{number, client_id, user_name, keep_alive, clean_session, session_present, code, end}]` |
+//! | `wait_connected` | `device`, `connected`, `timeout` | |
+//! | `subscriptions` | `device` | the topic filters |
+//! | `requests` | | `[{route, method, path, status}]` |
+//! | `acknowledge` | `mode`: `immediately`, `after`, `withhold`; `seconds`? for `after` | |
+//! | `release_acknowledgements`, `close_connections`, `forget_sessions`, `clear_http_faults` | | |
+//! | `cut_after_messages` | `count`, `point`: `before_ack`, `after_ack` | |
+//! | `refuse_connects` | `code`, `count`? | |
+//! | `go_silent`, `accept_connections` | `silent`, `accept` | |
+//! | `twin_status` | `status`, `count` | |
+//! | `http_status` | `route`, `status`, `problem_type`?, `count` | |
+//! | `http_hang` | `route`, `hang` | |
+//!
+//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`, `any`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

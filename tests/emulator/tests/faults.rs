@@ -202,6 +202,17 @@ fn ports_are_closed_and_opened_again() {
 }
 
 #[test]
+fn a_stopped_platform_still_tells_what_it_recorded() {
+    let platform = Platform::start().unwrap();
+    let (mut client, credentials) = connected(&platform);
+    client.deliver(&credentials.events(""), 1, b"x");
+    platform.stop();
+    assert_eq!(client.until_closed(), []);
+    assert_eq!(platform.messages().len(), 1);
+    assert!(platform.accept_connections(true).is_err());
+}
+
+#[test]
 fn the_end_of_the_platform_closes_everything() {
     let platform = Platform::start().unwrap();
     let (mut client, _) = connected(&platform);

@@ -5,6 +5,7 @@ mod files;
 mod problem;
 mod provisioning;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::server::TlsStream;
 
 use crate::state::Core;
@@ -27,16 +29,25 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Control calls are short, uploads may be large.
 const UPLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// Serves one connection's requests.
-pub(crate) async fn serve(core: Arc<Core>, stream: BufReader<TlsStream<TcpStream>>) {
+/// Serves one connection's requests, as long as the port is open.
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    stream: BufReader<TlsStream<TcpStream>>,
+    mut accepting: watch::Receiver<bool>,
+) {
     let service = TowerToHyperService::new(router(core));
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    // A client that breaks off or talks nonsense harms nobody but itself.
-    drop(served);
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let closed = accepting.wait_for(|accept| !accept);
+    // Nothing is made of errors: a client that breaks off or talks nonsense harms nobody but itself.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = closed => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
 fn router(core: Arc<Core>) -> Router {

@@ -83,6 +83,10 @@ impl PacketLog {
         });
     }
 
+    pub fn slice(&mut self) -> &[PacketSeen] {
+        self.packets.make_contiguous()
+    }
+
     pub fn all(&self) -> Vec<PacketSeen> {
         self.packets.iter().cloned().collect()
     }

@@ -206,6 +206,23 @@ impl Platform {
         })
     }
 
+    /// Waits until the control packets from and to the device are as the predicate wants them.
+    ///
+    /// # Errors
+    /// If they are not in time. A device that is not there yet is waited for, too.
+    pub fn wait_for_packets(
+        &self,
+        device: &str,
+        mut wanted: impl FnMut(&[PacketSeen]) -> bool,
+        timeout: Duration,
+    ) -> Result<(), Timeout> {
+        self.core.wait(
+            timeout,
+            |state| wanted(state.device(device).ok()?.mailbox.packets.slice()).then_some(()),
+            |_| format!("packets of {device:?}"),
+        )
+    }
+
     /// What happened after the first `seen` events, and how many there ever were; waits for news if there are none,
     /// at most for `timeout`. Messages are no events: see [`Platform::wait_for_messages_after`].
     pub fn wait_for_events(&self, seen: u64, timeout: Duration) -> (Vec<Event>, u64) {

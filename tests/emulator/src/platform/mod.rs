@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
@@ -32,7 +32,8 @@ use ports::Ports;
 /// How long the end of the Platform waits for its own threads.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The Spotflow IoT Platform on loopback ports. It ends when dropped.
+/// The Spotflow IoT Platform on loopback ports. It ends when dropped, which must not happen in asynchronous code:
+/// it has an asynchronous runtime of its own to end.
 ///
 /// All methods may be called from many threads at once. Where one takes a device's name, that is its Device ID, or
 /// `{workspaceId}:{deviceId}` where several Workspaces have a device of that name.
@@ -40,7 +41,6 @@ pub struct Platform {
     core: Arc<Core>,
     /// Taken by whoever ends the Platform.
     running: Mutex<Option<Running>>,
-    handle: Handle,
     ca_pem: String,
     ca_file: PathBuf,
     gates: Vec<Gate>,
@@ -114,7 +114,6 @@ impl Platform {
         drop(entered);
         Ok(Self {
             core,
-            handle: runtime.handle().clone(),
             running: Mutex::new(Some(Running { runtime, directory })),
             ca_pem: authority.ca_pem,
             ca_file,

@@ -138,7 +138,8 @@ impl Platform {
     }
 
     /// Stops listening, so that new connections of both kinds are refused, or listens again on the same ports.
-    /// Existing connections stay. Returns when it is so.
+    /// Existing MQTT connections stay (see [`Platform::close_connections`]); HTTP connections end with the request
+    /// that they are at. Returns when it is so.
     ///
     /// # Errors
     /// If a port cannot be taken again.
@@ -156,22 +157,23 @@ impl Platform {
     }
 
     fn set_gates(&self, accept: bool, which: impl Fn(&Gate) -> bool) -> Result<(), Timeout> {
+        let failed = |awaited: &str| Timeout {
+            waited: PORT_TIMEOUT,
+            awaited: awaited.to_owned(),
+        };
+        let running = self.running.lock();
+        let running = running
+            .as_ref()
+            .ok_or_else(|| failed("the Platform has ended"))?;
         for gate in self.gates.iter().filter(|gate| which(gate)) {
             gate.accepting.send_replace(accept);
             let mut listening = gate.listening.clone();
-            let done = self.handle.block_on(async {
-                timeout(
-                    PORT_TIMEOUT,
-                    listening.wait_for(|listening| *listening == accept),
-                )
-                .await
-                .is_ok()
+            let done = running.runtime.block_on(async {
+                let done = listening.wait_for(|listening| *listening == accept);
+                timeout(PORT_TIMEOUT, done).await.is_ok()
             });
             if !done {
-                return Err(Timeout {
-                    waited: PORT_TIMEOUT,
-                    awaited: format!("listening: {accept}"),
-                });
+                return Err(failed("a port is still in use"));
             }
         }
         Ok(())
