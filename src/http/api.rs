@@ -18,13 +18,6 @@ use crate::{Error, Result};
 pub(crate) const PROVISIONING_TOKEN: &str = "Provisioning Token";
 pub(crate) const REGISTRATION_TOKEN: &str = "Registration Token";
 
-/// A result, with the Platform's clock when it was given.
-#[derive(Debug)]
-pub(crate) struct At<T> {
-    pub time: Option<ServerTime>,
-    pub value: T,
-}
-
 /// A Provisioning Operation that waits for an operator's approval.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,8 +42,6 @@ pub(crate) enum Completion {
 #[derive(Debug)]
 pub(crate) struct IssuedToken {
     pub registration_token: Secret,
-    /// When it expires by the Platform's clock, for the database file.
-    pub expires_at: Option<ServerTime>,
     pub lifetime: Lifetime,
 }
 
@@ -72,11 +63,9 @@ impl Api {
     }
 
     /// The same API with another time limit for each call.
-    pub fn within(&self, timeout: Duration) -> Api {
-        Api {
-            timeout,
-            ..self.clone()
-        }
+    #[cfg(test)]
+    fn within(self, timeout: Duration) -> Api {
+        Api { timeout, ..self }
     }
 
     /// Starts a Provisioning Operation for the device ID, or for the one in the token.
@@ -84,7 +73,7 @@ impl Api {
         &self,
         provisioning_token: &Secret,
         device_id: Option<&str>,
-    ) -> Result<At<NewOperation>> {
+    ) -> Result<NewOperation> {
         let call = Call {
             action: "start a Provisioning Operation",
             method: Method::POST,
@@ -98,11 +87,7 @@ impl Api {
             other_secret: None,
         };
         let answer = self.send(&call)?;
-        let value = call.success(&answer)?;
-        Ok(At {
-            time: answer.time,
-            value,
-        })
+        call.success(&answer)
     }
 
     /// Asks whether the operator has approved the operation.
@@ -110,7 +95,7 @@ impl Api {
         &self,
         provisioning_token: &Secret,
         operation_id: &str,
-    ) -> Result<At<Completion>> {
+    ) -> Result<Completion> {
         let call = Call {
             action: "complete the Provisioning Operation",
             method: Method::PUT,
@@ -121,20 +106,16 @@ impl Api {
             other_secret: None,
         };
         let answer = self.send(&call)?;
-        let value = match answer.status {
+        Ok(match answer.status {
             202 => Completion::Pending,
             410 if Problem::parse(&answer.body).is_operation_cancelled() => Completion::Refused,
             410 => Completion::Expired,
             _ => Completion::Approved(call.issued_token(&answer)?),
-        };
-        Ok(At {
-            time: answer.time,
-            value,
         })
     }
 
     /// Gets what it takes to connect to the hub.
-    pub fn register(&self, registration_token: &Secret) -> Result<At<Registration>> {
+    pub fn register(&self, registration_token: &Secret) -> Result<Registration> {
         let call = Call {
             action: "register the device",
             method: Method::PUT,
@@ -146,13 +127,9 @@ impl Api {
         };
         let answer = self.send(&call)?;
         let registration: RegistrationAnswer = call.success(&answer)?;
-        let value = registration
+        registration
             .interpret(answer.time)
-            .map_err(|problem| Error::protocol(call.action, problem))?;
-        Ok(At {
-            time: answer.time,
-            value,
-        })
+            .map_err(|problem| Error::protocol(call.action, problem))
     }
 
     /// Exchanges a Registration Token for a newer one.
@@ -160,7 +137,7 @@ impl Api {
         &self,
         provisioning_token: &Secret,
         registration_token: &Secret,
-    ) -> Result<At<IssuedToken>> {
+    ) -> Result<IssuedToken> {
         let call = Call {
             action: "refresh the Registration Token",
             method: Method::PUT,
@@ -171,11 +148,7 @@ impl Api {
             other_secret: Some(registration_token),
         };
         let answer = self.send(&call)?;
-        let value = call.issued_token(&answer)?;
-        Ok(At {
-            time: answer.time,
-            value,
-        })
+        call.issued_token(&answer)
     }
 
     fn send(&self, call: &Call) -> Result<Answer> {
@@ -249,7 +222,6 @@ impl Call<'_> {
             .and_then(ServerTime::from_rfc3339);
         Ok(IssuedToken {
             registration_token: Secret::new(issued.registration_token),
-            expires_at,
             lifetime: match issued.expiration_time {
                 None => Lifetime::Unlimited,
                 Some(_) => Lifetime::until(expires_at, answer.time),

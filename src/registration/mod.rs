@@ -227,7 +227,7 @@ impl Registrar {
             None => self.provision()?,
         };
         match self.parts.api.register(&token) {
-            Ok(answer) => Ok(self.adopt(answer.value)?),
+            Ok(answer) => Ok(self.adopt(answer)?),
             Err(Error::InvalidToken { .. }) => {
                 log::warn!(
                     "the Platform does not accept the {REGISTRATION_TOKEN} any more: provisioning again"
@@ -235,7 +235,7 @@ impl Registrar {
                 self.state.lock().token_refused = true;
                 let token = self.provision()?;
                 let answer = self.parts.api.register(&token)?;
-                Ok(self.adopt(answer.value)?)
+                Ok(self.adopt(answer)?)
             }
             Err(error) => Err(error.into()),
         }
@@ -331,11 +331,11 @@ impl Registrar {
         let now = self.parts.clock.now();
         match refreshed {
             Ok(answer) => {
-                let token = answer.value.registration_token;
+                let token = answer.registration_token;
                 if let Err(error) = self.save_token(token) {
                     log::warn!("cannot store the refreshed token: {}", Chain(&error));
                 }
-                let lifetime = answer.value.lifetime.remaining();
+                let lifetime = answer.lifetime.remaining();
                 self.state.lock().schedule.refreshed(now, lifetime);
                 log::info!("the {REGISTRATION_TOKEN} was refreshed");
             }

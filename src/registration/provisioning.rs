@@ -78,8 +78,7 @@ impl Registrar {
                     Failure::Final(error)
                 }
                 error => Failure::Retry(error),
-            })?
-            .value;
+            })?;
         let operation = ProvisioningOperation {
             id: operation.id,
             verification_code: operation.verification_code,
@@ -104,7 +103,7 @@ impl Registrar {
                 .map_or(interval, |seconds| Duration::from_secs(*seconds));
             let mut pause = interval;
             match self.parts.api.complete_provisioning(token, id) {
-                Ok(answer) => match answer.value {
+                Ok(answer) => match answer {
                     Completion::Approved(issued) => return Ok(Some(issued.registration_token)),
                     Completion::Refused => return Err(Failure::Final(Error::ProvisioningRefused)),
                     Completion::Expired => return Ok(None),

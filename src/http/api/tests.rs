@@ -32,10 +32,9 @@ fn init_states_the_device_id_only_when_there_is_one() {
                      "expirationTime": "2026-11-22T13:00:00Z", "more": {}}"#;
     let (server, api) = answering(200, answer);
     let operation = api.init_provisioning(&token(), Some("dev")).unwrap();
-    assert_eq!(operation.time, Some(ServerTime(1_795_348_800)));
-    assert_eq!(operation.value.id, "op");
-    assert_eq!(operation.value.verification_code, "ABC");
-    assert_eq!(operation.value.expiration_time, "2026-11-22T13:00:00Z");
+    assert_eq!(operation.id, "op");
+    assert_eq!(operation.verification_code, "ABC");
+    assert_eq!(operation.expiration_time, "2026-11-22T13:00:00Z");
     let (head, body) = sent(&server);
     assert!(head.starts_with("post /provisioning-operations/init http/1.1\r\n"));
     assert!(head.contains("\r\nauthorization: devicetoken p-hunter2\r\n"));
@@ -50,7 +49,7 @@ fn init_states_the_device_id_only_when_there_is_one() {
 fn complete_tells_the_four_outcomes_apart() {
     let outcome = |status, body: &str| {
         let (server, api) = answering(status, body);
-        let outcome = api.complete_provisioning(&token(), "op").unwrap().value;
+        let outcome = api.complete_provisioning(&token(), "op").unwrap();
         let (head, body) = sent(&server);
         assert!(head.starts_with("put /provisioning-operations/complete "));
         assert_eq!(body, json!({ "provisioningOperationId": "op" }));
@@ -83,7 +82,7 @@ fn register_brings_the_hubs_credentials_with_lifetimes_by_the_servers_clock() {
             "tokenRemainingLifetime": "1.00:00:00"}}"#
     );
     let (server, api) = answering(200, &answer);
-    let registration = api.register(&Secret::new("r")).unwrap().value;
+    let registration = api.register(&Secret::new("r")).unwrap();
     let hour = Some(Duration::from_secs(3_600));
     assert_eq!(registration.credentials.lifetime, hour);
     assert_eq!(registration.credentials.sas.expose(), SAS);
@@ -105,7 +104,7 @@ fn refresh_exchanges_the_token() {
         201,
         r#"{"registrationToken": "new", "expirationTime": null}"#,
     );
-    let issued = api.refresh(&token(), &Secret::new("old")).unwrap().value;
+    let issued = api.refresh(&token(), &Secret::new("old")).unwrap();
     assert_eq!(issued.registration_token.expose(), "new");
     let (head, body) = sent(&server);
     assert!(head.starts_with("put /devices/registration-tokens/refresh "));
@@ -175,8 +174,7 @@ fn a_chunked_answer_is_read() {
                10\r\n{\"registrationTo\r\n9\r\nken\":\"r\"}\r\n0\r\n\r\n";
     let server = TestServer::start(move |_| Reply::Raw(raw.into()));
     let issued = api(&server).refresh(&token(), &token()).unwrap();
-    assert_eq!(issued.value.registration_token.expose(), "r");
-    assert_eq!(issued.time, None);
+    assert_eq!(issued.registration_token.expose(), "r");
 }
 
 #[test]

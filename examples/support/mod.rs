@@ -1,0 +1,60 @@
+//! Where an example runs: on the embedded Platform, or on a real instance if it is told one.
+#![allow(dead_code, reason = "each example uses a part")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use spotflow_device::{DeviceClient, DeviceClientBuilder};
+use spotflow_emulator::Platform;
+
+/// How long an example waits for anything that should come promptly.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The Platform of an example, and a directory for its database.
+pub struct Stage {
+    /// The embedded Platform; `None` with a real instance.
+    pub platform: Option<Platform>,
+    directory: tempfile::TempDir,
+}
+
+impl Stage {
+    /// `SPOTFLOW_INSTANCE` and `SPOTFLOW_PROVISIONING_TOKEN` name a real instance and a token for it.
+    pub fn set() -> Result<Stage, Box<dyn Error>> {
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+        let platform = match std::env::var("SPOTFLOW_PROVISIONING_TOKEN") {
+            Ok(_) => None,
+            Err(_) => Some(Platform::start()?),
+        };
+        let directory = tempfile::tempdir()?;
+        Ok(Stage {
+            platform,
+            directory,
+        })
+    }
+
+    /// The database file. A real device keeps it in a place that survives reboots.
+    pub fn database(&self) -> PathBuf {
+        match std::env::var("SPOTFLOW_DATABASE") {
+            Ok(path) => path.into(),
+            Err(_) => self.directory.path().join("spotflow.db"),
+        }
+    }
+
+    /// The options of a client for this Platform.
+    pub fn client(&self) -> Result<DeviceClientBuilder, Box<dyn Error>> {
+        Ok(match &self.platform {
+            Some(platform) => DeviceClient::builder(platform.provisioning_token(), self.database())
+                .instance(platform.instance())
+                .ca_file(platform.ca_file()),
+            None => {
+                let token = std::env::var("SPOTFLOW_PROVISIONING_TOKEN")?;
+                let builder = DeviceClient::builder(token, self.database());
+                match std::env::var("SPOTFLOW_INSTANCE") {
+                    Ok(instance) => builder.instance(instance),
+                    Err(_) => builder,
+                }
+            }
+        })
+    }
+}
