@@ -146,6 +146,14 @@ def test_reported_properties_arrive(emulator, start_device):
         emulator.wait_reported(device="wheel-1", properties=properties, timeout=DEADLINE)
 
 
+def test_cloud_to_device_messages_are_acknowledged(emulator, start_device):
+    device = start_device(emulator)
+    started(device)
+    for number in range(3):
+        emulator.send(device="wheel-1", text=f"{number}", properties={"k": "v"})
+    emulator.wait_cloud_messages(device="wheel-1", waiting=0, timeout=DEADLINE)
+
+
 def test_a_restarted_device_goes_on_without_provisioning(emulator, start_device):
     device = start_device(emulator)
     started(device)

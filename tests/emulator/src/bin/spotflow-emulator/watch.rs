@@ -122,13 +122,11 @@ fn preview(message: &Message) -> String {
     }
     match std::str::from_utf8(&message.payload) {
         Ok(text) if text.chars().all(|c| !c.is_control() || c.is_whitespace()) => {
-            let shown: String = text.chars().take(PREVIEW_CHARS).collect();
-            let rest = if shown.len() < length {
-                format!("... [{length} bytes]")
-            } else {
-                String::new()
-            };
-            format!("{:?}{rest}", shown)
+            let shown: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            match shown.char_indices().nth(PREVIEW_CHARS) {
+                Some((end, _)) => format!("{}... [{length} bytes]", &shown[..end]),
+                None => shown,
+            }
         }
         _ => format!("[{length} bytes]"),
     }
