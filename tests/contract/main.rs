@@ -1,0 +1,17 @@
+//! The promises of the library, each shown against the embedded Platform.
+
+mod support;
+
+mod closing;
+mod cloud_messages;
+mod delivery;
+mod identity;
+mod large_content;
+mod mosquitto;
+mod offline;
+mod properties;
+mod registration;
+mod secrets;
+mod status;
+mod validation;
+mod waiting;

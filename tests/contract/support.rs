@@ -1,0 +1,108 @@
+//! A device and its Platform for a test.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, StreamSender};
+use spotflow_emulator::{Builder, Platform};
+
+/// The deadline for whatever should come promptly: never reached unless something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The Device ID that tests ask for.
+pub const DEVICE: &str = "test-device";
+
+/// An embedded Platform, and a directory for the database.
+pub struct Stage {
+    pub platform: Platform,
+    pub directory: tempfile::TempDir,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        Stage::with(Platform::builder())
+    }
+
+    pub fn with(builder: Builder) -> Stage {
+        Stage {
+            platform: builder.start().expect("the embedded Platform starts"),
+            directory: tempfile::tempdir().expect("a temporary directory"),
+        }
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("device.db")
+    }
+
+    /// The options of the test's device.
+    pub fn device(&self) -> DeviceClientBuilder {
+        DeviceClient::builder(self.platform.provisioning_token(), self.database())
+            .instance(self.platform.instance())
+            .ca_file(self.platform.ca_file())
+            .device_id(DEVICE)
+            .on_provisioning(|_| {})
+    }
+
+    /// The test's device, started.
+    pub fn start(&self) -> DeviceClient {
+        self.device().start().expect("the device starts")
+    }
+
+    /// The payloads that the Platform received, as texts.
+    pub fn received(&self) -> Vec<String> {
+        let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
+        let messages = self.platform.messages();
+        messages
+            .iter()
+            .map(|message| text(&message.payload))
+            .collect()
+    }
+}
+
+/// A sender to the default Stream, without compression.
+pub fn sender(client: &DeviceClient) -> StreamSender {
+    client
+        .create_stream_sender(None, None, Compression::Uncompressed)
+        .expect("a sender for the default Stream")
+}
+
+/// A list that another thread fills, and a test waits for.
+pub struct Seen<T>(Mutex<Vec<T>>, Condvar);
+
+impl<T: Clone> Seen<T> {
+    pub fn new() -> std::sync::Arc<Seen<T>> {
+        std::sync::Arc::new(Seen(Mutex::new(Vec::new()), Condvar::new()))
+    }
+
+    pub fn push(&self, item: T) {
+        self.0.lock().push(item);
+        self.1.notify_all();
+    }
+
+    pub fn all(&self) -> Vec<T> {
+        self.0.lock().clone()
+    }
+
+    /// Waits until an item fulfils `wanted`, and returns it.
+    pub fn wait(&self, wanted: impl Fn(&T) -> bool) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut items = self.0.lock();
+        loop {
+            if let Some(item) = items.iter().find(|item| wanted(item)) {
+                return item.clone();
+            }
+            let timed_out = self.1.wait_until(&mut items, deadline).timed_out();
+            assert!(!timed_out, "it did not come within {PATIENCE:?}");
+        }
+    }
+}
+
+/// Waits until `condition` holds, by asking every few milliseconds: for what nothing signals.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
