@@ -8,6 +8,17 @@ use std::time::Duration;
 use spotflow_device::{DeviceClient, DeviceClientBuilder};
 use spotflow_emulator::Platform;
 
+/// What an example ends with.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// Fails with `problem` unless all is right.
+pub fn check(right: bool, problem: &str) -> Outcome {
+    match right {
+        true => Ok(()),
+        false => Err(problem.into()),
+    }
+}
+
 /// How long an example waits for anything that should come promptly.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
