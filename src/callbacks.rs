@@ -95,6 +95,12 @@ impl Callbacks {
     }
 }
 
+impl Drop for Callbacks {
+    fn drop(&mut self) {
+        self.close(Instant::now());
+    }
+}
+
 impl Shared {
     fn tell(&self, change: impl FnOnce(&mut News)) {
         change(&mut self.news.lock());
@@ -106,6 +112,7 @@ impl Shared {
         mut desired_callback: Option<DesiredCallback>,
         mut connection_callback: Option<ConnectionCallback>,
     ) {
+        let mut delivered: Option<DesiredProperties> = None;
         loop {
             let (desired, connection) = {
                 let mut news = self.news.lock();
@@ -120,7 +127,11 @@ impl Shared {
             if let (Some(callback), Some(change)) = (&mut connection_callback, connection) {
                 guard("connection", || callback(change));
             }
-            if let (Some(callback), Some(properties)) = (&mut desired_callback, desired) {
+            // At the start, the stored properties and the hub's answer can be the same.
+            if let (Some(callback), Some(properties)) = (&mut desired_callback, desired)
+                && delivered.as_ref() != Some(&properties)
+            {
+                delivered = Some(properties.clone());
                 guard("Desired Properties", || callback(properties));
             }
         }

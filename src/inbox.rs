@@ -119,14 +119,15 @@ impl Inbox {
         let mut state = self.state.lock();
         if state.waiting.is_empty() && state.has_room() {
             self.store(&mut state, properties, payload, acknowledge);
-        } else if state.waiting.len() < WAITING_COUNT {
-            if state.waiting.is_empty() {
-                log::warn!(
-                    "{} cloud-to-device messages are unprocessed: more wait in the hub",
-                    state.stored.count
-                );
-            }
+            return;
+        }
+        let is_first = state.waiting.is_empty();
+        if state.waiting.len() < WAITING_COUNT {
             state.waiting.push_back((properties, payload, acknowledge));
+        }
+        drop(state);
+        if is_first {
+            log::warn!("too many cloud-to-device messages are unprocessed: more wait in the hub");
         }
     }
 

@@ -8,6 +8,7 @@ mod client;
 mod clock;
 mod compression;
 mod error;
+mod failure_log;
 mod http;
 mod inbox;
 mod link;

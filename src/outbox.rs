@@ -19,7 +19,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
+use crate::failure_log::FailureLog;
 use crate::store::outbox_rows::{self, Body, Outgoing, Totals};
 use crate::store::{Durability, Store, Writer};
 use crate::wait::{InterruptCheck, wait_for};
@@ -31,6 +32,9 @@ const READY_COUNT: usize = 256;
 /// A power cut can repeat at most this many Messages whose acknowledgement was recorded: the record
 /// of every so-many-th is synced, and with it all before.
 pub(crate) const ACKNOWLEDGEMENTS_PER_SYNC: usize = 256;
+
+/// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
+const SHRINK_AFTER: usize = 1000;
 
 /// Wakes whoever moves Messages on; must not block.
 pub(crate) trait Wake: Send + Sync {
@@ -48,6 +52,7 @@ pub(crate) struct Outbox {
     window: usize,
     state: Mutex<State>,
     sent: Condvar,
+    failures: Mutex<FailureLog>,
 }
 
 #[derive(Default)]
@@ -60,10 +65,12 @@ struct State {
     acknowledged: Vec<i64>,
     recording: bool,
     unsynced_records: usize,
+    deleted_since_empty: usize,
     /// Rows up to this id are in `ready`, or were.
     loaded_through: i64,
     more_in_store: bool,
     loading: bool,
+    load_failed: bool,
     /// The newest id that was stored.
     stored_through: i64,
     pending: Totals,
@@ -114,6 +121,7 @@ impl Outbox {
             window,
             state: Mutex::new(state),
             sent: Condvar::new(),
+            failures: Mutex::default(),
         }))
     }
 
@@ -238,6 +246,7 @@ impl Outbox {
     fn recorded(&self, ids: Vec<i64>, result: Result<()>) {
         let mut state = self.state.lock();
         state.recording = false;
+        let count = ids.len();
         match result {
             Ok(()) => {
                 for id in ids {
@@ -250,34 +259,42 @@ impl Outbox {
             }
             // Kept, to be recorded again by `retry_record`; until then the window stays full.
             Err(error) => {
-                log::warn!(
-                    "cannot record acknowledgements: {}",
-                    crate::error::Chain(&error)
-                );
                 state.acknowledged.splice(0..0, ids);
+                drop(state);
+                let reason = Chain(&error).to_string();
+                let mut failures = self.failures.lock();
+                failures.failed("acknowledgements are not recorded", reason, "; will retry");
                 self.wake.wake_link();
                 return;
             }
+        }
+        state.deleted_since_empty += count;
+        if state.pending.count == 0 && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
+        {
+            self.store.shrink();
         }
         self.record_if_due(&mut state);
         self.after_change(state);
     }
 
-    /// Whether a record failed and has to be tried again, by [`retry_record`](Self::retry_record).
-    pub fn record_failed(&self) -> bool {
+    /// Whether the disk failed, and something has to be tried again by [`retry`](Self::retry).
+    pub fn is_stalled(&self) -> bool {
         let state = self.state.lock();
-        !state.recording && !state.acknowledged.is_empty()
+        state.load_failed || (!state.recording && !state.acknowledged.is_empty())
     }
 
-    /// Tries a record again that failed.
-    pub fn retry_record(&self) {
-        self.record_if_due(&mut self.state.lock());
+    /// Tries again what failed.
+    pub fn retry(&self) {
+        let mut state = self.state.lock();
+        state.load_failed = false;
+        self.record_if_due(&mut state);
+        self.load_if_low(&mut state);
     }
 
     /// Loads more rows when the ready queue runs low.
     fn load_if_low(&self, state: &mut State) {
         let low = state.ready.len() <= READY_COUNT / 4 && state.ready_bytes <= READY_BYTES / 4;
-        if !state.more_in_store || state.loading || !low || state.closed {
+        if !state.more_in_store || state.loading || state.load_failed || !low || state.closed {
             return;
         }
         state.loading = true;
@@ -297,16 +314,20 @@ impl Outbox {
             },
             move |result| {
                 let Some(outbox) = this.upgrade() else { return };
+                let rows = loaded.lock().take();
                 let mut state = outbox.state.lock();
                 state.loading = false;
-                match (result, loaded.lock().take()) {
+                match (result, rows) {
                     (Ok(()), Some((rows, more))) => state.push_ready(rows, more),
                     (Ok(()), None) => {}
                     (Err(error), _) => {
-                        log::warn!(
-                            "cannot read stored Messages: {}",
-                            crate::error::Chain(&error)
-                        );
+                        state.load_failed = true;
+                        drop(state);
+                        let reason = Chain(&error).to_string();
+                        let mut failures = outbox.failures.lock();
+                        failures.failed("stored Messages are not read", reason, "; will retry");
+                        outbox.wake.wake_link();
+                        return;
                     }
                 }
                 outbox.after_change(state);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::backoff::Backoff;
 use crate::error::{Chain, Error};
+use crate::failure_log::FailureLog;
 use crate::http::HubCredentials;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, upload};
@@ -63,28 +64,32 @@ impl Uploader {
         let Some(uploader) = self.this.upgrade() else {
             return;
         };
-        if let Err(error) = self.worker.start("spotflow-upload", move || uploader.run()) {
+        let started = self
+            .worker
+            .start("spotflow-upload", move || uploader.run(), || {});
+        if let Err(error) = started {
             log::error!("cannot upload: {}", Chain(&error));
         }
     }
 
     fn run(&self) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
-        let mut last_failure = String::new();
+        let mut failures = FailureLog::default();
         while !self.worker.is_closed() {
             match self.upload_next() {
-                Ok(true) => backoff.reset(),
+                Ok(true) => {
+                    backoff.reset();
+                    failures.works();
+                }
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
                     let delay = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
                     self.status.failed(&error);
-                    let failure = Chain(&error).to_string();
-                    if failure == last_failure {
-                        log::debug!("cannot upload large content: {failure}");
-                    } else {
-                        log::warn!("cannot upload large content, will retry: {failure}");
-                        last_failure = failure;
-                    }
+                    failures.failed(
+                        "large content is not uploaded",
+                        Chain(&error).to_string(),
+                        "; will retry",
+                    );
                     if !self.worker.sleep(Instant::now() + delay) {
                         return;
                     }

@@ -26,33 +26,35 @@ struct State {
 
 impl Worker {
     /// Runs `work` in a new thread named `name`, unless the worker is closed. If it is running, it
-    /// runs once more: what it did not see the first time, it sees then.
+    /// runs once more: what it did not see the first time, it sees then. `over` is called when the
+    /// thread counts as over.
     pub fn start(
         self: &Arc<Self>,
         name: &'static str,
         work: impl Fn() + Send + 'static,
+        over: impl FnOnce() + Send + 'static,
     ) -> Result<()> {
         let mut state = self.state.lock();
         if state.running || state.closed {
             state.again = true;
             return Ok(());
         }
-        if let Some(ended) = state.thread.take() {
-            // It has said that it is over: this waits for its last instructions only.
-            drop(ended.join());
-        }
         let worker = Arc::clone(self);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                let over = Over(worker);
+                let end = End(worker);
                 work();
-                while over.0.goes_on() {
+                while end.0.goes_on() {
                     work();
                 }
+                drop(end);
+                over();
             })
             .map_err(|error| Error::system("start a thread", error))?;
         state.running = true;
+        // The handle before is of a thread that is over, but for its last instructions: who starts
+        // the next does not wait for them.
         state.thread = Some(thread);
         Ok(())
     }
@@ -114,9 +116,9 @@ impl Worker {
 }
 
 /// Says that the thread is over, also when the work panics.
-struct Over(Arc<Worker>);
+struct End(Arc<Worker>);
 
-impl Drop for Over {
+impl Drop for End {
     fn drop(&mut self) {
         self.0.state.lock().running = false;
         self.0.changed.notify_all();

@@ -42,9 +42,10 @@ pub(super) fn exchange(
         connection
             .twin
             .drive(&mut connection.session, &parts.properties, now)?;
-        publish_ready(connection, parts)?;
+        publish_ready(connection, parts, now)?;
+    } else {
+        connection.transport.write(&mut connection.session, now)?;
     }
-    connection.transport.write(&mut connection.session, now)?;
     Ok(Outcome::Open)
 }
 
@@ -97,13 +98,32 @@ fn handle(
     Ok(())
 }
 
-/// Takes Messages while the window has places. The output is kept short: what is in it cannot be
-/// taken back.
-fn publish_ready(connection: &mut Connection, parts: &LinkParts) -> Result<(), TransportError> {
-    while let Some(message) = parts.outbox.take() {
-        connection.session.publish(message)?;
+/// What may wait to be sent before more Messages are taken: a wide window of large ones would
+/// otherwise be copied into the output at once.
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// Takes Messages while the window has places, and sends them.
+fn publish_ready(
+    connection: &mut Connection,
+    parts: &LinkParts,
+    now: Moment,
+) -> Result<(), TransportError> {
+    let Connection {
+        session, transport, ..
+    } = connection;
+    loop {
+        while session.output().len() < OUTPUT_BYTES
+            && let Some(message) = parts.outbox.take()
+        {
+            session.publish(message)?;
+        }
+        let full = session.output().len() >= OUTPUT_BYTES;
+        transport.write(session, now)?;
+        // If the socket takes no more, it says so when it does again.
+        if !full || session.output().len() >= OUTPUT_BYTES {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Waits for what is in flight, within its limit; then DISCONNECT, and the end once it is sent.

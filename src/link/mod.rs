@@ -30,6 +30,7 @@ use rustls::pki_types::ServerName;
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::error::{Chain, Error, Result};
+use crate::failure_log::{FailureLog, retry_in};
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
 use crate::net::host::Host;
@@ -55,7 +56,8 @@ const STABLE_AFTER: Duration = Duration::from_secs(30);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the link stays for acknowledgements on the way when it leaves.
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
-const RECORD_RETRY: Duration = Duration::from_secs(1);
+/// After a failure of the disk.
+const OUTBOX_RETRY: Duration = Duration::from_secs(1);
 
 const MAILBOX: Token = Token(0);
 const SOCKET: Token = Token(1);
@@ -93,9 +95,9 @@ pub(crate) struct Link {
     in_flight: InFlight,
     attempts: u64,
     backoff: Backoff,
-    retry_record_at: Option<Moment>,
+    retry_outbox_at: Option<Moment>,
     next_supervision: Option<Moment>,
-    last_failure: String,
+    failures: FailureLog,
     closing: bool,
 }
 
@@ -126,9 +128,9 @@ impl Link {
             in_flight: InFlight::default(),
             attempts: 0,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_CAP),
-            retry_record_at: None,
+            retry_outbox_at: None,
             next_supervision: None,
-            last_failure: String::new(),
+            failures: FailureLog::default(),
             closing: false,
         }
     }
@@ -254,7 +256,7 @@ impl Link {
 
     fn run_timers(&mut self, now: Moment) {
         self.next_supervision = self.parts.supervisor.tick(now);
-        self.retry_record(now);
+        self.retry_outbox(now);
         match &self.phase {
             Phase::BackingOff { until } if now >= *until => self.start_attempt(now),
             Phase::Resolving { deadline, .. } if now >= *deadline => {
@@ -268,14 +270,14 @@ impl Link {
         }
     }
 
-    fn retry_record(&mut self, now: Moment) {
-        match self.retry_record_at {
-            None if self.parts.outbox.record_failed() => {
-                self.retry_record_at = Some(now + RECORD_RETRY);
+    fn retry_outbox(&mut self, now: Moment) {
+        match self.retry_outbox_at {
+            None if self.parts.outbox.is_stalled() => {
+                self.retry_outbox_at = Some(now + OUTBOX_RETRY);
             }
             Some(due) if now >= due => {
-                self.retry_record_at = None;
-                self.parts.outbox.retry_record();
+                self.retry_outbox_at = None;
+                self.parts.outbox.retry();
             }
             _ => {}
         }
@@ -288,7 +290,7 @@ impl Link {
             Phase::Resolving { deadline, .. } => Some(*deadline),
             Phase::Open(connection) => connection.next_timer(),
         };
-        [phase, self.retry_record_at, self.next_supervision]
+        [phase, self.retry_outbox_at, self.next_supervision]
             .into_iter()
             .flatten()
             .min()
@@ -421,7 +423,7 @@ impl Link {
             self.backoff.reset();
         }
         if connection.connected_at.is_some() {
-            self.last_failure.clear();
+            self.failures.works();
         }
         let host = connection.host.clone();
         if let TransportError::Session(SessionError::Refused(refusal)) = &error
@@ -475,16 +477,9 @@ impl Link {
         let delay = self.backoff.next_delay(fastrand::f64());
         self.phase = Phase::BackingOff { until: now + delay };
         self.parts.status.failed(error);
-        let failure = Chain(error).to_string();
-        let retry = humantime::format_duration(Duration::from_millis(
-            u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-        ));
-        if failure == self.last_failure {
-            log::debug!("not connected: {failure}; next attempt in {retry}");
-        } else {
-            log::warn!("not connected: {failure}; next attempt in {retry}");
-            self.last_failure = failure;
-        }
+        let then = retry_in(delay);
+        self.failures
+            .failed("not connected", Chain(error).to_string(), &then);
     }
 }
 

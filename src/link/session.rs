@@ -414,11 +414,11 @@ impl Session {
     /// When [`tick`](Self::tick) has something to do.
     pub fn next_tick(&self) -> Moment {
         let ping = self.last_sent + self.login.keep_alive;
-        match (self.life_due(), self.connected && !self.ping_sent) {
-            (Some(due), true) => due.min(ping),
-            (Some(due), false) => due,
-            (None, _) => ping,
-        }
+        // While something is being sent no ping is due: the peer hears of us.
+        let ping = (self.connected && !self.ping_sent && self.output.is_empty()).then_some(ping);
+        let due = [self.life_due(), ping].into_iter().flatten().min();
+        // One of them is always due: without output and ping a packet waits for its answer.
+        due.unwrap_or(self.last_life + SILENCE_LIMIT)
     }
 
     /// Pings when nothing was sent for the keep-alive time; fails when the peer owes an answer for

@@ -26,6 +26,7 @@ pub(crate) use provisioning::{DisplayCallback, display_on_stdout};
 
 use crate::clock::{Clock, Moment};
 use crate::error::{Chain, Error, Result};
+use crate::failure_log::{FailureLog, retry_in};
 use crate::http::api::{Api, REGISTRATION_TOKEN};
 use crate::http::registration::Registration;
 use crate::http::{HubCredentials, HubDeviceId};
@@ -43,6 +44,9 @@ use schedule::Schedule;
 
 /// How long start waits for the Platform when it can also go on offline.
 const OFFLINE_START_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a change of identity waits for the record of acknowledgements.
+const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the registrar works with.
 pub(crate) struct RegistrarParts {
@@ -64,6 +68,7 @@ pub(crate) struct Registrar {
     worker: Arc<Worker>,
     state: Mutex<State>,
     changed: Condvar,
+    failures: Mutex<FailureLog>,
 }
 
 struct State {
@@ -123,6 +128,7 @@ impl Registrar {
                 progress: Progress::Trying,
             }),
             changed: Condvar::new(),
+            failures: Mutex::default(),
         })
     }
 
@@ -170,10 +176,10 @@ impl Registrar {
         }
         let registrar = self.this.upgrade()?;
         let mailbox = Arc::clone(&self.parts.mailbox);
-        let started = self.worker.start("spotflow-http", move || {
-            registrar.work();
-            mailbox.wake();
-        });
+        let wake = move || mailbox.wake();
+        let started = self
+            .worker
+            .start("spotflow-http", move || registrar.work(), wake);
         match started {
             Ok(()) => None,
             Err(error) => {
@@ -196,27 +202,33 @@ impl Registrar {
     }
 
     fn register(&self) {
-        let result = self.try_register();
-        let now = self.parts.clock.now();
-        let mut state = self.state.lock();
-        match result {
-            Ok(()) => state.progress = Progress::Registered,
-            Err(Failure::Retry(Error::Closed) | Failure::Final(Error::Closed)) => {}
+        let progress = match self.try_register() {
+            Ok(()) => {
+                self.failures.lock().works();
+                Progress::Registered
+            }
+            Err(Failure::Retry(Error::Closed) | Failure::Final(Error::Closed)) => return,
             Err(Failure::Retry(error)) => {
-                let delay = state.schedule.registration_failed(now, fastrand::f64());
-                if !matches!(state.progress, Progress::Registered) {
-                    state.progress = Progress::Failed;
-                }
-                let retry = humantime::format_duration(Duration::from_secs(delay.as_secs()));
-                log::warn!("not registered: {}; next attempt in {retry}", Chain(&error));
                 self.parts.status.failed(&error);
+                let now = self.parts.clock.now();
+                let delay = self
+                    .state
+                    .lock()
+                    .schedule
+                    .registration_failed(now, fastrand::f64());
+                let then = retry_in(delay);
+                self.failures
+                    .lock()
+                    .failed("not registered", Chain(&error).to_string(), &then);
+                Progress::Failed
             }
             Err(Failure::Final(error)) => {
-                log::error!("cannot register, and will not try again: {}", Chain(&error));
                 self.parts.status.failed(&error);
-                state.progress = Progress::GaveUp(error);
+                log::error!("cannot register, and will not try again: {}", Chain(&error));
+                Progress::GaveUp(error)
             }
-        }
+        };
+        self.state.lock().progress = progress;
         self.changed.notify_all();
     }
 
@@ -282,6 +294,10 @@ impl Registrar {
         log::warn!("the device was {before} before");
         self.parts.uploader.use_credentials(None);
         self.parts.mailbox.detach();
+        // What is acknowledged is forgotten, not set aside.
+        self.parts
+            .outbox
+            .wait_recorded(Instant::now() + RECORD_LIMIT);
         let mut device = self.state.lock().device.clone();
         device.identity = Some(now.clone());
         let row = device.clone();

@@ -7,6 +7,7 @@ use super::{Failure, Registrar};
 use crate::backoff::Backoff;
 use crate::callbacks::guard;
 use crate::error::{Chain, Error};
+use crate::failure_log::FailureLog;
 use crate::http::api::Completion;
 use crate::secret::Secret;
 
@@ -96,7 +97,7 @@ impl Registrar {
         let mut pauses = POLL_SECONDS.iter();
         let mut interval = Duration::ZERO;
         let mut backoff = Backoff::new(POLL_INTERVAL, POLL_INTERVAL_CAP);
-        let mut failure = String::new();
+        let mut failures = FailureLog::default();
         loop {
             interval = pauses
                 .next()
@@ -114,11 +115,11 @@ impl Registrar {
                 }
                 Err(error) => {
                     // The operation lives on at the Platform: an outage does not cost the approval.
-                    let text = Chain(&error).to_string();
-                    if text != failure {
-                        log::warn!("cannot ask for the approval, will retry: {text}");
-                        failure = text;
-                    }
+                    failures.failed(
+                        "cannot ask for the approval",
+                        Chain(&error).to_string(),
+                        "; will retry",
+                    );
                     pause += backoff.next_delay(fastrand::f64());
                 }
             }

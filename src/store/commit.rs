@@ -149,6 +149,12 @@ impl CommitQueue {
         self.writer.lock().close();
     }
 
+    /// Lets the storage thread move the WAL into the database and shrink the file, if it is worth it.
+    pub fn request_checkpoint(&self) {
+        self.jobs.lock().checkpoint_due = true;
+        self.work.notify_one();
+    }
+
     /// Lets no job in any more; what is queued is still committed, then the storage thread ends.
     pub fn close(&self) {
         self.jobs.lock().closed = true;

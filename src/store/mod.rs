@@ -96,6 +96,11 @@ impl Store {
         self.queue.post(durability, run, done);
     }
 
+    /// Lets the storage thread look whether the file can shrink.
+    pub fn shrink(&self) {
+        self.queue.request_checkpoint();
+    }
+
     /// Commits what is queued, closes the file and joins the storage thread.
     pub fn close(&self) {
         self.queue.close();
