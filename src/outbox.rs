@@ -257,7 +257,7 @@ impl Outbox {
                 }
                 self.sent.notify_all();
             }
-            // Kept, to be recorded again by `retry_record`; until then the window stays full.
+            // Kept, to be recorded again by `retry`; until then the window stays full.
             Err(error) => {
                 state.acknowledged.splice(0..0, ids);
                 drop(state);

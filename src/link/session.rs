@@ -500,3 +500,6 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
         renew_credentials,
     })
 }
+
+#[cfg(test)]
+mod tests;
