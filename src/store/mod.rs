@@ -117,3 +117,6 @@ impl Drop for Store {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

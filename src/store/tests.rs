@@ -1,0 +1,242 @@
+use std::path::Path;
+
+use super::*;
+
+fn open(directory: &tempfile::TempDir) -> Store {
+    Store::open(&directory.path().join("device.db")).expect("the store opens")
+}
+
+fn insert(store: &Store, body: &'static [u8]) -> i64 {
+    store
+        .execute(
+            Durability::PowerSafe,
+            move |writer| outbox_rows::insert(writer, 0, "", false, body),
+            |_| {},
+        )
+        .expect("it is stored")
+}
+
+fn delete_all(store: &Store, ids: Vec<i64>) {
+    store
+        .execute(
+            Durability::KillSafe,
+            move |writer| {
+                ids.iter()
+                    .try_for_each(|id| outbox_rows::delete(writer, *id))
+            },
+            |()| {},
+        )
+        .expect("they are deleted");
+}
+
+#[test]
+fn ids_grow_and_never_repeat_also_after_the_table_was_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for _ in 0..3 {
+        let store = open(&directory);
+        for _ in 0..3 {
+            let id = insert(&store, b"x");
+            assert!(id > last, "{id} after {last}");
+            last = id;
+            delete_all(&store, vec![id]);
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_file_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    insert(&store, b"x");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(
+            entry.metadata().unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["device.db", "device.db-lock", "device.db-wal"]);
+}
+
+#[test]
+fn a_second_client_is_told_who_holds_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let path = directory.path().join("device.db");
+    let Err(Error::DatabaseInUse { holder, .. }) = Store::open(&path) else {
+        panic!("the file opened twice");
+    };
+    assert_eq!(holder, Some(std::process::id()));
+    drop(store);
+    Store::open(&path).expect("the lock went with the first client");
+}
+
+#[test]
+fn a_file_of_something_else_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("device.db");
+    let foreign = rusqlite::Connection::open(&path).unwrap();
+    foreign
+        .execute_batch("CREATE TABLE notes (text); INSERT INTO notes VALUES ('mine')")
+        .unwrap();
+    drop(foreign);
+    assert!(matches!(Store::open(&path), Err(Error::Database { .. })));
+    let foreign = rusqlite::Connection::open(&path).unwrap();
+    let text: String = foreign
+        .query_row("SELECT text FROM notes", (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(text, "mine");
+
+    let garbage = directory.path().join("garbage.db");
+    std::fs::write(&garbage, [7; 5000]).unwrap();
+    assert!(matches!(Store::open(&garbage), Err(Error::Database { .. })));
+    assert_eq!(std::fs::read(&garbage).unwrap(), [7; 5000]);
+}
+
+#[test]
+fn paths_that_cannot_be_a_database_are_refused_with_the_rule() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("folder.db");
+    std::fs::create_dir(&folder).unwrap();
+    for path in [
+        Path::new("device"),
+        Path::new("device.sqlite"),
+        Path::new(".db"),
+        &folder,
+    ] {
+        let error = validate_path(path).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::InvalidArgument {
+                    argument: "database",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+    let missing = directory.path().join("missing").join("device.db");
+    assert!(matches!(Store::open(&missing), Err(Error::Database { .. })));
+}
+
+#[test]
+fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let (done, results) = crossbeam_channel::unbounded();
+    // The first job holds the writer until the others have queued behind it.
+    let (enter, entered) = crossbeam_channel::bounded::<()>(0);
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    store.post(
+        Durability::KillSafe,
+        move |_| {
+            enter
+                .send(())
+                .and_then(|()| {
+                    released
+                        .recv()
+                        .map_err(|_| crossbeam_channel::SendError(()))
+                })
+                .ok();
+            Ok(())
+        },
+        |_| {},
+    );
+    entered.recv().unwrap();
+    for number in 0..3 {
+        let done = done.clone();
+        store.post(
+            Durability::PowerSafe,
+            move |writer| {
+                outbox_rows::insert(writer, number, "", false, b"x")?;
+                match number {
+                    1 => Err(rusqlite::Error::InvalidQuery),
+                    _ => Ok(()),
+                }
+            },
+            move |result| done.send((number, result.is_ok())).unwrap(),
+        );
+    }
+    release.send(()).unwrap();
+    let results: Vec<(i64, bool)> = (0..3).map(|_| results.recv().unwrap()).collect();
+    assert_eq!(results, [(0, true), (1, false), (2, true)]);
+    let (rows, _) = store
+        .read(|writer| outbox_rows::load(writer, 0, 10, 1 << 20))
+        .unwrap();
+    let numbers: Vec<i64> = rows.iter().map(|row| row.stored_at_ms).collect();
+    assert_eq!(numbers, [0, 2]);
+}
+
+#[test]
+fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    for _ in 0..100 {
+        store.post(
+            Durability::KillSafe,
+            |writer| outbox_rows::insert(writer, 0, "", false, b"x").map(drop),
+            |_| {},
+        );
+    }
+    store.close();
+    assert!(matches!(store.read(|_| Ok(())), Err(Error::Closed)));
+    drop(store);
+    let totals = open(&directory)
+        .read(|writer| outbox_rows::totals(writer))
+        .unwrap();
+    assert_eq!(totals.count, 100);
+}
+
+#[test]
+fn the_file_shrinks_after_a_large_backlog_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("device.db");
+    let store = open(&directory);
+    let ids = store
+        .execute(
+            Durability::PowerSafe,
+            |writer| {
+                (0..3000)
+                    .map(|_| outbox_rows::insert(writer, 0, "", false, &[1; 2000]))
+                    .collect()
+            },
+            |_: &Vec<i64>| {},
+        )
+        .unwrap();
+    store.close();
+    drop(store);
+    let full = std::fs::metadata(&path).unwrap().len();
+    assert!(full > 6_000_000);
+    let store = open(&directory);
+    delete_all(&store, ids);
+    store.close();
+    let empty = std::fs::metadata(&path).unwrap().len();
+    assert!(empty < 100_000, "{empty} bytes are left of {full}");
+}
+
+#[test]
+fn the_wal_stays_bounded_under_load() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let wal = directory.path().join("device.db-wal");
+    let mut largest = 0;
+    for _ in 0..20_000 {
+        let id = store
+            .execute(
+                Durability::KillSafe,
+                |writer| outbox_rows::insert(writer, 0, "", false, &[1; 200]),
+                |_| {},
+            )
+            .unwrap();
+        delete_all(&store, vec![id]);
+        largest = largest.max(std::fs::metadata(&wal).unwrap().len());
+    }
+    assert!(largest < 8 << 20, "the WAL grew to {largest} bytes");
+}
