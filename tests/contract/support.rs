@@ -106,3 +106,70 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
+
+/// Set in the process that [`in_a_process_of_its_own`] starts.
+const ALONE: &str = "SPOTFLOW_TEST_ALONE";
+const ALONE_DONE: &str = "ran in a process of its own";
+
+/// Runs the body of the test of this name (as the test harness calls it) in a process in which
+/// nothing else runs: for what concerns the whole process, such as its threads and its log.
+pub fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        body();
+        println!("{ALONE_DONE}");
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .expect("the test's process starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    // A wrong name runs no test at all, which is a success, too.
+    let passed = output.status.success() && stdout.contains(ALONE_DONE);
+    assert!(passed, "{}\n{stdout}\n{stderr}", output.status);
+}
+
+/// A line of the log.
+#[derive(Debug, Clone)]
+pub struct LogLine {
+    pub level: log::Level,
+    pub target: String,
+    pub text: String,
+}
+
+/// All that the process logs at debug level and above.
+pub struct LogCapture(Mutex<Vec<LogLine>>);
+
+impl LogCapture {
+    /// Captures from now on; the same for all who ask.
+    pub fn install() -> &'static LogCapture {
+        static CAPTURE: LogCapture = LogCapture(Mutex::new(Vec::new()));
+        // Fails if it is installed already.
+        if log::set_logger(&CAPTURE).is_ok() {
+            log::set_max_level(log::LevelFilter::Debug);
+        }
+        &CAPTURE
+    }
+
+    pub fn lines(&self) -> Vec<LogLine> {
+        self.0.lock().clone()
+    }
+}
+
+impl log::Log for LogCapture {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        self.0.lock().push(LogLine {
+            level: record.level(),
+            target: record.target().to_owned(),
+            text: record.args().to_string(),
+        });
+    }
+
+    fn flush(&self) {}
+}
