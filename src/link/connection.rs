@@ -62,7 +62,7 @@ impl Connection {
     pub fn next_timer(&self) -> Option<Moment> {
         let connect = self.connected_at.is_none().then_some(self.connect_deadline);
         let twin = self.connected_at.and(self.twin.next_due());
-        [Some(self.session.next_tick()), connect, twin, self.leave_by]
+        [self.session.next_tick(), connect, twin, self.leave_by]
             .into_iter()
             .flatten()
             .min()

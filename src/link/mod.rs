@@ -10,8 +10,10 @@
 //!  4 wait      for the socket, a wish, or the next timer ─────────────┘
 //! ```
 
+mod attempt;
 mod connection;
 mod exchange;
+mod liveness;
 pub(crate) mod mailbox;
 pub(crate) mod session;
 mod topics;
@@ -20,12 +22,10 @@ mod twin_exchange;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token};
-use rustls::pki_types::ServerName;
 
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
@@ -34,7 +34,6 @@ use crate::failure_log::{FailureLog, retry_in};
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
 use crate::net::host::Host;
-use crate::net::resolve::resolve;
 use crate::net::tls_failure;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
@@ -43,17 +42,14 @@ use crate::status::StatusBoard;
 use connection::Connection;
 use exchange::{Outcome, exchange};
 use mailbox::{CloudReceipt, Mailbox, Wishes};
-use session::{InFlight, Login, Session, SessionError};
-use transport::{Transport, TransportError};
+use session::{InFlight, SessionError};
+use transport::TransportError;
 
-/// IoT Hub's port for MQTT over TLS, unless the host name says another.
-const HUB_PORT: u16 = 8883;
 /// After a drop the next attempt comes within a second, then exponentially later, up to the cap.
 const RECONNECT_FIRST: Duration = Duration::from_secs(1);
 pub(crate) const RECONNECT_CAP: Duration = Duration::from_secs(60);
 /// A connection that lasted so long, or had a Message acknowledged, starts the back-off over.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
-const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the link stays for acknowledgements on the way when it leaves.
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 /// After a failure of the disk.
@@ -294,103 +290,6 @@ impl Link {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    // From a name to an open connection.
-
-    fn start_attempt(&mut self, now: Moment) {
-        let Some(credentials) = &self.credentials else {
-            self.phase = Phase::Idle;
-            return;
-        };
-        if self.closing {
-            self.phase = Phase::Idle;
-            return;
-        }
-        let host = match Host::parse(&credentials.host_name, HUB_PORT) {
-            Ok(host) => host,
-            Err(rule) => {
-                let error = Error::protocol("connect to the hub", format!("its host name {rule}"));
-                self.attempt_failed(&error, now);
-                return;
-            }
-        };
-        self.attempts += 1;
-        let lookup = self.attempts;
-        let mailbox = Arc::clone(&self.mailbox);
-        let (name, port) = (host.name.clone(), host.port);
-        self.phase = Phase::Resolving {
-            lookup,
-            host,
-            deadline: now + RESOLVE_LIMIT,
-        };
-        if let Err(error) = resolve(&name, port, move |result| mailbox.resolved(lookup, result)) {
-            let error = Error::system("start a name lookup", error);
-            self.attempt_failed(&error, now);
-        }
-    }
-
-    fn resolved(&mut self, number: u64, result: io::Result<Vec<SocketAddr>>, now: Moment) {
-        let Phase::Resolving { lookup, host, .. } = &self.phase else {
-            return;
-        };
-        if *lookup != number {
-            return;
-        }
-        let host = host.clone();
-        match result {
-            Ok(addresses) => self.open(&host, addresses.into(), now),
-            Err(error) => {
-                let error = Error::network("look up the hub's name", error);
-                self.attempt_failed(&error, now);
-            }
-        }
-    }
-
-    fn open(&mut self, host: &Host, mut addresses: VecDeque<SocketAddr>, now: Moment) {
-        let Some(credentials) = &self.credentials else {
-            self.phase = Phase::Idle;
-            return;
-        };
-        let login = Login {
-            device: credentials.device.clone(),
-            hub_host_name: credentials.host_name.clone(),
-            sas: credentials.sas.clone(),
-            keep_alive: self.parts.keep_alive,
-            cloud_messages: self.parts.inbox.is_some(),
-        };
-        let Ok(name) = ServerName::try_from(host.name.clone()) else {
-            let error = Error::protocol("connect to the hub", "its host name is not a name");
-            self.attempt_failed(&error, now);
-            return;
-        };
-        let Some(address) = addresses.pop_front() else {
-            let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            self.attempt_failed(&Error::network("connect to the hub", error), now);
-            return;
-        };
-        let (registry, tls) = (self.poll.registry(), self.parts.trust.rustls());
-        let transport = Transport::connect(address, name, tls, registry, SOCKET);
-        let in_flight = std::mem::take(&mut self.in_flight);
-        let opened = match transport {
-            Ok(transport) => match Session::new(login, in_flight, now) {
-                Ok(session) => Ok((transport, session)),
-                Err((error, in_flight)) => Err((error.into(), in_flight)),
-            },
-            Err(error) => Err((error, in_flight)),
-        };
-        match opened {
-            Ok((transport, session)) => {
-                let host = host.clone();
-                let number = self.attempts;
-                let connection = Connection::new(number, host, addresses, transport, session, now);
-                self.phase = Phase::Open(Box::new(connection));
-            }
-            Err((error, in_flight)) => {
-                self.in_flight = in_flight;
-                self.attempt_failed(&transport_error(error), now);
-            }
-        }
     }
 
     // Step 3, and what follows from it.

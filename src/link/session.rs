@@ -17,15 +17,12 @@ use rumqttc::mqttbytes::v4::{
 };
 use rumqttc::mqttbytes::{self, QoS};
 
+use super::liveness::{Liveness, Owed, SILENCE_LIMIT};
 use super::topics;
 use crate::clock::Moment;
 use crate::http::HubDeviceId;
 use crate::secret::Secret;
 use crate::store::outbox_rows::{Body, Outgoing};
-
-/// A peer that owes an answer and gives no sign of life for so long is gone. Sent bytes count as
-/// life, so a 250 KB Message may crawl over a 2 KB/s link.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// IoT Hub's limit for a packet (<https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling>).
 pub(crate) const MAX_PACKET_BYTES: usize = 256 << 10;
@@ -116,14 +113,7 @@ pub(crate) struct Session {
     input: BytesMut,
     output: BytesMut,
     events: VecDeque<Event>,
-    ping_sent: bool,
-    /// A publish is not fully sent yet.
-    publish_unsent: bool,
-    last_sent: Moment,
-    /// When the peer last gave a sign of life, or the oldest unanswered packet was fully sent.
-    last_life: Moment,
-    /// When the oldest publish in flight was fully sent, or the one before it was acknowledged.
-    last_acknowledged: Moment,
+    liveness: Liveness,
 }
 
 impl Session {
@@ -143,6 +133,7 @@ impl Session {
             ),
             login.sas.expose(),
         );
+        let liveness = Liveness::new(login.keep_alive, now);
         let mut session = Session {
             login,
             connected: false,
@@ -156,11 +147,7 @@ impl Session {
             input: BytesMut::new(),
             output: BytesMut::new(),
             events: VecDeque::new(),
-            ping_sent: false,
-            publish_unsent: false,
-            last_sent: now,
-            last_life: now,
-            last_acknowledged: now,
+            liveness,
         };
         match session.write(&Packet::Connect(connect)) {
             Ok(()) => Ok(session),
@@ -195,21 +182,15 @@ impl Session {
 
     /// The transport sent some bytes; `all` if nothing is left to send.
     pub fn sent(&mut self, all: bool, now: Moment) {
-        self.last_life = now;
-        // The hub can acknowledge only what it has: its time counts from there.
-        if self.publish_unsent {
-            self.last_acknowledged = now;
-        }
+        self.liveness.sent(all, now);
         if all {
-            self.last_sent = now;
-            self.publish_unsent = false;
             release_if_large(&mut self.output);
         }
     }
 
     /// Takes bytes from the peer.
     pub fn receive(&mut self, bytes: &[u8], now: Moment) -> Result<(), SessionError> {
-        self.last_life = now;
+        self.liveness.received(now);
         self.input.extend_from_slice(bytes);
         while let Some(first) = self.input.first() {
             // The codec reads packets of both directions; only what a server sends is for us.
@@ -251,7 +232,7 @@ impl Session {
                 Ok(())
             }
             Packet::PingResp => {
-                self.ping_sent = false;
+                self.liveness.ponged();
                 Ok(())
             }
             _ => Err(SessionError::Unexpected("a packet that only clients send")),
@@ -296,7 +277,7 @@ impl Session {
             if let Some(publish) = self.in_flight.0.get(index) {
                 let packet =
                     self.message_packet(&publish.message, publish.packet_id, session_present);
-                self.publish_unsent = true;
+                self.liveness.published();
                 self.write(&packet)?;
             }
         }
@@ -311,7 +292,7 @@ impl Session {
             .position(|publish| publish.packet_id == packet_id);
         match position.and_then(|position| self.in_flight.0.remove(position)) {
             Some(publish) => {
-                self.last_acknowledged = now;
+                self.liveness.acknowledged(now);
                 self.events
                     .push_back(Event::Acknowledged(publish.message.id));
             }
@@ -365,7 +346,7 @@ impl Session {
         self.in_flight
             .0
             .push_back(InFlightMessage { packet_id, message });
-        self.publish_unsent = true;
+        self.liveness.published();
         self.write(&packet)
     }
 
@@ -412,39 +393,35 @@ impl Session {
     }
 
     /// When [`tick`](Self::tick) has something to do.
-    pub fn next_tick(&self) -> Moment {
-        let ping = self.last_sent + self.login.keep_alive;
-        // While something is being sent no ping is due: the peer hears of us.
-        let ping = (self.connected && !self.ping_sent && self.output.is_empty()).then_some(ping);
-        let due = [self.life_due(), ping].into_iter().flatten().min();
-        // One of them is always due: without output and ping a packet waits for its answer.
-        due.unwrap_or(self.last_life + SILENCE_LIMIT)
+    pub fn next_tick(&self) -> Option<Moment> {
+        let life = self.liveness.life_due(&self.owed());
+        life.into_iter().chain(self.ping_due()).min()
     }
 
     /// Pings when nothing was sent for the keep-alive time; fails when the peer owes an answer for
     /// too long.
     pub fn tick(&mut self, now: Moment) -> Result<(), SessionError> {
-        if self.life_due().is_some_and(|due| now >= due) {
+        if self.liveness.is_overdue(&self.owed(), now) {
             return Err(SessionError::Silent);
         }
-        let idle = now.since(self.last_sent) >= self.login.keep_alive;
-        if self.connected && idle && !self.ping_sent && self.output.is_empty() {
-            self.ping_sent = true;
+        if self.ping_due().is_some_and(|due| now >= due) {
+            self.liveness.pinged();
             self.write(&Packet::PingReq)?;
         }
         Ok(())
     }
 
-    /// Until when the peer must show life or acknowledge, if it owes anything.
-    fn life_due(&self) -> Option<Moment> {
-        let answer_owed = !self.connected
-            || self.ping_sent
-            || !self.control_ids.is_empty()
-            || !self.output.is_empty();
-        let answer = answer_owed.then(|| self.last_life + SILENCE_LIMIT);
-        let in_flight = !self.in_flight.0.is_empty();
-        let acknowledgement = in_flight.then(|| self.last_acknowledged + SILENCE_LIMIT);
-        answer.into_iter().chain(acknowledgement).min()
+    /// While something is being sent no ping is due: the peer hears of us.
+    fn ping_due(&self) -> Option<Moment> {
+        let may_ping = self.connected && self.output.is_empty();
+        self.liveness.ping_due().filter(|_| may_ping)
+    }
+
+    fn owed(&self) -> Owed {
+        Owed {
+            answer: !self.connected || !self.control_ids.is_empty() || !self.output.is_empty(),
+            acknowledgement: !self.in_flight.0.is_empty(),
+        }
     }
 
     fn control_id(&mut self) -> u16 {

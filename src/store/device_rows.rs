@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Result};
 
-use super::commit::Writer;
+use super::writer::Writer;
 use crate::http::HubDeviceId;
 use crate::secret::Secret;
 

@@ -3,8 +3,8 @@
 
 use rusqlite::{Result, Row};
 
-use super::commit::Writer;
 use super::outbox_rows::Totals;
+use super::writer::Writer;
 
 /// A stored cloud-to-device message. `properties` is the property bag of its topic.
 #[derive(Debug, Clone)]

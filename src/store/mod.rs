@@ -3,7 +3,7 @@
 //! This room stores and reads rows. What is pending, in flight or wanted is decided elsewhere
 //! ([`outbox`](crate::outbox), [`inbox`](crate::inbox), [`twin`](crate::twin)).
 
-mod commit;
+mod commit_queue;
 pub(crate) mod device_rows;
 mod durability;
 mod file;
@@ -12,17 +12,18 @@ pub(crate) mod inbox_rows;
 pub(crate) mod outbox_rows;
 mod schema;
 pub(crate) mod set_aside_rows;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub(crate) use commit::Writer;
 pub use durability::Durability;
 pub(crate) use file::validate_path;
+pub(crate) use writer::Writer;
 
 use crate::error::{Error, Result};
-use commit::CommitQueue;
+use commit_queue::CommitQueue;
 use file::FileLock;
 use ids::MessageIds;
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Result, Row};
 
-use super::commit::Writer;
+use super::writer::Writer;
 
 /// A Message as it is stored and sent.
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Result};
 
-use super::commit::Writer;
 use super::outbox_rows::{self, Totals};
+use super::writer::Writer;
 
 /// A row of the table, without its payload.
 #[derive(Debug, Clone)]

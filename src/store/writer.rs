@@ -1,0 +1,176 @@
+//! The one connection that reads and writes the database, one transaction after another.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::Durability;
+use super::commit_queue::Job;
+use super::file::sqlite_error;
+use super::ids::MessageIds;
+use crate::error::{Error, Result};
+
+/// WAL pages after which a checkpoint moves them into the database.
+const CHECKPOINT_PAGES: usize = 1000;
+/// Free pages above which an almost empty file is rewritten to its small size.
+const SHRINK_FREE_PAGES: i64 = 2000;
+
+/// The one connection that reads and writes the database.
+pub(crate) struct Writer {
+    connection: Option<Connection>,
+    path: PathBuf,
+    synced: Durability,
+    wal_pages: usize,
+    ids: MessageIds,
+}
+
+impl Writer {
+    pub fn new(connection: Connection, path: PathBuf, ids: MessageIds) -> Writer {
+        Writer {
+            connection: Some(connection),
+            path,
+            synced: Durability::PowerSafe,
+            wal_pages: 0,
+            ids,
+        }
+    }
+
+    /// The connection, inside a job's transaction.
+    pub fn sql(&self) -> rusqlite::Result<&Connection> {
+        self.connection
+            .as_ref()
+            .ok_or(rusqlite::Error::InvalidQuery)
+    }
+
+    /// An id for a new row; inside a job's transaction.
+    pub fn next_id(&mut self) -> rusqlite::Result<i64> {
+        let connection = self
+            .connection
+            .as_ref()
+            .ok_or(rusqlite::Error::InvalidQuery)?;
+        self.ids.next(connection)
+    }
+
+    /// Notes that a job wrote about `bytes`, which decides when to checkpoint.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.wal_pages += 2 + bytes / 1024;
+    }
+
+    /// Commits the jobs together, or each by itself if one of them fails.
+    pub(super) fn commit(&mut self, mut jobs: Vec<Job>) {
+        let Some(durability) = jobs.iter().map(|job| job.durability).max() else {
+            return;
+        };
+        let result = self.transaction(durability, &mut jobs);
+        match result {
+            // One job fails for all, unless the outcome is unknown: a second try could store twice.
+            Err(error) if jobs.len() > 1 && !matches!(error, Error::OutcomeUnknown { .. }) => {
+                for job in jobs {
+                    self.commit(vec![job]);
+                }
+            }
+            Ok(()) => jobs.into_iter().for_each(|job| (job.done)(Ok(()))),
+            Err(error) => {
+                for job in jobs {
+                    (job.done)(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
+        let failed = |path: &PathBuf, error| sqlite_error(path, "write to the database", error);
+        self.set_durability(durability)
+            .and_then(|()| self.sql()?.execute_batch("BEGIN"))
+            .map_err(|error| failed(&self.path, error))?;
+        for job in jobs {
+            if let Err(error) = (job.run)(self) {
+                self.roll_back();
+                return Err(failed(&self.path, error));
+            }
+        }
+        if let Err(error) = self.sql().and_then(|sql| sql.execute_batch("COMMIT")) {
+            self.roll_back();
+            return Err(commit_error(&self.path, error));
+        }
+        Ok(())
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.synced != durability {
+            let level = match durability {
+                Durability::KillSafe => "NORMAL",
+                Durability::PowerSafe => "FULL",
+            };
+            self.sql()?.pragma_update(None, "synchronous", level)?;
+            self.synced = durability;
+        }
+        Ok(())
+    }
+
+    fn roll_back(&mut self) {
+        self.ids.rolled_back();
+        // SQLite has rolled back by itself after most errors; then there is nothing left to do.
+        if let Ok(sql) = self.sql()
+            && !sql.is_autocommit()
+            && let Err(error) = sql.execute_batch("ROLLBACK")
+        {
+            log::error!("{}: cannot roll back: {error}", self.path.display());
+        }
+    }
+
+    /// Whether the WAL has grown enough.
+    pub(super) fn checkpoint_due(&self) -> bool {
+        self.wal_pages >= CHECKPOINT_PAGES
+    }
+
+    /// Moves the WAL into the database, and shrinks the file if that is worth it.
+    pub(super) fn checkpoint(&mut self) {
+        self.wal_pages = 0;
+        if let Err(error) = self.shrink().and_then(|()| self.move_wal()) {
+            log::warn!("{}: cannot checkpoint: {error}", self.path.display());
+        }
+    }
+
+    fn move_wal(&self) -> rusqlite::Result<()> {
+        use rusqlite::MAIN_DB;
+        use rusqlite::wal::CheckpointMode;
+        self.sql()?
+            .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)
+            .map(drop)
+    }
+
+    /// Rewrites a file that is almost all free pages, as after a large backlog has drained.
+    fn shrink(&mut self) -> rusqlite::Result<()> {
+        let sql = self.sql()?;
+        let pragma = |name: &str| sql.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
+        if free > SHRINK_FREE_PAGES && (pages - free) * 4 < free && pages - free < SHRINK_FREE_PAGES
+        {
+            sql.execute_batch("VACUUM")?;
+        }
+        Ok(())
+    }
+
+    /// Closes the database; nothing can be written any more.
+    pub(super) fn close(&mut self) {
+        self.checkpoint();
+        if let Some(connection) = self.connection.take()
+            && let Err((_, error)) = connection.close()
+        {
+            log::warn!("{}: cannot close: {error}", self.path.display());
+        }
+    }
+}
+
+/// A failed COMMIT has stored nothing, unless the disk failed while the commit was being written.
+fn commit_error(path: &Path, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => Error::OutcomeUnknown {
+            path: path.to_owned(),
+            source: Arc::new(error),
+        },
+        _ => sqlite_error(path, "commit to the database", error),
+    }
+}
