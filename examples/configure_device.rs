@@ -67,8 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     match &stage.platform {
         Some(platform) => play_the_cloud(platform, &client.device_id())?,
         None => println!(
-            "Set the Desired Property readingIntervalSeconds; end with a cloud-to-device message \
-             with the property command=stop"
+            "Set the Desired Property readingIntervalSeconds, or send \"read\" or, at the end, \
+             \"stop\" as a cloud-to-device message"
         ),
     }
 
@@ -103,6 +103,7 @@ struct Device {
     settings: Settings,
     /// The version of the Desired Properties that was looked at last.
     version: Option<u64>,
+    readings_sent: u64,
 }
 
 impl Device {
@@ -112,6 +113,7 @@ impl Device {
             client,
             settings: Settings::default(),
             version: None,
+            readings_sent: 0,
         })
     }
 
@@ -162,24 +164,23 @@ impl Device {
     }
 
     /// Returns whether the device goes on.
-    fn obey(&self, command: &CloudMessage) -> Result<bool> {
-        let name = command.property("command").unwrap_or_default();
-        println!(
-            "Device: command {name:?}, {} bytes of content",
-            command.payload().len()
-        );
-        match name.as_str() {
+    fn obey(&mut self, command: &CloudMessage) -> Result<bool> {
+        let name = String::from_utf8_lossy(command.payload());
+        println!("Device: the command {name:?}");
+        match name.as_ref() {
             "read" => self.send_reading()?,
             "stop" => return Ok(false),
             // Completed all the same: it would be no better the next time.
-            _ => println!("Device: this command is unknown"),
+            _ => println!("Device: it is unknown"),
         }
         Ok(true)
     }
 
-    fn send_reading(&self) -> Result<()> {
-        self.readings
-            .enqueue_message(json!({"temperatureCelsius": 21.5}).to_string())
+    /// Readings are numbered: the Platform takes a Message that equals the one before for a repeat.
+    fn send_reading(&mut self) -> Result<()> {
+        self.readings_sent += 1;
+        let reading = json!({"number": self.readings_sent, "temperatureCelsius": 21.5});
+        self.readings.enqueue_message(reading.to_string())
     }
 }
 
@@ -214,11 +215,11 @@ fn play_the_cloud(platform: &Platform, device: &str) -> Result<(), Box<dyn Error
     )?;
     println!("Cloud:  the problem is gone from the Reported Properties");
 
-    platform.send_cloud_message(device, "", &[("command", "read")])?;
+    platform.send_cloud_message(device, "read", &[])?;
     let messages = platform.wait_for_messages(1, PATIENCE)?;
     println!("Cloud:  a reading on command: {}", messages[0].text());
 
-    platform.send_cloud_message(device, "", &[("command", "stop")])?;
+    platform.send_cloud_message(device, "stop", &[])?;
     platform.wait_for_cloud_messages(device, 0, PATIENCE)?;
     println!("Cloud:  every command was taken");
     Ok(())

@@ -10,6 +10,7 @@
 
 use std::env;
 use std::error::Error;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use spotflow_device::{Compression, DeviceClient};
 
@@ -28,7 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let client = builder.start()?;
     println!("This is the device {}", client.device_id());
     let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
-    sender.send_message(r#"{"temperatureCelsius": 21.5}"#)?;
+    let unix_milliseconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    sender.send_message(format!(
+        r#"{{"unixMilliseconds": {unix_milliseconds}, "temperatureCelsius": 21.5}}"#
+    ))?;
     println!("Sent");
     Ok(())
 }
