@@ -135,7 +135,6 @@ pub fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
 #[derive(Debug, Clone)]
 pub struct LogLine {
     pub level: log::Level,
-    pub target: String,
     pub text: String,
 }
 
@@ -166,7 +165,6 @@ impl log::Log for LogCapture {
     fn log(&self, record: &log::Record<'_>) {
         self.0.lock().push(LogLine {
             level: record.level(),
-            target: record.target().to_owned(),
             text: record.args().to_string(),
         });
     }
