@@ -1,4 +1,192 @@
 //! Synchronous, thread-based device SDK for the Spotflow IoT Platform.
+//!
+//! A [`DeviceClient`] registers the device, stores its Messages in a database file, and sends them in
+//! order over MQTT; it receives the device's configuration and commands, and reports its state. All
+//! functions are ordinary, blocking ones. There is no asynchronous runtime: see [Threads](#threads).
+//!
+//! ```no_run
+//! use spotflow_device::{Compression, DeviceClient, Message};
+//!
+//! // The first start waits until a technician has approved the device. Later ones work offline.
+//! let client = DeviceClient::builder("CAEaBA...", "/var/lib/gateway/spotflow.db")
+//!     .device_id("gateway-7")
+//!     .on_desired_properties(|properties| println!("configuration: {properties:?}"))
+//!     .start()?;
+//!
+//! let sender = client.create_stream_sender(None, "readings", Compression::Fastest)?;
+//! for second in 0..60 {
+//!     // Returns when it is stored; it is sent in the background.
+//!     sender.enqueue_message(format!(r#"{{"second": {second}, "temperatureCelsius": 21.5}}"#))?;
+//! }
+//! sender.enqueue_message(Message::new(vec![0; 1_000_000]).batch_id("images").message_id("first"))?;
+//!
+//! client.wait_enqueued_messages_sent()?;
+//! client.close();
+//! # Ok::<(), spotflow_device::Error>(())
+//! ```
+//!
+//! The repository has longer examples, which run without an account on an embedded Platform.
+//!
+//! # What it promises
+//!
+//! 1. **Stored means stored.** When [`enqueue_message`](StreamSender::enqueue_message) returns, the
+//!    Message survives a kill of the process and, unless [`Durability::KillSafe`] was chosen, the loss of
+//!    power. If it could not be stored, that is an error; if the disk failed so that nobody can tell, the
+//!    error is [`Error::OutcomeUnknown`].
+//! 2. **Deleted means acknowledged.** A Message is forgotten when the hub has acknowledged exactly this
+//!    Message on the connection on which it was sent, and not before.
+//! 3. **In order.** Messages leave in the order in which they were stored, across threads, senders,
+//!    restarts and large uploads. A lost connection or a kill can repeat a Message only directly after
+//!    itself; the Platform drops such a repeat. After the loss of power up to 256 Messages that were
+//!    acknowledged last can be repeated, in order. A larger
+//!    [window](DeviceClientBuilder::in_flight_window) weakens this, as documented there.
+//! 4. **Waiting is exact.** [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent)
+//!    waits for what was enqueued before the call, and is woken by the last acknowledgement.
+//! 5. **Nothing blocks the link.** Callbacks, compression, HTTP calls, uploads and disk waits run
+//!    elsewhere than the connection to the hub.
+//! 6. **Thread-safe.** Clients and senders are cheap to clone, and can be shared by any number of threads
+//!    and used in callbacks.
+//! 7. **Offline is normal.** A device that was registered before starts without a network. Every retry
+//!    backs off exponentially, with full jitter; the first attempt after a drop comes within a second.
+//! 8. **Idle costs nothing** but the keep-alive and timers that are due.
+//! 9. **It ends.** [`close`](DeviceClient::close), or dropping the last handle, says goodbye to the hub and
+//!    joins the threads, within 5 s beside the time that the disk takes.
+//! 10. **Secrets stay secret.** Tokens, passwords and upload links are in no log line of this crate, error
+//!     text or `Debug` output. The files it creates are readable by their owner only.
+//! 11. **No panic on any input**, from the application, the disk or the network.
+//! 12. **One identity.** A Message is sent only as the device, and in the Workspace, that it was stored
+//!     under. After a change of these, older ones are set aside: see
+//!     [`set_aside_messages`](DeviceClient::set_aside_messages).
+//!
+//! # Start, and who the device is
+//!
+//! A device without a registration is *provisioned*: the client starts a [`ProvisioningOperation`], shows
+//! it ([`on_provisioning`](DeviceClientBuilder::on_provisioning), standard output by default), and waits
+//! until somebody approves it. An operation that expires is replaced by another. The Platform answers with
+//! a Registration Token, which is kept in the database. It is refreshed at half of its life, and the
+//! password for the hub is renewed at half of its own.
+//!
+//! With a registration in the database, [`start`](DeviceClientBuilder::start) tries to register, and goes
+//! on offline if it cannot: at once if the network refuses, after 10 s if the Platform is silent. It never
+//! waits for the hub. Another Provisioning Token, instance or requested Device ID than at the last start
+//! means another approval.
+//!
+//! If the Platform refuses the Registration Token later (the device was deleted, its token revoked),
+//! provisioning starts again in the background, through the same callback. Messages go on being stored.
+//!
+//! # Messages
+//!
+//! A [`Message`] goes to a Stream, through a [`StreamSender`]. It can belong to a Batch, a slice of it,
+//! and be a chunk of a longer Message. What is not said, the Platform decides.
+//!
+//! - The payload is compressed in the thread that enqueues it, before it is stored, if the sender's
+//!   [`Compression`] says so and it becomes smaller.
+//! - Over 250,000 bytes (after compression) it is uploaded as a file. The upload may run ahead; the Message
+//!   itself keeps its turn.
+//! - The Platform takes a Message that equals the one directly before it for a repeat, and drops it. Two
+//!   readings can be equal: a timestamp, a number or a
+//!   [message id](Message::message_id) makes them different.
+//! - [`enqueue_messages`](StreamSender::enqueue_messages) stores many in one commit, all or none.
+//!
+//! # Properties and commands
+//!
+//! - *Desired Properties* are the configuration that the Platform wants. They are kept in the database, so
+//!   they are there offline. A [callback](DeviceClientBuilder::on_desired_properties) sees the latest
+//!   version; a program that prefers to ask uses
+//!   [`get_desired_properties_if_newer`](DeviceClient::get_desired_properties_if_newer).
+//! - *Reported Properties* are the device's state.
+//!   [`update_reported_properties`](DeviceClient::update_reported_properties) states the whole document;
+//!   the difference is sent, in this run or the next. The hub's 429 and 5xx are retried; a document that
+//!   it refuses (400) is logged as an error and dropped.
+//! - *Cloud-to-device messages* are received only if the application
+//!   [asks for them](DeviceClientBuilder::cloud_messages). They are stored before they are acknowledged,
+//!   and stay stored until the application [completes](CloudMessage::complete) them.
+//!
+//! # Threads
+//!
+//! | thread | lives | does |
+//! |---|---|---|
+//! | `spotflow-link` | always | the connection to the hub: socket, TLS, MQTT, timers |
+//! | `spotflow-store` | always | commits for the link, and for callers that meet another's commit |
+//! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties and the connection |
+//! | `spotflow-http` | while there is a call | registration, approval, refresh, and the callback that shows an operation |
+//! | `spotflow-upload` | while there is large content | file uploads |
+//! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
+//!
+//! `rumqttc` is used as a codec and for its state machine. It brings `tokio` into the dependency tree;
+//! nothing of it is called, and no runtime is started. (Its client, which has one, is not used.)
+//!
+//! # What blocks
+//!
+//! | call | until |
+//! |---|---|
+//! | [`start`](DeviceClientBuilder::start) | the device is registered; without an earlier registration as long as that takes, an approval included |
+//! | [`enqueue_message`](StreamSender::enqueue_message) and its like, [`update_reported_properties`](DeviceClient::update_reported_properties) | the commit to the disk; before that, compression |
+//! | [`send_message`](StreamSender::send_message), [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent) | the hub's acknowledgement; forever without a network. Both have a variant with a time limit |
+//! | [`get_desired_properties`](DeviceClient::get_desired_properties) | the first Desired Properties ever; never after that |
+//! | [`receive_cloud_message`](DeviceClient::receive_cloud_message) | a message, or the time limit |
+//! | [`CloudMessage::complete`], [`set_aside_messages`](DeviceClient::set_aside_messages) and its like | the database |
+//! | [`close`](DeviceClient::close) | the threads' end, at most 5 s beside the disk |
+//!
+//! All others return at once. An [`InterruptCheck`] can end the waits, as on Ctrl+C. Closing the client ends
+//! them with [`Error::Closed`].
+//!
+//! # Errors and retries
+//!
+//! There is one [`Error`], by what the caller can do; [`is_retryable`](Error::is_retryable) says whether the
+//! same call can succeed later. Causes are in the chain of [sources](std::error::Error::source), each once.
+//!
+//! The client itself retries whatever can pass, for ever: no network, TLS failures (the clock of a device
+//! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. The delays
+//! are drawn evenly from zero to a bound that doubles from 1 s to 60 s (to 120 s for uploads, which wait
+//! at least half of it). What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
+//! Provisioning Token, a refused operation, HTTP 400. After the start, such a thing shows in the log and as
+//! [`Status::last_error`], while Messages go on being stored.
+//!
+//! # Limits
+//!
+//! | what | limit |
+//! |---|---|
+//! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression |
+//! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, at least 11,000: see [`Message`] |
+//! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
+//! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 53 bits |
+//! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
+//! | [keep-alive](DeviceClientBuilder::keep_alive) | 5 s to 1,767 s; 120 s unless changed |
+//! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
+//! | Messages stored | the disk |
+//!
+//! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) are held in memory. Content
+//! that is uploaded is in memory as a whole while it is.
+//!
+//! # The database
+//!
+//! The path ends in `.db`. Beside the file there is `NAME.db-wal` while the client runs, and after it was
+//! killed: it belongs to the database, and must be moved or copied with it. `NAME.db-lock` holds the lock
+//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]); it stays, empty
+//! of meaning, after the end. All three are readable by their owner only. They hold secrets: the tokens.
+//!
+//! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
+//! and shrinks again when a large one has drained.
+//!
+//! # TLS
+//!
+//! TLS 1.2 and 1.3 with `rustls` and `ring`. Trusted are the system's certificates, as OpenSSL finds them
+//! (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), and in addition those of
+//! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike.
+//!
+//! # Logging
+//!
+//! Through the [`log`](https://docs.rs/log) crate. `info`: registered, connected, token refreshed. `warn`: what
+//! failed and is tried again, once per reason and not once per attempt. `error`: what is lost or needs
+//! somebody. Nothing at these levels per Message.
+//!
+//! This crate logs no secrets at any level. But the HTTP library does at `trace`: it dumps requests and
+//! answers, tokens included. Keep its targets `ureq` and `ureq_proto` at `debug` or higher.
+//!
+//! # Features
+//!
+//! The crate has no features.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

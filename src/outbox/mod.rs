@@ -12,26 +12,20 @@
 //! The database is the only queue. What is in memory are its oldest rows, so that the link never
 //! waits for a disk.
 
-use std::collections::{BTreeMap, VecDeque};
+mod state;
+
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::store::outbox_rows::{self, Body, Outgoing, Totals};
+use crate::store::outbox_rows::{self, Outgoing, Totals};
 use crate::store::{Durability, Store, Writer};
 use crate::wait::{InterruptCheck, wait_for};
-
-/// What the ready queue may hold; a single Message may exceed the bytes.
-const READY_BYTES: usize = 256 << 10;
-const READY_COUNT: usize = 256;
-
-/// A power cut can repeat at most this many Messages whose acknowledgement was recorded: the record
-/// of every so-many-th is synced, and with it all before.
-pub(crate) const ACKNOWLEDGEMENTS_PER_SYNC: usize = 256;
+use state::{READY_BYTES, READY_COUNT, State};
 
 /// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
 const SHRINK_AFTER: usize = 1000;
@@ -50,38 +44,18 @@ pub(crate) struct Outbox {
     store: Arc<Store>,
     wake: Arc<dyn Wake>,
     window: usize,
-    state: Mutex<State>,
+    state: Mutex<Shared>,
     sent: Condvar,
     failures: Mutex<FailureLog>,
 }
 
-#[derive(Default)]
-struct State {
-    ready: VecDeque<Outgoing>,
-    ready_bytes: usize,
-    /// Taken by the link and not yet recorded as acknowledged, by id.
-    taken: BTreeMap<i64, Taken>,
-    /// Acknowledged; the record is being written or waits for the next one.
-    acknowledged: Vec<i64>,
-    recording: bool,
-    unsynced_records: usize,
-    deleted_since_empty: usize,
-    /// Rows up to this id are in `ready`, or were.
-    loaded_through: i64,
-    more_in_store: bool,
-    loading: bool,
-    load_failed: bool,
-    /// The newest id that was stored.
-    stored_through: i64,
-    pending: Totals,
+/// The bookkeeping, and who is to be woken when it changes.
+struct Shared {
+    messages: State,
     /// The link found nothing to take: it wants to be woken.
     link_waits: bool,
+    deleted_since_empty: usize,
     closed: bool,
-}
-
-struct Taken {
-    bytes: usize,
-    stored_at_ms: i64,
 }
 
 /// A Message that is to be stored.
@@ -108,12 +82,14 @@ impl Outbox {
                 outbox_rows::load(writer, 0, READY_COUNT, READY_BYTES)?,
             ))
         })?;
-        let mut state = State {
-            pending: totals,
-            stored_through: newest,
-            ..State::default()
+        let mut messages = State::new(totals, newest);
+        messages.loaded(ready, more);
+        let state = Shared {
+            messages,
+            link_waits: false,
+            deleted_since_empty: 0,
+            closed: false,
         };
-        state.push_ready(ready, more);
         Ok(Arc::new_cyclic(|this| Outbox {
             this: this.clone(),
             store,
@@ -159,49 +135,17 @@ impl Outbox {
     fn stored(&self, ids: &[i64], messages: &[NewMessage]) {
         let mut state = self.state.lock();
         for (id, message) in ids.iter().zip(messages) {
-            state.stored_through = *id;
-            state.pending.count += 1;
-            state.pending.bytes += message.body.len() as u64;
-            let full = state.ready_bytes >= READY_BYTES || state.ready.len() >= READY_COUNT;
-            if state.more_in_store || full {
-                state.more_in_store = true;
-                continue;
-            }
-            let message = Outgoing {
-                id: *id,
-                stored_at_ms: message.stored_at_ms,
-                properties: message.properties.clone(),
-                body: match message.upload {
-                    true => Body::Upload(message.body.len()),
-                    false => Body::Inline(message.body.clone()),
-                },
-            };
-            state.push_ready(vec![message], false);
+            state.messages.stored(*id, message);
         }
         self.after_change(state);
     }
 
-    /// Step 3. The oldest Message that is not in flight, if the window has a place for it.
+    /// Step 3. The oldest Message that is not in flight, if the window has a place for it. If there is
+    /// none, the link is woken when there may be one.
     pub fn take(&self) -> Option<Outgoing> {
         let mut state = self.state.lock();
-        let message = match state.ready.front() {
-            Some(Outgoing {
-                body: Body::Inline(_),
-                ..
-            }) if state.taken.len() < self.window => state.ready.pop_front(),
-            _ => None,
-        };
-        match &message {
-            Some(message) => {
-                state.ready_bytes -= message.memory_bytes();
-                let taken = Taken {
-                    bytes: message.body_bytes(),
-                    stored_at_ms: message.stored_at_ms,
-                };
-                state.taken.insert(message.id, taken);
-            }
-            None => state.link_waits = true,
-        }
+        let message = state.messages.take(self.window);
+        state.link_waits |= message.is_none();
         self.load_if_low(&mut state);
         message
     }
@@ -209,31 +153,22 @@ impl Outbox {
     /// Step 4. The Platform has the Message; it is forgotten with the next record.
     pub fn acknowledge(&self, id: i64) {
         let mut state = self.state.lock();
-        state.acknowledged.push(id);
+        state.messages.acknowledged(id);
         self.record_if_due(&mut state);
     }
 
     /// Step 5. One record at a time; acknowledgements that come meanwhile share the next.
-    fn record_if_due(&self, state: &mut State) {
-        if state.recording || state.acknowledged.is_empty() {
+    fn record_if_due(&self, state: &mut Shared) {
+        let Some((ids, durability)) = state.messages.begin_record() else {
             return;
-        }
-        state.recording = true;
-        let ids = std::mem::take(&mut state.acknowledged);
-        state.unsynced_records += ids.len();
-        let durability = if state.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC {
-            state.unsynced_records = 0;
-            Durability::PowerSafe
-        } else {
-            Durability::KillSafe
         };
         let this = self.this.clone();
         let rows = ids.clone();
         self.store.post(
             durability,
             move |writer| {
-                rows.iter()
-                    .try_for_each(|id| outbox_rows::delete(writer, *id))
+                let mut ids = rows.iter();
+                ids.try_for_each(|id| outbox_rows::delete(writer, *id))
             },
             move |result| {
                 if let Some(outbox) = this.upgrade() {
@@ -245,31 +180,17 @@ impl Outbox {
 
     fn recorded(&self, ids: Vec<i64>, result: Result<()>) {
         let mut state = self.state.lock();
-        state.recording = false;
-        let count = ids.len();
-        match result {
-            Ok(()) => {
-                for id in ids {
-                    if let Some(taken) = state.taken.remove(&id) {
-                        state.pending.count -= 1;
-                        state.pending.bytes -= taken.bytes as u64;
-                    }
-                }
-                self.sent.notify_all();
-            }
-            // Kept, to be recorded again by `retry`; until then the window stays full.
-            Err(error) => {
-                state.acknowledged.splice(0..0, ids);
-                drop(state);
-                let reason = Chain(&error).to_string();
-                let mut failures = self.failures.lock();
-                failures.failed("acknowledgements are not recorded", reason, "; will retry");
-                self.wake.wake_link();
-                return;
-            }
+        if let Err(error) = result {
+            state.messages.record_failed(ids);
+            drop(state);
+            self.disk_failed("acknowledgements are not recorded", &error);
+            return;
         }
-        state.deleted_since_empty += count;
-        if state.pending.count == 0 && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
+        state.messages.recorded(&ids);
+        self.sent.notify_all();
+        state.deleted_since_empty += ids.len();
+        if state.messages.pending().count == 0
+            && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
         {
             self.store.shrink();
         }
@@ -277,36 +198,39 @@ impl Outbox {
         self.after_change(state);
     }
 
+    /// Lets the link come and plan a [`retry`](Self::retry).
+    fn disk_failed(&self, what: &str, error: &Error) {
+        let reason = Chain(error).to_string();
+        self.failures.lock().failed(what, reason, "; will retry");
+        self.wake.wake_link();
+    }
+
     /// Whether the disk failed, and something has to be tried again by [`retry`](Self::retry).
     pub fn is_stalled(&self) -> bool {
-        let state = self.state.lock();
-        state.load_failed || (!state.recording && !state.acknowledged.is_empty())
+        self.state.lock().messages.is_stalled()
     }
 
     /// Tries again what failed.
     pub fn retry(&self) {
         let mut state = self.state.lock();
-        state.load_failed = false;
+        state.messages.unstall();
         self.record_if_due(&mut state);
         self.load_if_low(&mut state);
     }
 
     /// Loads more rows when the ready queue runs low.
-    fn load_if_low(&self, state: &mut State) {
-        let low = state.ready.len() <= READY_COUNT / 4 && state.ready_bytes <= READY_BYTES / 4;
-        if !state.more_in_store || state.loading || state.load_failed || !low || state.closed {
+    fn load_if_low(&self, state: &mut Shared) {
+        if state.closed || !state.messages.begin_load() {
             return;
         }
-        state.loading = true;
-        let this = self.this.clone();
+        let (this, reader) = (self.this.clone(), self.this.clone());
         let loaded = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&loaded);
-        let reader = self.this.clone();
         self.store.post(
             Durability::KillSafe,
             move |writer| {
                 if let Some(outbox) = reader.upgrade() {
-                    let after = outbox.state.lock().loaded_through;
+                    let after = outbox.state.lock().messages.loaded_through();
                     *slot.lock() =
                         Some(outbox_rows::load(writer, after, READY_COUNT, READY_BYTES)?);
                 }
@@ -316,30 +240,25 @@ impl Outbox {
                 let Some(outbox) = this.upgrade() else { return };
                 let rows = loaded.lock().take();
                 let mut state = outbox.state.lock();
-                state.loading = false;
-                match (result, rows) {
-                    (Ok(()), Some((rows, more))) => state.push_ready(rows, more),
-                    (Ok(()), None) => {}
-                    (Err(error), _) => {
-                        state.load_failed = true;
+                match result {
+                    Ok(()) => {
+                        let (rows, more) = rows.unwrap_or_default();
+                        state.messages.loaded(rows, more);
+                        outbox.after_change(state);
+                    }
+                    Err(error) => {
+                        state.messages.load_failed();
                         drop(state);
-                        let reason = Chain(&error).to_string();
-                        let mut failures = outbox.failures.lock();
-                        failures.failed("stored Messages are not read", reason, "; will retry");
-                        outbox.wake.wake_link();
-                        return;
+                        outbox.disk_failed("stored Messages are not read", &error);
                     }
                 }
-                outbox.after_change(state);
             },
         );
     }
 
     /// The oldest ready Message whose content has to be uploaded before its turn.
     pub fn next_upload(&self) -> Option<i64> {
-        let state = self.state.lock();
-        let upload = |message: &&Outgoing| matches!(message.body, Body::Upload(_));
-        state.ready.iter().find(upload).map(|message| message.id)
+        self.state.lock().messages.next_upload()
     }
 
     /// The content of a Message that is to be uploaded; `None` if it is not there any more.
@@ -357,31 +276,18 @@ impl Outbox {
             move |writer| outbox_rows::replace_content(writer, id, &row),
             move |()| {
                 if let Some(outbox) = this.upgrade() {
-                    outbox.replace_body(id, link);
+                    let mut state = outbox.state.lock();
+                    state.messages.uploaded(id, link);
+                    outbox.after_change(state);
                 }
             },
         )
     }
 
-    fn replace_body(&self, id: i64, link: Bytes) {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        if let Some(message) = state.ready.iter_mut().find(|message| message.id == id) {
-            state.pending.bytes -= message.body_bytes() as u64;
-            state.pending.bytes += link.len() as u64;
-            state.ready_bytes += link.len();
-            message.body = Body::Inline(link);
-        }
-        self.after_change(guard);
-    }
-
     /// Wakes those whom a change of the ready queue or the window concerns.
-    fn after_change(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn after_change(&self, mut state: MutexGuard<'_, Shared>) {
         let wake_link = std::mem::take(&mut state.link_waits);
-        let wake_uploader = state
-            .ready
-            .iter()
-            .any(|m| matches!(m.body, Body::Upload(_)));
+        let wake_uploader = state.messages.next_upload().is_some();
         drop(state);
         if wake_link {
             self.wake.wake_link();
@@ -399,61 +305,44 @@ impl Outbox {
         check: Option<&dyn InterruptCheck>,
     ) -> Result<()> {
         let mut state = self.state.lock();
-        let through = id.unwrap_or(state.stored_through);
+        let through = id.unwrap_or(state.messages.stored_through());
         wait_for(&mut state, &self.sent, deadline, check, |state| {
-            if state.oldest_pending().is_none_or(|oldest| oldest > through) {
+            if state.messages.is_sent_through(through) {
                 Some(Ok(()))
-            } else if state.closed {
-                Some(Err(Error::Closed))
             } else {
-                None
+                state.closed.then_some(Err(Error::Closed))
             }
         })
     }
 
     /// How much is not yet sent.
     pub fn pending(&self) -> Totals {
-        self.state.lock().pending
+        self.state.lock().messages.pending()
     }
 
     /// When the oldest pending Message was stored, by the wall clock.
     pub fn oldest_stored_at_ms(&self) -> Option<i64> {
-        let state = self.state.lock();
-        let taken = state
-            .taken
-            .first_key_value()
-            .map(|(_, taken)| taken.stored_at_ms);
-        taken.or_else(|| state.ready.front().map(|message| message.stored_at_ms))
+        self.state.lock().messages.oldest_stored_at_ms()
     }
 
     /// Everything pending was moved aside, in the transaction that has just been committed. Nothing is
     /// in flight: the link is not connected while the identity changes.
     pub fn all_set_aside(&self) {
-        let mut state = self.state.lock();
-        state.ready.clear();
-        state.ready_bytes = 0;
-        state.taken.clear();
-        state.acknowledged.clear();
-        state.more_in_store = false;
-        state.loaded_through = state.stored_through;
-        state.pending = Totals::default();
+        self.state.lock().messages.all_set_aside();
         self.sent.notify_all();
     }
 
     /// Rows were stored behind all others without passing through here.
     pub fn stored_elsewhere(&self, through: i64, added: Totals) {
         let mut state = self.state.lock();
-        state.stored_through = state.stored_through.max(through);
-        state.pending.count += added.count;
-        state.pending.bytes += added.bytes;
-        state.more_in_store = true;
+        state.messages.stored_elsewhere(through, added);
         self.load_if_low(&mut state);
     }
 
     /// Waits until every acknowledgement is recorded, or the deadline passes.
     pub fn wait_recorded(&self, deadline: Instant) {
         let mut state = self.state.lock();
-        while (state.recording || !state.acknowledged.is_empty())
+        while state.messages.has_unrecorded()
             && !self.sent.wait_until(&mut state, deadline).timed_out()
         {}
     }
@@ -462,24 +351,5 @@ impl Outbox {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.sent.notify_all();
-    }
-}
-
-impl State {
-    fn push_ready(&mut self, messages: Vec<Outgoing>, more: bool) {
-        for message in messages {
-            self.loaded_through = message.id;
-            self.ready_bytes += message.memory_bytes();
-            self.ready.push_back(message);
-        }
-        self.more_in_store = more;
-    }
-
-    /// The oldest Message that is not recorded as acknowledged, or a lower bound for its id.
-    fn oldest_pending(&self) -> Option<i64> {
-        let taken = self.taken.first_key_value().map(|(id, _)| *id);
-        taken
-            .or_else(|| self.ready.front().map(|message| message.id))
-            .or_else(|| self.more_in_store.then_some(self.loaded_through + 1))
     }
 }

@@ -1,0 +1,399 @@
+//! The outbox's bookkeeping: which rows are ready, taken, acknowledged, recorded. Pure: nothing is
+//! read, written or woken here.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::NewMessage;
+use crate::store::Durability;
+use crate::store::outbox_rows::{Body, Outgoing, Totals};
+
+/// What the ready queue may hold; a single Message may exceed the bytes.
+pub(super) const READY_BYTES: usize = 256 << 10;
+pub(super) const READY_COUNT: usize = 256;
+
+/// A power cut can repeat this many Messages whose acknowledgement was recorded, and those of the
+/// window: the record of every so-many-th is synced, and with it all before.
+pub(super) const ACKNOWLEDGEMENTS_PER_SYNC: usize = 256;
+
+/// Where every pending Message is.
+#[derive(Default)]
+pub(super) struct State {
+    /// The oldest rows that are not taken, in their order.
+    ready: VecDeque<Outgoing>,
+    ready_bytes: usize,
+    /// Taken by the link and not yet recorded as acknowledged, by id.
+    taken: BTreeMap<i64, Taken>,
+    /// Acknowledged, and waiting for the next record.
+    acknowledged: Vec<i64>,
+    recording: bool,
+    unsynced_records: usize,
+    /// Rows up to this id are in `ready`, or were.
+    loaded_through: i64,
+    /// There are rows behind `loaded_through`.
+    more_in_store: bool,
+    loading: bool,
+    load_failed: bool,
+    stored_through: i64,
+    pending: Totals,
+}
+
+struct Taken {
+    bytes: usize,
+    stored_at_ms: i64,
+}
+
+impl State {
+    /// What an earlier run left.
+    pub fn new(pending: Totals, stored_through: i64) -> State {
+        State {
+            pending,
+            stored_through,
+            ..State::default()
+        }
+    }
+
+    /// A row was committed, behind all others.
+    pub fn stored(&mut self, id: i64, message: &NewMessage) {
+        self.stored_through = id;
+        self.pending.count += 1;
+        self.pending.bytes += message.body.len() as u64;
+        let full = self.ready_bytes >= READY_BYTES || self.ready.len() >= READY_COUNT;
+        if self.more_in_store || full {
+            self.more_in_store = true;
+            return;
+        }
+        self.push_ready(Outgoing {
+            id,
+            stored_at_ms: message.stored_at_ms,
+            properties: message.properties.clone(),
+            body: match message.upload {
+                true => Body::Upload(message.body.len()),
+                false => Body::Inline(message.body.clone()),
+            },
+        });
+    }
+
+    /// Rows were committed behind all others, that did not come through [`stored`](Self::stored).
+    pub fn stored_elsewhere(&mut self, through: i64, added: Totals) {
+        self.stored_through = self.stored_through.max(through);
+        self.pending.count += added.count;
+        self.pending.bytes += added.bytes;
+        self.more_in_store = true;
+    }
+
+    fn push_ready(&mut self, message: Outgoing) {
+        self.loaded_through = message.id;
+        self.ready_bytes += message.memory_bytes();
+        self.ready.push_back(message);
+    }
+
+    /// The oldest Message that is not taken, if the window has a place and its content is no upload.
+    pub fn take(&mut self, window: usize) -> Option<Outgoing> {
+        let oldest = self.ready.front()?;
+        if self.taken.len() >= window || matches!(oldest.body, Body::Upload(_)) {
+            return None;
+        }
+        let message = self.ready.pop_front()?;
+        self.ready_bytes -= message.memory_bytes();
+        let taken = Taken {
+            bytes: message.body_bytes(),
+            stored_at_ms: message.stored_at_ms,
+        };
+        self.taken.insert(message.id, taken);
+        Some(message)
+    }
+
+    /// The Platform has the Message.
+    pub fn acknowledged(&mut self, id: i64) {
+        self.acknowledged.push(id);
+    }
+
+    /// What is to be recorded now, and how: one record at a time.
+    pub fn begin_record(&mut self) -> Option<(Vec<i64>, Durability)> {
+        if self.recording || self.acknowledged.is_empty() {
+            return None;
+        }
+        self.recording = true;
+        let ids = std::mem::take(&mut self.acknowledged);
+        self.unsynced_records += ids.len();
+        if self.unsynced_records < ACKNOWLEDGEMENTS_PER_SYNC {
+            return Some((ids, Durability::KillSafe));
+        }
+        self.unsynced_records = 0;
+        Some((ids, Durability::PowerSafe))
+    }
+
+    /// The rows are deleted.
+    pub fn recorded(&mut self, ids: &[i64]) {
+        self.recording = false;
+        for id in ids {
+            if let Some(taken) = self.taken.remove(id) {
+                self.pending.count -= 1;
+                self.pending.bytes -= taken.bytes as u64;
+            }
+        }
+    }
+
+    /// The rows could not be deleted: they stay in the window, for the next record.
+    pub fn record_failed(&mut self, ids: Vec<i64>) {
+        self.recording = false;
+        self.acknowledged.splice(0..0, ids);
+    }
+
+    /// Whether acknowledgements are not recorded yet.
+    pub fn has_unrecorded(&self) -> bool {
+        self.recording || !self.acknowledged.is_empty()
+    }
+
+    /// Whether rows should be loaded now; if so, the answer must come: [`loaded`](Self::loaded) or
+    /// [`load_failed`](Self::load_failed).
+    pub fn begin_load(&mut self) -> bool {
+        let is_low = self.ready.len() <= READY_COUNT / 4 && self.ready_bytes <= READY_BYTES / 4;
+        let begins = self.more_in_store && !self.loading && !self.load_failed && is_low;
+        self.loading |= begins;
+        begins
+    }
+
+    /// Behind which row the load starts, when it is carried out.
+    pub fn loaded_through(&self) -> i64 {
+        self.loaded_through
+    }
+
+    /// These rows follow; `more` if there are others behind them.
+    pub fn loaded(&mut self, rows: Vec<Outgoing>, more: bool) {
+        self.loading = false;
+        rows.into_iter().for_each(|row| self.push_ready(row));
+        self.more_in_store = more;
+    }
+
+    /// The rows could not be read.
+    pub fn load_failed(&mut self) {
+        self.loading = false;
+        self.load_failed = true;
+    }
+
+    /// Whether a record or a load failed, and waits to be tried again.
+    pub fn is_stalled(&self) -> bool {
+        self.load_failed || (!self.recording && !self.acknowledged.is_empty())
+    }
+
+    /// What failed may be tried again.
+    pub fn unstall(&mut self) {
+        self.load_failed = false;
+    }
+
+    /// The oldest ready Message whose content has to be uploaded before its turn.
+    pub fn next_upload(&self) -> Option<i64> {
+        let is_upload = |message: &&Outgoing| matches!(message.body, Body::Upload(_));
+        self.ready.iter().find(is_upload).map(|message| message.id)
+    }
+
+    /// From now on the Message is this link.
+    pub fn uploaded(&mut self, id: i64, link: Bytes) {
+        if let Some(message) = self.ready.iter_mut().find(|message| message.id == id) {
+            self.pending.bytes -= message.body_bytes() as u64;
+            self.pending.bytes += link.len() as u64;
+            self.ready_bytes += link.len();
+            message.body = Body::Inline(link);
+        }
+    }
+
+    /// Everything pending was moved aside.
+    pub fn all_set_aside(&mut self) {
+        *self = State {
+            recording: self.recording,
+            loading: self.loading,
+            loaded_through: self.stored_through,
+            ..State::new(Totals::default(), self.stored_through)
+        };
+    }
+
+    /// Whether everything up to `id` is sent and recorded.
+    pub fn is_sent_through(&self, id: i64) -> bool {
+        self.oldest_pending().is_none_or(|oldest| oldest > id)
+    }
+
+    /// The oldest Message that is not recorded as acknowledged, or a lower bound for its id.
+    fn oldest_pending(&self) -> Option<i64> {
+        let taken = self.taken.first_key_value().map(|(id, _)| *id);
+        taken
+            .or_else(|| self.ready.front().map(|message| message.id))
+            .or_else(|| self.more_in_store.then_some(self.loaded_through + 1))
+    }
+
+    /// The newest id that was stored.
+    pub fn stored_through(&self) -> i64 {
+        self.stored_through
+    }
+
+    /// How much is not yet sent.
+    pub fn pending(&self) -> Totals {
+        self.pending
+    }
+
+    /// When the oldest pending Message was stored, by the wall clock.
+    pub fn oldest_stored_at_ms(&self) -> Option<i64> {
+        let taken = self
+            .taken
+            .first_key_value()
+            .map(|(_, taken)| taken.stored_at_ms);
+        taken.or_else(|| self.ready.front().map(|message| message.stored_at_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_message(bytes: usize) -> NewMessage {
+        NewMessage {
+            stored_at_ms: 0,
+            properties: String::new(),
+            body: Bytes::from(vec![0; bytes]),
+            upload: false,
+        }
+    }
+
+    fn row(id: i64) -> Outgoing {
+        Outgoing {
+            id,
+            stored_at_ms: 0,
+            properties: String::new(),
+            body: Body::Inline(Bytes::from_static(b"x")),
+        }
+    }
+
+    fn with_stored(count: i64) -> State {
+        let mut state = State::default();
+        (1..=count).for_each(|id| state.stored(id, &new_message(1)));
+        state
+    }
+
+    fn record(state: &mut State) {
+        let (ids, _) = state.begin_record().expect("something to record");
+        state.recorded(&ids);
+    }
+
+    #[test]
+    fn the_window_has_its_place_back_only_after_the_record() {
+        let mut state = with_stored(2);
+        assert_eq!(state.take(1).map(|message| message.id), Some(1));
+        assert!(state.take(1).is_none());
+        state.acknowledged(1);
+        let (ids, _) = state.begin_record().unwrap();
+        assert!(state.take(1).is_none(), "acknowledged, but not recorded");
+        state.recorded(&ids);
+        assert_eq!(state.take(1).map(|message| message.id), Some(2));
+    }
+
+    #[test]
+    fn a_failed_record_keeps_the_place_and_is_made_again() {
+        let mut state = with_stored(2);
+        state.take(1);
+        state.acknowledged(1);
+        let (ids, _) = state.begin_record().unwrap();
+        state.record_failed(ids);
+        assert!(state.is_stalled());
+        assert!(state.take(1).is_none());
+        assert!(!state.is_sent_through(1));
+        record(&mut state);
+        assert!(state.is_sent_through(1));
+        assert_eq!(state.pending().count, 1);
+    }
+
+    #[test]
+    fn sent_through_counts_the_oldest_whatever_the_order_of_acknowledgements() {
+        let mut state = with_stored(3);
+        (0..3).for_each(|_| drop(state.take(8)));
+        for (acknowledged, sent_through) in [(2, 0), (3, 0), (1, 3)] {
+            state.acknowledged(acknowledged);
+            record(&mut state);
+            assert_eq!(
+                (0..=3).rfind(|id| state.is_sent_through(*id)),
+                Some(sent_through)
+            );
+        }
+    }
+
+    #[test]
+    fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
+        let mut state = with_stored(READY_COUNT as i64 + 10);
+        let mut last = 0;
+        while let Some(message) = state.take(usize::MAX) {
+            assert_eq!(message.id, last + 1);
+            last = message.id;
+        }
+        assert_eq!(last, READY_COUNT as i64);
+        assert!(!state.is_sent_through(last + 1));
+        assert!(state.begin_load());
+        assert!(!state.begin_load(), "one load at a time");
+        state.stored(last + 11, &new_message(1));
+        assert!(state.take(usize::MAX).is_none(), "it must not overtake");
+        state.loaded((last + 1..=last + 11).map(row).collect(), false);
+        assert_eq!(
+            state.take(usize::MAX).map(|message| message.id),
+            Some(last + 1)
+        );
+    }
+
+    #[test]
+    fn a_load_that_failed_is_made_again_only_when_it_may() {
+        let mut state = State::new(Totals { count: 1, bytes: 1 }, 1);
+        state.stored_elsewhere(2, Totals { count: 1, bytes: 1 });
+        assert!(state.begin_load());
+        state.load_failed();
+        assert!(state.is_stalled());
+        assert!(!state.begin_load());
+        state.unstall();
+        assert!(state.begin_load());
+    }
+
+    #[test]
+    fn every_so_many_records_one_is_synced() {
+        let count = 3 * ACKNOWLEDGEMENTS_PER_SYNC as i64;
+        let mut unsynced = 0;
+        let mut state = State::default();
+        for id in 1..=count {
+            state.stored(id, &new_message(1));
+            state.take(1);
+            state.acknowledged(id);
+            let (ids, durability) = state.begin_record().unwrap();
+            state.recorded(&ids);
+            unsynced = match durability {
+                Durability::KillSafe => unsynced + 1,
+                Durability::PowerSafe => 0,
+            };
+            assert!(unsynced < ACKNOWLEDGEMENTS_PER_SYNC);
+        }
+        assert_eq!(unsynced, 0, "the last was one of those");
+    }
+
+    #[test]
+    fn an_upload_holds_back_what_follows_until_it_is_a_link() {
+        let mut state = State::default();
+        let mut large = new_message(300_000);
+        large.upload = true;
+        state.stored(1, &large);
+        state.stored(2, &new_message(1));
+        assert!(state.take(8).is_none());
+        assert_eq!(state.next_upload(), Some(1));
+        state.uploaded(1, Bytes::from_static(b"link"));
+        assert_eq!(state.next_upload(), None);
+        assert_eq!(state.pending(), Totals { count: 2, bytes: 5 });
+        assert_eq!(state.take(8).map(|message| message.id), Some(1));
+        assert_eq!(state.take(8).map(|message| message.id), Some(2));
+    }
+
+    #[test]
+    fn what_is_stored_after_everything_was_set_aside_goes_out() {
+        let mut state = with_stored(3);
+        state.take(1);
+        state.all_set_aside();
+        assert_eq!(state.pending().count, 0);
+        assert!(state.is_sent_through(3));
+        state.stored(4, &new_message(1));
+        assert_eq!(state.take(1).map(|message| message.id), Some(4));
+    }
+}
