@@ -47,7 +47,7 @@
 //! 6. **Thread-safe.** Clients and senders are cheap to clone, and can be shared by any number of threads
 //!    and used in callbacks.
 //! 7. **Offline is normal.** A device that was registered before starts without a network. Every retry
-//!    backs off exponentially, with full jitter; the first attempt after a drop comes within a second.
+//!    backs off exponentially, with jitter; the first attempt after a drop comes within a second.
 //! 8. **Idle costs nothing** but the keep-alive and timers that are due.
 //! 9. **It ends.** [`close`](DeviceClient::close), or dropping the last handle, says goodbye to the hub and
 //!    joins the threads, within 5 s beside the time that the disk takes.
@@ -83,8 +83,8 @@
 //!   [`Compression`] says so and it becomes smaller.
 //! - Over 250,000 bytes (after compression) it is uploaded as a file. The upload may run ahead; the Message
 //!   itself keeps its turn.
-//! - The Platform takes a Message that equals the one directly before it for a repeat, and drops it. Two
-//!   readings can be equal: a timestamp, a number or a
+//! - The Platform drops repeats of the Message directly before. A Message that equals the one before in
+//!   everything can pass for one, and two readings can be equal: a timestamp, a number or a
 //!   [message id](Message::message_id) makes them different.
 //! - [`enqueue_messages`](StreamSender::enqueue_messages) stores many in one commit, all or none.
 //!
@@ -138,8 +138,8 @@
 //!
 //! The client itself retries whatever can pass, for ever: no network, TLS failures (the clock of a device
 //! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. The delays
-//! are drawn evenly from zero to a bound that doubles from 1 s to 60 s (to 120 s for uploads, which wait
-//! at least half of it). What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
+//! are drawn evenly from zero to a bound that doubles from 1 s to 60 s, to 120 s for properties and for
+//! uploads, which wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
 //! Provisioning Token, a refused operation, HTTP 400. After the start, such a thing shows in the log and as
 //! [`Status::last_error`], while Messages go on being stored.
 //!
@@ -150,7 +150,7 @@
 //! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression |
 //! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, at least 11,000: see [`Message`] |
 //! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
-//! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 53 bits |
+//! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers from -2^52 to 2^52 - 1 |
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
 //! | [keep-alive](DeviceClientBuilder::keep_alive) | 5 s to 1,767 s; 120 s unless changed |
 //! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
@@ -163,8 +163,8 @@
 //!
 //! The path ends in `.db`. Beside the file there is `NAME.db-wal` while the client runs, and after it was
 //! killed: it belongs to the database, and must be moved or copied with it. `NAME.db-lock` holds the lock
-//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]); it stays, empty
-//! of meaning, after the end. All three are readable by their owner only. They hold secrets: the tokens.
+//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]); it stays after
+//! the end, and means nothing then. All three are readable by their owner only: the tokens are in there.
 //!
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
 //! and shrinks again when a large one has drained.
@@ -178,8 +178,8 @@
 //! # Logging
 //!
 //! Through the [`log`](https://docs.rs/log) crate. `info`: registered, connected, token refreshed. `warn`: what
-//! failed and is tried again, once per reason and not once per attempt. `error`: what is lost or needs
-//! somebody. Nothing at these levels per Message.
+//! failed and is tried again; while a connection, a registration or an upload goes on failing for the same
+//! reason, once. `error`: what is lost or needs somebody. Nothing at these levels per Message.
 //!
 //! This crate logs no secrets at any level. But the HTTP library does at `trace`: it dumps requests and
 //! answers, tokens included. Keep its targets `ureq` and `ureq_proto` at `debug` or higher.
