@@ -11,6 +11,7 @@ mod mosquitto;
 mod offline;
 mod properties;
 mod registration;
+mod renewal;
 mod secrets;
 mod status;
 mod validation;
