@@ -12,6 +12,7 @@ mod offline;
 mod properties;
 mod registration;
 mod renewal;
+mod reported;
 mod secrets;
 mod status;
 mod validation;
