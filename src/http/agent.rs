@@ -48,6 +48,8 @@ impl Agent {
     pub fn new(trust: &Trust) -> Agent {
         let config = Config::builder()
             .https_only(true)
+            // A proxy of the environment would carry these calls, and not the MQTT link.
+            .proxy(None)
             .http_status_as_error(false)
             .max_redirects(0)
             .max_idle_connections(0)

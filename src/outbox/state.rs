@@ -96,7 +96,7 @@ impl State {
             return None;
         }
         let message = self.ready.pop_front()?;
-        self.ready_bytes -= message.memory_bytes();
+        self.ready_bytes = self.ready_bytes.saturating_sub(message.memory_bytes());
         let taken = Taken {
             bytes: message.body_bytes(),
             stored_at_ms: message.stored_at_ms,
@@ -130,8 +130,8 @@ impl State {
         self.recording = false;
         for id in ids {
             if let Some(taken) = self.taken.remove(id) {
-                self.pending.count -= 1;
-                self.pending.bytes -= taken.bytes as u64;
+                self.pending.count = self.pending.count.saturating_sub(1);
+                self.pending.bytes = self.pending.bytes.saturating_sub(taken.bytes as u64);
             }
         }
     }
@@ -193,8 +193,9 @@ impl State {
     /// From now on the Message is this link.
     pub fn uploaded(&mut self, id: i64, link: Bytes) {
         if let Some(message) = self.ready.iter_mut().find(|message| message.id == id) {
-            self.pending.bytes -= message.body_bytes() as u64;
-            self.pending.bytes += link.len() as u64;
+            let content_bytes = message.body_bytes() as u64;
+            self.pending.bytes =
+                self.pending.bytes.saturating_sub(content_bytes) + link.len() as u64;
             self.ready_bytes += link.len();
             message.body = Body::Inline(link);
         }
