@@ -175,6 +175,9 @@
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), and in addition those of
 //! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike.
 //!
+//! The device connects to TCP port 443 of the instance and of the storage for uploads, and to ports 8883 and
+//! 443 of the hub, unless their names say other ports. Proxies are not used, whatever the environment says.
+//!
 //! # Logging
 //!
 //! Through the [`log`](https://docs.rs/log) crate. `info`: registered, connected, token refreshed. `warn`: what
