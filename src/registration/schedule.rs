@@ -66,7 +66,9 @@ impl Schedule {
     pub fn registered(&mut self, now: Moment, sas: Option<Duration>, token: Option<Duration>) {
         self.register_backoff.reset();
         self.register_at = sas.and_then(|life| half_of(now, life));
-        self.refresh_at = token.and_then(|life| half_of(now, life));
+        // A planned refresh stays: half of what is left, again and again, would never be reached.
+        let refresh_at = token.and_then(|life| half_of(now, life));
+        self.refresh_at = self.refresh_at.into_iter().chain(refresh_at).min();
     }
 
     /// Returns the delay until the next attempt.
@@ -117,6 +119,21 @@ mod tests {
             }
         );
         assert_eq!(schedule.next_due(), Some(Moment::START + 5 * HOUR));
+    }
+
+    #[test]
+    fn renewals_of_the_credentials_do_not_put_the_refresh_off() {
+        let mut schedule = registered(HOUR, 10 * HOUR);
+        for half_hours in 1..10 {
+            let now = Moment::START + half_hours * HOUR / 2;
+            let due = schedule.take_due(now);
+            assert!(
+                due.register && !due.refresh,
+                "after {half_hours} half hours"
+            );
+            schedule.registered(now, Some(HOUR), Some(10 * HOUR - half_hours * HOUR / 2));
+        }
+        assert!(schedule.take_due(Moment::START + 5 * HOUR).refresh);
     }
 
     #[test]
