@@ -76,6 +76,9 @@ struct State {
     /// The Platform answered the stored Registration Token with 401. It stays stored until another
     /// replaces it: should the 401 have been a mistake, the next start needs no approval.
     token_refused: bool,
+    /// The token was issued in this run, and the Platform has not yet said as whom it registers the
+    /// device: the stored identity may be the one before.
+    identity_is_open: bool,
     schedule: Schedule,
     progress: Progress,
 }
@@ -87,7 +90,7 @@ impl State {
     }
 
     fn can_go_offline(&self) -> bool {
-        self.usable_token().is_some() && self.device.identity.is_some()
+        self.usable_token().is_some() && self.device.identity.is_some() && !self.identity_is_open
     }
 }
 
@@ -124,6 +127,7 @@ impl Registrar {
             state: Mutex::new(State {
                 device,
                 token_refused: false,
+                identity_is_open: false,
                 schedule: Schedule::register_at_once(now),
                 progress: Progress::Trying,
             }),
@@ -146,7 +150,7 @@ impl Registrar {
         let deadline = state.can_go_offline().then_some(limit);
         match wait_for(&mut state, &self.changed, deadline, check, started) {
             Err(Error::TimedOut) if state.can_go_offline() => Ok(()),
-            // The token was refused just then: only an approval helps.
+            // The token was refused just then: only an approval helps, and a registration after it.
             Err(Error::TimedOut) => wait_for(&mut state, &self.changed, None, check, started),
             other => other,
         }
@@ -265,11 +269,14 @@ impl Registrar {
             self.change_identity(before, &credentials.device)?;
         }
         let now = self.parts.clock.now();
-        self.state.lock().schedule.registered(
-            now,
-            credentials.lifetime,
-            token_lifetime.remaining(),
-        );
+        {
+            let mut state = self.state.lock();
+            state.identity_is_open = false;
+            let token_lifetime = token_lifetime.remaining();
+            state
+                .schedule
+                .registered(now, credentials.lifetime, token_lifetime);
+        }
         self.use_credentials(credentials);
         Ok(())
     }
