@@ -41,6 +41,8 @@ pub(crate) struct Properties {
 struct State {
     desired: Desired,
     reported: Reported,
+    /// The listener was told of Desired Properties in this run.
+    desired_told: bool,
     closed: bool,
 }
 
@@ -58,6 +60,7 @@ impl Properties {
         let state = State {
             desired: Desired::new(from_row(desired)),
             reported: Reported::new(values(reported), values(wanted)),
+            desired_told: false,
             closed: false,
         };
         Ok(Arc::new_cyclic(|this| Properties {
@@ -72,6 +75,16 @@ impl Properties {
     /// The Desired Properties, unless none were ever received.
     pub fn desired(&self) -> Option<DesiredProperties> {
         self.state.lock().desired.current().cloned()
+    }
+
+    /// Tells the listener of the stored Desired Properties, unless it was told of others already: a
+    /// callback never sees a version again, or an older one after a newer one.
+    pub fn announce_stored(&self) {
+        let mut state = self.state.lock();
+        if let (Some(current), false) = (state.desired.current(), state.desired_told) {
+            self.listener.desired_changed(current);
+            state.desired_told = true;
+        }
     }
 
     /// The Desired Properties; waits if none were ever received.
@@ -163,6 +176,7 @@ impl Properties {
                 self.save(TwinKind::Desired, Some(row));
                 self.listener.desired_changed(current);
                 self.received.notify_all();
+                state.desired_told = true;
                 false
             }
             (Outcome::Gap, _) => true,

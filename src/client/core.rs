@@ -162,9 +162,7 @@ impl Core {
     /// Properties to the callback.
     pub fn wait_started(&self, check: Option<&dyn InterruptCheck>) -> Result<()> {
         self.registrar.wait_started(check)?;
-        if let (Some(callbacks), Some(desired)) = (&self.callbacks, self.properties.desired()) {
-            callbacks.desired_changed(&desired);
-        }
+        self.properties.announce_stored();
         Ok(())
     }
 

@@ -70,6 +70,7 @@ fn the_callback_is_told_the_first_version_and_every_update() {
         .patch_desired(DEVICE, &json!({"a": null, "b": {"d": 3}}))
         .unwrap();
     told.wait(|news| *news == (version, json!({"b": {"c": 2, "d": 3}})));
+    assert_eq!(told.all().len(), 3, "each once");
 }
 
 #[test]
