@@ -304,6 +304,28 @@ fn an_interrupt_ends_the_wait_for_an_approval_and_leaves_a_usable_file() {
 }
 
 #[test]
+fn an_interrupt_ends_the_first_start_although_the_platform_never_answers() {
+    let stage = Stage::new();
+    stage.platform.http_hang(Route::Any, true);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    let builder = stage
+        .device()
+        .interrupt_check(move || flag.load(Ordering::Relaxed));
+    let began = Instant::now();
+    let signal = || {
+        let asked = stage.platform.wait_for_request(Route::Init, 1, PATIENCE);
+        interrupted.store(true, Ordering::Relaxed);
+        asked.unwrap();
+    };
+    let error = start_with(builder, signal).unwrap_err();
+    assert!(matches!(error, Error::Interrupted), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(8));
+    stage.platform.http_hang(Route::Any, false);
+    stage.start();
+}
+
+#[test]
 fn a_platform_that_never_answers_delays_a_stored_registration_by_ten_seconds_at_most() {
     let stage = Stage::new();
     stage.start().close();

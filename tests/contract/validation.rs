@@ -306,6 +306,6 @@ fn reported_properties_that_the_hub_would_refuse_are_refused_at_once() {
         .unwrap();
     assert_eq!(
         stage.platform.reported_patches(&device).unwrap(),
-        [good.clone()]
+        std::slice::from_ref(&good)
     );
 }
