@@ -1,11 +1,11 @@
 //! Offline is normal: starts without a network, stores meanwhile, comes back by itself.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use spotflow_device::{DeviceClient, Error};
 use spotflow_emulator::{AckMode, CutPoint, Platform, Route};
 
-use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
+use crate::support::{DEVICE, PATIENCE, Stage, eventually, registration, sender};
 
 /// Far below the ten seconds that a silent Platform is given, far above what a busy machine takes.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -26,21 +26,6 @@ fn distinct(stage: &Stage) -> Vec<String> {
         .iter()
         .map(|message| message.text())
         .collect()
-}
-
-/// A registration at another hub, with a password that is valid for so long.
-fn registration(hub: &str, hub_device: &str, lifetime: Duration) -> String {
-    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + lifetime;
-    let sas = format!(
-        "SharedAccessSignature sr=hub&sig=c2VjcmV0&se={}",
-        expires.as_secs()
-    );
-    serde_json::json!({
-        "connectionString": format!("HostName={hub};DeviceId={hub_device};SharedAccessSignature={sas}"),
-        "iotHubHostName": hub,
-        "connectionStringType": "SharedAccessSignature",
-    })
-    .to_string()
 }
 
 fn last_error(client: &DeviceClient) -> Option<Error> {

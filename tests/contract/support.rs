@@ -1,7 +1,7 @@
 //! A device and its Platform for a test.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, StreamSender};
@@ -65,6 +65,21 @@ pub fn sender(client: &DeviceClient) -> StreamSender {
     client
         .create_stream_sender(None, None, Compression::Uncompressed)
         .expect("a sender for the default Stream")
+}
+
+/// The answer to a registration that names another hub, with a password that is valid for so long.
+pub fn registration(hub: &str, hub_device: &str, lifetime: Duration) -> String {
+    let expires = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + lifetime;
+    let sas = format!(
+        "SharedAccessSignature sr=hub&sig=c2VjcmV0&se={}",
+        expires.as_secs()
+    );
+    serde_json::json!({
+        "connectionString": format!("HostName={hub};DeviceId={hub_device};SharedAccessSignature={sas}"),
+        "iotHubHostName": hub,
+        "connectionStringType": "SharedAccessSignature",
+    })
+    .to_string()
 }
 
 /// A list that another thread fills, and a test waits for.
