@@ -209,6 +209,17 @@ impl Error {
         }
     }
 
+    /// The error and its causes in one line, each once; `{error}` alone does not repeat its cause.
+    ///
+    /// ```
+    /// # use spotflow_device::DeviceClient;
+    /// let error = DeviceClient::builder("token", "/no/such/directory/device.db").start().unwrap_err();
+    /// assert!(error.chain().to_string().starts_with(&format!("{error}: ")));
+    /// ```
+    pub fn chain(&self) -> impl std::fmt::Display + '_ {
+        Chain(self)
+    }
+
     pub(crate) fn invalid(argument: &'static str, rule: impl Into<String>) -> Error {
         Error::InvalidArgument {
             argument,
@@ -253,7 +264,7 @@ impl Error {
     }
 }
 
-/// `error` and its sources in one line, for the log: each cause once.
+/// `error` and its sources in one line: each cause once.
 pub(crate) struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {

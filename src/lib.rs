@@ -113,7 +113,7 @@
 //! | `spotflow-upload` | while there is large content | file uploads |
 //! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
 //!
-//! `rumqttc` is used as a codec and for its state machine. It brings `tokio` into the dependency tree;
+//! `rumqttc` is used as a codec only. It brings `tokio` into the dependency tree;
 //! nothing of it is called, and no runtime is started. (Its client, which has one, is not used.)
 //!
 //! # What blocks
@@ -226,3 +226,7 @@ pub use status::{ConnectionChange, Status};
 pub use store::Durability;
 pub use twin::DesiredProperties;
 pub use wait::InterruptCheck;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,6 +26,8 @@ pub struct Status {
     pub reconnects: u64,
     /// The last failure of the connection, the registration or an upload, since the start.
     pub last_error: Option<Error>,
+    /// How long ago that was.
+    pub last_error_age: Option<Duration>,
     /// Messages stored and not yet acknowledged by the Platform.
     pub pending_messages: u64,
     /// The bytes of their stored payloads (compressed, where compression is used).
@@ -55,7 +57,7 @@ struct Board {
     is_connected: bool,
     changed_at: Moment,
     connects: u64,
-    last_error: Option<Error>,
+    last_error: Option<(Error, Moment)>,
     set_aside: u64,
 }
 
@@ -65,6 +67,7 @@ pub(crate) struct BoardReading {
     pub connection_age: Duration,
     pub reconnects: u64,
     pub last_error: Option<Error>,
+    pub last_error_age: Option<Duration>,
     pub set_aside: u64,
 }
 
@@ -93,7 +96,7 @@ impl StatusBoard {
     }
 
     pub fn failed(&self, error: &Error) {
-        self.0.lock().last_error = Some(error.clone());
+        self.0.lock().last_error = Some((error.clone(), SystemClock.now()));
     }
 
     pub fn set_aside_is(&self, count: u64) {
@@ -102,11 +105,14 @@ impl StatusBoard {
 
     pub fn read(&self) -> BoardReading {
         let board = self.0.lock();
+        let now = SystemClock.now();
+        let (last_error, failed_at) = board.last_error.clone().unzip();
         BoardReading {
             is_connected: board.is_connected,
-            connection_age: SystemClock.now().since(board.changed_at),
+            connection_age: now.since(board.changed_at),
             reconnects: board.connects.saturating_sub(1),
-            last_error: board.last_error.clone(),
+            last_error,
+            last_error_age: failed_at.map(|at| now.since(at)),
             set_aside: board.set_aside,
         }
     }

@@ -297,6 +297,7 @@ impl DeviceClient {
             connection_age: board.connection_age,
             reconnects: board.reconnects,
             last_error: board.last_error,
+            last_error_age: board.last_error_age,
             pending_messages: pending.count,
             pending_bytes: pending.bytes,
             oldest_pending_age: self.core.outbox.oldest_stored_at_ms().map(age),

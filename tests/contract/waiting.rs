@@ -24,6 +24,9 @@ fn offline() -> (Stage, DeviceClient) {
     (stage, client)
 }
 
+/// A call that waits.
+type Wait = dyn Fn() -> Result<(), Error> + Sync;
+
 #[test]
 fn a_wait_is_for_what_was_enqueued_before_it_only() {
     let stage = Stage::new();
@@ -102,7 +105,7 @@ fn an_interruption_ends_every_wait_and_the_client_goes_on() {
         .unwrap();
     let sender = sender(&client);
     sender.enqueue_message("1").unwrap();
-    let waits: [(&str, &(dyn Fn() -> Result<(), Error> + Sync)); 4] = [
+    let waits: [(&str, &Wait); 4] = [
         ("wait", &|| client.wait_enqueued_messages_sent()),
         ("send", &|| sender.send_message("2")),
         ("properties", &|| client.get_desired_properties().map(drop)),
@@ -113,7 +116,7 @@ fn an_interruption_ends_every_wait_and_the_client_goes_on() {
     thread::scope(|scope| {
         let waiting: Vec<_> = waits
             .iter()
-            .map(|(name, wait)| (name, scope.spawn(move || wait())))
+            .map(|(name, wait)| (name, scope.spawn(wait)))
             .collect();
         eventually("both are stored", || client.pending_messages_count() == 2);
         assert!(waiting.iter().all(|(_, thread)| !thread.is_finished()));
@@ -141,7 +144,7 @@ fn a_close_wakes_all_who_wait() {
     let client = stage.device().cloud_messages(true).start().unwrap();
     let sender = sender(&client);
     sender.enqueue_message("1").unwrap();
-    let waits: [(&str, &(dyn Fn() -> Result<(), Error> + Sync)); 5] = [
+    let waits: [(&str, &Wait); 5] = [
         ("wait", &|| client.wait_enqueued_messages_sent()),
         ("limited wait", &|| {
             client.wait_enqueued_messages_sent_timeout(PATIENCE)
@@ -155,7 +158,7 @@ fn a_close_wakes_all_who_wait() {
     thread::scope(|scope| {
         let waiting: Vec<_> = waits
             .iter()
-            .map(|(name, wait)| (name, scope.spawn(move || wait())))
+            .map(|(name, wait)| (name, scope.spawn(wait)))
             .collect();
         eventually("both are stored", || client.pending_messages_count() == 2);
         let begun = Instant::now();
