@@ -25,7 +25,7 @@ fn offline() -> (Stage, DeviceClient) {
 }
 
 /// A call that waits.
-type Wait = dyn Fn() -> Result<(), Error> + Sync;
+type Wait<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
 
 #[test]
 fn a_wait_is_for_what_was_enqueued_before_it_only() {
@@ -105,7 +105,7 @@ fn an_interruption_ends_every_wait_and_the_client_goes_on() {
         .unwrap();
     let sender = sender(&client);
     sender.enqueue_message("1").unwrap();
-    let waits: [(&str, &Wait); 4] = [
+    let waits: [(&str, &Wait<'_>); 4] = [
         ("wait", &|| client.wait_enqueued_messages_sent()),
         ("send", &|| sender.send_message("2")),
         ("properties", &|| client.get_desired_properties().map(drop)),
@@ -144,7 +144,7 @@ fn a_close_wakes_all_who_wait() {
     let client = stage.device().cloud_messages(true).start().unwrap();
     let sender = sender(&client);
     sender.enqueue_message("1").unwrap();
-    let waits: [(&str, &Wait); 5] = [
+    let waits: [(&str, &Wait<'_>); 5] = [
         ("wait", &|| client.wait_enqueued_messages_sent()),
         ("limited wait", &|| {
             client.wait_enqueued_messages_sent_timeout(PATIENCE)
