@@ -289,7 +289,9 @@ fn what_exceeds_the_bound_waits_in_the_hub_until_there_is_room() {
             .wait_for_cloud_messages(DEVICE, left, PATIENCE)
             .unwrap();
     }
+    // It has read the two; and what it stored before this Message is acknowledged before it.
     wait_for_update(&stage, &client);
+    sender(&client).send_message("stored behind them").unwrap();
     assert_eq!(stage.platform.cloud_messages_waiting(DEVICE), 2);
     for i in 0..70_u8 {
         let message = receive(&client);
