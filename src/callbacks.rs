@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +20,7 @@ pub(crate) type ConnectionCallback = Box<dyn FnMut(ConnectionChange) + Send>;
 pub(crate) struct Callbacks {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    own_thread: ThreadId,
 }
 
 #[derive(Default)]
@@ -52,6 +53,7 @@ impl Callbacks {
             .map_err(|error| Error::system("start the callback thread", error))?;
         Ok(Callbacks {
             shared,
+            own_thread: thread.thread().id(),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -67,6 +69,11 @@ impl Callbacks {
         self.shared.tell(|news| news.connection = Some(change));
     }
 
+    /// Whether a callback is asking.
+    pub fn is_own_thread(&self) -> bool {
+        self.own_thread == std::thread::current().id()
+    }
+
     /// Delivers nothing more, and waits for a callback that is running until the deadline; not if it
     /// is that callback that closes the client.
     pub fn close(&self, deadline: Instant) {
@@ -74,7 +81,7 @@ impl Callbacks {
         let Some(thread) = self.thread.lock().take() else {
             return;
         };
-        if thread.thread().id() == std::thread::current().id() {
+        if self.is_own_thread() {
             return;
         }
         let mut news = self.shared.news.lock();

@@ -47,6 +47,11 @@ pub enum Error {
     #[error("the time limit passed")]
     TimedOut,
 
+    /// What was waited for was set aside meanwhile and will not be sent as things stand; see
+    /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
+    #[error("a Message that was waited for was set aside, not sent")]
+    SetAside,
+
     /// Another client, in this or another process, has the database file open.
     #[error("{path}: in use by another client{}", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     #[non_exhaustive]
@@ -201,6 +206,7 @@ impl Error {
             | Error::System { .. } => true,
             Error::InvalidArgument { .. }
             | Error::Closed
+            | Error::SetAside
             | Error::Database { .. }
             | Error::OutcomeUnknown { .. }
             | Error::Refused { .. }

@@ -57,6 +57,8 @@
 //! 12. **One identity.** A Message is sent only as the device, and in the Workspace, that it was stored
 //!     under. After a change of these, older ones are set aside: see
 //!     [`set_aside_messages`](DeviceClient::set_aside_messages).
+//! 13. **One bad upload does not stop the rest.** Large content that the hub or its storage refuses five
+//!     times in a row, with a status that another attempt would not change, is set aside, too.
 //!
 //! # Start, and who the device is
 //!

@@ -8,17 +8,28 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::backoff::Backoff;
+use crate::clock::Clock;
 use crate::error::{Chain, Error};
 use crate::failure_log::FailureLog;
-use crate::http::HubCredentials;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, upload};
+use crate::http::{HubCredentials, HubDeviceId};
 use crate::outbox::Outbox;
 use crate::status::StatusBoard;
 use crate::worker::Worker;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(120);
+/// Content that the hub or its storage refuses so often in a row, with back-off in between, for a
+/// reason that is the content's own (a 4xx, but for credentials, limits and time-outs), is set aside.
+pub(crate) const REFUSALS_MAX: u32 = 5;
+
+/// The content that was refused last, and how often in a row.
+#[derive(Default)]
+struct Refusals {
+    id: i64,
+    count: u32,
+}
 
 /// Uploads large content.
 pub(crate) struct Uploader {
@@ -26,6 +37,7 @@ pub(crate) struct Uploader {
     outbox: Arc<Outbox>,
     agent: Agent,
     status: Arc<StatusBoard>,
+    clock: Arc<dyn Clock>,
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
     /// Asks for other credentials; must not block.
@@ -37,6 +49,7 @@ impl Uploader {
         outbox: Arc<Outbox>,
         agent: Agent,
         status: Arc<StatusBoard>,
+        clock: Arc<dyn Clock>,
         renew_credentials: Box<dyn Fn() + Send + Sync>,
     ) -> Arc<Uploader> {
         Arc::new_cyclic(|this| Uploader {
@@ -44,6 +57,7 @@ impl Uploader {
             outbox,
             agent,
             status,
+            clock,
             worker: Arc::default(),
             credentials: Mutex::default(),
             renew_credentials,
@@ -75,8 +89,9 @@ impl Uploader {
     fn run(&self) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
         let mut failures = FailureLog::default();
+        let mut refusals = Refusals::default();
         while !self.worker.is_closed() {
-            match self.upload_next() {
+            match self.upload_next(&mut refusals) {
                 Ok(true) => {
                     backoff.reset();
                     failures.works();
@@ -99,7 +114,7 @@ impl Uploader {
     }
 
     /// Brings the oldest content up; `false` if there is nothing to bring.
-    fn upload_next(&self) -> Result<bool, Error> {
+    fn upload_next(&self, refusals: &mut Refusals) -> Result<bool, Error> {
         let Some(id) = self.outbox.next_upload() else {
             return Ok(false);
         };
@@ -120,8 +135,31 @@ impl Uploader {
                 (self.renew_credentials)();
                 Err(error)
             }
-            Err(UploadError::Transient(error) | UploadError::Permanent(error)) => Err(error),
+            Err(UploadError::Transient(error)) => Err(error),
+            Err(UploadError::Permanent(error)) => {
+                if refusals.id != id {
+                    *refusals = Refusals { id, count: 0 };
+                }
+                refusals.count += 1;
+                if refusals.count < REFUSALS_MAX {
+                    return Err(error);
+                }
+                self.set_aside(id, &error, credentials.device)?;
+                Ok(true)
+            }
         }
+    }
+
+    /// One bad Message does not stop the rest.
+    fn set_aside(&self, id: i64, error: &Error, device: HubDeviceId) -> Result<(), Error> {
+        let reason = format!("refused {REFUSALS_MAX} times: {}", Chain(error));
+        log::error!("a Message is set aside: {reason}");
+        self.status.failed(error);
+        let total = self
+            .outbox
+            .move_aside(id, reason, device, self.clock.wall_ms())?;
+        self.status.set_aside_is(total);
+        Ok(())
     }
 
     /// Ends the thread; the agent's cancel interrupts its request.

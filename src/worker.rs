@@ -83,6 +83,14 @@ impl Worker {
         self.state.lock().closed
     }
 
+    /// Whether the work is asking.
+    pub fn is_own_thread(&self) -> bool {
+        let own = std::thread::current().id();
+        let state = self.state.lock();
+        let thread = state.thread.as_ref();
+        thread.is_some_and(|thread| thread.thread().id() == own)
+    }
+
     /// Asks the work to end, and starts none any more.
     pub fn close(&self) {
         self.state.lock().closed = true;
@@ -92,15 +100,10 @@ impl Worker {
     /// Waits for the thread's end until the deadline, then leaves it behind; its own call of this
     /// returns at once.
     pub fn join(&self, name: &str, deadline: Instant) {
-        let mut state = self.state.lock();
-        let own = std::thread::current().id();
-        if state
-            .thread
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == own)
-        {
+        if self.is_own_thread() {
             return;
         }
+        let mut state = self.state.lock();
         while state.running {
             if self.changed.wait_until(&mut state, deadline).timed_out() && state.running {
                 log::warn!("the {name} thread waits for the operating system; it is left behind");

@@ -93,6 +93,10 @@ impl DeviceClientBuilder {
     /// How to show a [`ProvisioningOperation`] to the technician; the default prints it on standard
     /// output. Called in a background thread, again for each new operation (also long after the
     /// start, when the device has to be approved anew). The approval is awaited after it returns.
+    ///
+    /// If such a later operation is refused, or the Provisioning Token is no longer valid, the client
+    /// does not try again until the next start: Messages go on being stored, and
+    /// [`last_error`](crate::Status::last_error) tells.
     pub fn on_provisioning(
         mut self,
         callback: impl Fn(&ProvisioningOperation) + Send + Sync + 'static,

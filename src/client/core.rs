@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::builder::DeviceClientBuilder;
 use super::wiring::Wiring;
@@ -52,6 +52,8 @@ pub(super) struct Core {
     agent: Agent,
     link_thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
+    close_done: Mutex<bool>,
+    close_changed: Condvar,
 }
 
 impl Core {
@@ -101,6 +103,7 @@ impl Core {
             Arc::clone(&outbox),
             agent.clone(),
             Arc::clone(&status),
+            Arc::clone(&clock),
             Box::new(renew),
         );
         let registrar = Registrar::new(
@@ -155,6 +158,8 @@ impl Core {
             agent,
             link_thread: Mutex::new(Some(link_thread)),
             closed: AtomicBool::new(false),
+            close_done: Mutex::new(false),
+            close_changed: Condvar::new(),
         })
     }
 
@@ -187,11 +192,32 @@ impl Core {
     }
 
     /// Wakes all who wait, says goodbye to the hub, and ends every thread within [`CLOSE_LIMIT`] and
-    /// the time that the disk takes.
+    /// the time that the disk takes. Returns when all that is done, whoever began it.
     pub fn close(&self) {
         if self.closed.swap(true, Ordering::AcqRel) {
+            return self.wait_closed();
+        }
+        self.close_rooms();
+        *self.close_done.lock() = true;
+        self.close_changed.notify_all();
+    }
+
+    /// Waits for another thread's close; not in a callback, which that one waits for.
+    fn wait_closed(&self) {
+        let in_callback = self
+            .callbacks
+            .as_ref()
+            .is_some_and(|callbacks| callbacks.is_own_thread());
+        if in_callback || self.registrar.is_own_thread() {
             return;
         }
+        let mut done = self.close_done.lock();
+        while !*done {
+            self.close_changed.wait(&mut done);
+        }
+    }
+
+    fn close_rooms(&self) {
         let deadline = Instant::now() + CLOSE_LIMIT;
         self.outbox.close();
         self.properties.close();
@@ -238,11 +264,15 @@ fn device_row(
             && stored.provisioning_token == provisioning_token
             && stored.requested_device_id == requested_device_id
     });
-    let (registration_token, identity) = match stored {
-        Some(stored) if same => (stored.registration_token, stored.identity),
+    let (registration_token, identity, identity_is_open) = match stored {
+        Some(stored) if same => (
+            stored.registration_token,
+            stored.identity,
+            stored.identity_is_open,
+        ),
         // Kept to notice whether the identity changes with the new registration.
-        Some(stored) => (None, stored.identity),
-        None => (None, None),
+        Some(stored) => (None, stored.identity, true),
+        None => (None, None, true),
     };
     DeviceRow {
         instance,
@@ -250,5 +280,6 @@ fn device_row(
         requested_device_id,
         registration_token,
         identity,
+        identity_is_open,
     }
 }

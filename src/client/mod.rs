@@ -137,8 +137,8 @@ impl DeviceClient {
     /// the Platform. What is enqueued later does not prolong the wait.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] by the interrupt check; [`Error::Closed`] if the client is closed
-    /// meanwhile.
+    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] if a Message of them was set
+    /// aside meanwhile; [`Error::Closed`] if the client is closed meanwhile.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {

@@ -84,7 +84,8 @@ impl StreamSender {
     /// Platform. Without a network it waits, for as long as it takes.
     ///
     /// # Errors
-    /// As [`enqueue_message`](Self::enqueue_message). After
+    /// As [`enqueue_message`](Self::enqueue_message);
+    /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent. After
     /// [`Error::Interrupted`](crate::Error::Interrupted), or
     /// [`Error::Closed`](crate::Error::Closed) while waiting, the Message stays stored and will be sent.
     ///

@@ -43,7 +43,8 @@ impl From<SetAsideRow> for SetAsideMessage {
 
 impl DeviceClient {
     /// Lists the Messages set aside, oldest first: those that were stored under another Workspace or
-    /// Device ID than the device has now. They are kept until the application retries or drops them.
+    /// Device ID than the device has now, and those whose large content was refused five times in a row
+    /// with an HTTP status that another attempt would not change. They are kept until the application retries or drops them.
     /// Blocks for a read of the database.
     ///
     /// # Errors

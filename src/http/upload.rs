@@ -144,6 +144,7 @@ impl<'a> Hub<'a> {
         match answer.status {
             200..=299 => Ok(answer),
             // 404: a hub that does not know the device, after a fail-over or as it was created anew.
+            403 if has_no_free_place(&answer.body) => Err(UploadError::Transient(unavailable(403))),
             401 | 403 | 404 => Err(UploadError::CredentialsRefused(refused(answer.status))),
             status => Err(refusal(status)),
         }
@@ -203,6 +204,13 @@ fn refusal(status: u16) -> UploadError {
         400..=499 => UploadError::Permanent(refused(status)),
         _ => UploadError::Transient(Error::protocol(ACTION, format!("HTTP status {status}"))),
     }
+}
+
+/// IoT Hub's `DeviceMaximumActiveFileUploadLimitExceeded`: uploads that were not notified, as by a
+/// device that lost power, hold their places until the hub gives up on them.
+fn has_no_free_place(body: &[u8]) -> bool {
+    const CODE: &[u8] = b"403006";
+    body.windows(CODE.len()).any(|window| window == CODE)
 }
 
 // Explanations are left out: the hub's and the blob store's may repeat the link or the signature.

@@ -14,6 +14,7 @@
 
 mod state;
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -22,8 +23,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
+use crate::http::HubDeviceId;
 use crate::store::outbox_rows::{self, Outgoing, Totals};
-use crate::store::{Durability, Store, Writer};
+use crate::store::{Durability, Store, Writer, set_aside_rows};
 use crate::wait::{InterruptCheck, wait_for};
 use state::{READY_BYTES, READY_COUNT, State};
 
@@ -55,7 +57,16 @@ struct Shared {
     /// The link found nothing to take: it wants to be woken.
     link_waits: bool,
     deleted_since_empty: usize,
+    waits: Vec<Wait>,
     closed: bool,
+}
+
+/// Somebody waits for a Message, or for everything up to one.
+struct Wait {
+    ids: RangeInclusive<i64>,
+    /// Something of it was set aside, and so will not be sent.
+    is_spoilt: bool,
+    key: u64,
 }
 
 /// A Message that is to be stored.
@@ -88,6 +99,7 @@ impl Outbox {
             messages,
             link_waits: false,
             deleted_since_empty: 0,
+            waits: Vec::new(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|this| Outbox {
@@ -124,7 +136,7 @@ impl Outbox {
             },
             move |ids| {
                 if let Some(outbox) = this.upgrade() {
-                    outbox.stored(ids, &messages);
+                    outbox.stored(ids, &messages, durability);
                 }
             },
         )?;
@@ -132,8 +144,11 @@ impl Outbox {
     }
 
     /// Step 2. Called in the order of the commits.
-    fn stored(&self, ids: &[i64], messages: &[NewMessage]) {
+    fn stored(&self, ids: &[i64], messages: &[NewMessage], durability: Durability) {
         let mut state = self.state.lock();
+        if durability == Durability::PowerSafe {
+            state.messages.synced();
+        }
         for (id, message) in ids.iter().zip(messages) {
             state.messages.stored(*id, message);
         }
@@ -284,6 +299,30 @@ impl Outbox {
         )
     }
 
+    /// Moves a Message aside that is not in flight; returns how many there are then.
+    pub fn move_aside(
+        &self,
+        id: i64,
+        reason: String,
+        identity: HubDeviceId,
+        now_ms: i64,
+    ) -> Result<u64> {
+        let this = self.this.clone();
+        self.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
+                set_aside_rows::move_one(writer, id, now_ms, &reason, workspace_id, device_id)?;
+                set_aside_rows::count(writer)
+            },
+            move |_| {
+                if let Some(outbox) = this.upgrade() {
+                    outbox.set_aside(id);
+                }
+            },
+        )
+    }
+
     /// Wakes those whom a change of the ready queue or the window concerns.
     fn after_change(&self, mut state: MutexGuard<'_, Shared>) {
         let wake_link = std::mem::take(&mut state.link_waits);
@@ -297,7 +336,8 @@ impl Outbox {
         }
     }
 
-    /// Waits until everything up to `id` is sent; `None` stands for everything stored so far.
+    /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if
+    /// the Message `id`, or any of everything, is set aside meanwhile.
     pub fn wait_sent(
         &self,
         id: Option<i64>,
@@ -306,13 +346,18 @@ impl Outbox {
     ) -> Result<()> {
         let mut state = self.state.lock();
         let through = id.unwrap_or(state.messages.stored_through());
-        wait_for(&mut state, &self.sent, deadline, check, |state| {
+        let key = state.begin_wait(id.unwrap_or(0)..=through);
+        let sent = wait_for(&mut state, &self.sent, deadline, check, |state| {
             if state.messages.is_sent_through(through) {
                 Some(Ok(()))
             } else {
                 state.closed.then_some(Err(Error::Closed))
             }
-        })
+        });
+        match state.end_wait(key) {
+            true => sent.and(Err(Error::SetAside)),
+            false => sent,
+        }
     }
 
     /// How much is not yet sent.
@@ -328,8 +373,20 @@ impl Outbox {
     /// Everything pending was moved aside, in the transaction that has just been committed. Nothing is
     /// in flight: the link is not connected while the identity changes.
     pub fn all_set_aside(&self) {
-        self.state.lock().messages.all_set_aside();
+        let mut state = self.state.lock();
+        if let Some(oldest) = state.messages.oldest_pending() {
+            state.spoil_waits(oldest..=i64::MAX);
+        }
+        state.messages.all_set_aside();
         self.sent.notify_all();
+    }
+
+    fn set_aside(&self, id: i64) {
+        let mut state = self.state.lock();
+        state.spoil_waits(id..=id);
+        state.messages.set_aside(id);
+        self.sent.notify_all();
+        self.after_change(state);
     }
 
     /// Rows were stored behind all others without passing through here.
@@ -351,5 +408,31 @@ impl Outbox {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.sent.notify_all();
+    }
+}
+
+impl Shared {
+    fn begin_wait(&mut self, ids: RangeInclusive<i64>) -> u64 {
+        let key = self.waits.last().map_or(0, |wait| wait.key + 1);
+        self.waits.push(Wait {
+            ids,
+            is_spoilt: false,
+            key,
+        });
+        key
+    }
+
+    /// Returns whether something that was waited for was set aside.
+    fn end_wait(&mut self, key: u64) -> bool {
+        let place = self.waits.iter().position(|wait| wait.key == key);
+        place.is_some_and(|place| self.waits.remove(place).is_spoilt)
+    }
+
+    /// What is pending of these will not be sent.
+    fn spoil_waits(&mut self, ids: RangeInclusive<i64>) {
+        for wait in &mut self.waits {
+            let overlap = ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end();
+            wait.is_spoilt |= overlap;
+        }
     }
 }

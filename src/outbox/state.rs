@@ -125,6 +125,13 @@ impl State {
         Some((ids, Durability::PowerSafe))
     }
 
+    /// A commit was synced, and with it the records before it; not one that is under way.
+    pub fn synced(&mut self) {
+        if !self.recording {
+            self.unsynced_records = 0;
+        }
+    }
+
     /// The rows are deleted.
     pub fn recorded(&mut self, ids: &[i64]) {
         self.recording = false;
@@ -201,6 +208,17 @@ impl State {
         }
     }
 
+    /// This ready Message was moved aside.
+    pub fn set_aside(&mut self, id: i64) {
+        let place = self.ready.iter().position(|message| message.id == id);
+        if let Some(message) = place.and_then(|place| self.ready.remove(place)) {
+            self.ready_bytes = self.ready_bytes.saturating_sub(message.memory_bytes());
+            self.pending.count = self.pending.count.saturating_sub(1);
+            let bytes = message.body_bytes() as u64;
+            self.pending.bytes = self.pending.bytes.saturating_sub(bytes);
+        }
+    }
+
     /// Everything pending was moved aside.
     pub fn all_set_aside(&mut self) {
         *self = State {
@@ -217,7 +235,7 @@ impl State {
     }
 
     /// The oldest Message that is not recorded as acknowledged, or a lower bound for its id.
-    fn oldest_pending(&self) -> Option<i64> {
+    pub fn oldest_pending(&self) -> Option<i64> {
         let taken = self.taken.first_key_value().map(|(id, _)| *id);
         taken
             .or_else(|| self.ready.front().map(|message| message.id))

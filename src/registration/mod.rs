@@ -76,9 +76,6 @@ struct State {
     /// The Platform answered the stored Registration Token with 401. It stays stored until another
     /// replaces it: should the 401 have been a mistake, the next start needs no approval.
     token_refused: bool,
-    /// The token was issued in this run, and the Platform has not yet said as whom it registers the
-    /// device: the stored identity may be the one before.
-    identity_is_open: bool,
     schedule: Schedule,
     progress: Progress,
 }
@@ -90,7 +87,9 @@ impl State {
     }
 
     fn can_go_offline(&self) -> bool {
-        self.usable_token().is_some() && self.device.identity.is_some() && !self.identity_is_open
+        self.usable_token().is_some()
+            && self.device.identity.is_some()
+            && !self.device.identity_is_open
     }
 }
 
@@ -127,7 +126,6 @@ impl Registrar {
             state: Mutex::new(State {
                 device,
                 token_refused: false,
-                identity_is_open: false,
                 schedule: Schedule::register_at_once(now),
                 progress: Progress::Trying,
             }),
@@ -267,11 +265,12 @@ impl Registrar {
         let before = self.identity();
         if before.as_ref() != Some(&credentials.device) {
             self.change_identity(before, &credentials.device)?;
+        } else if self.state.lock().device.identity_is_open {
+            self.change_device(|device| device.identity_is_open = false)?;
         }
         let now = self.parts.clock.now();
         {
             let mut state = self.state.lock();
-            state.identity_is_open = false;
             let token_lifetime = token_lifetime.remaining();
             state
                 .schedule
@@ -296,7 +295,10 @@ impl Registrar {
             now.workspace_id
         );
         let Some(before) = before else {
-            return self.change_device(|device| device.identity = Some(now.clone()));
+            return self.change_device(|device| {
+                device.identity = Some(now.clone());
+                device.identity_is_open = false;
+            });
         };
         log::warn!("the device was {before} before");
         self.parts.uploader.use_credentials(None);
@@ -307,6 +309,7 @@ impl Registrar {
             .wait_recorded(Instant::now() + RECORD_LIMIT);
         let mut device = self.state.lock().device.clone();
         device.identity = Some(now.clone());
+        device.identity_is_open = false;
         let row = device.clone();
         let wall_ms = self.parts.clock.wall_ms();
         let reason = format!("stored as device {before}");
@@ -355,7 +358,9 @@ impl Registrar {
         match refreshed {
             Ok(answer) => {
                 let token = answer.registration_token;
-                if let Err(error) = self.save_token(token) {
+                if let Err(error) =
+                    self.change_device(|device| device.registration_token = Some(token))
+                {
                     log::warn!("cannot store the refreshed token: {}", Chain(&error));
                 }
                 let lifetime = answer.lifetime.remaining();
@@ -398,9 +403,18 @@ impl Registrar {
         )
     }
 
-    fn save_token(&self, token: Secret) -> Result<()> {
+    /// Stores the token of a new approval: as whom it registers the device is not known yet.
+    fn save_approved_token(&self, token: Secret) -> Result<()> {
         self.state.lock().token_refused = false;
-        self.change_device(|device| device.registration_token = Some(token))
+        self.change_device(|device| {
+            device.registration_token = Some(token);
+            device.identity_is_open = true;
+        })
+    }
+
+    /// Whether the callback that displays an operation is asking.
+    pub fn is_own_thread(&self) -> bool {
+        self.worker.is_own_thread()
     }
 
     /// Asks the thread to end; the agent's cancel interrupts its request.

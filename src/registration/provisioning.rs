@@ -53,8 +53,7 @@ impl Registrar {
     pub(super) fn provision(&self) -> Result<Secret, Failure> {
         loop {
             if let Some(token) = self.run_operation()? {
-                self.state.lock().identity_is_open = true;
-                self.save_token(token.clone())?;
+                self.save_approved_token(token.clone())?;
                 return Ok(token);
             }
             log::info!("the Provisioning Operation expired: starting another");

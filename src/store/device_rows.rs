@@ -13,14 +13,18 @@ pub(crate) struct DeviceRow {
     pub provisioning_token: Secret,
     pub requested_device_id: Option<String>,
     pub registration_token: Option<Secret>,
+    /// As whom the Platform registered the device last.
     pub identity: Option<HubDeviceId>,
+    /// The Registration Token is of a new approval, and the Platform has not yet said as whom it
+    /// registers the device: `identity` may be the one before.
+    pub identity_is_open: bool,
 }
 
 pub(crate) fn load_device(writer: &Writer) -> Result<Option<DeviceRow>> {
     writer
         .sql()?
         .query_row(
-            "SELECT instance, provisioning_token, requested_device_id, registration_token, workspace_id, device_id FROM device",
+            "SELECT instance, provisioning_token, requested_device_id, registration_token, workspace_id, device_id, identity_is_open FROM device",
             (),
             |row| {
                 let workspace_id: Option<String> = row.get(4)?;
@@ -33,6 +37,7 @@ pub(crate) fn load_device(writer: &Writer) -> Result<Option<DeviceRow>> {
                     identity: workspace_id
                         .zip(device_id)
                         .map(|(workspace_id, device_id)| HubDeviceId { workspace_id, device_id }),
+                    identity_is_open: row.get(6)?,
                 })
             },
         )
@@ -41,7 +46,7 @@ pub(crate) fn load_device(writer: &Writer) -> Result<Option<DeviceRow>> {
 
 pub(crate) fn save_device(writer: &mut Writer, device: &DeviceRow) -> Result<()> {
     writer.sql()?.execute(
-        "INSERT OR REPLACE INTO device VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO device VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         (
             &device.instance,
             device.provisioning_token.expose(),
@@ -52,6 +57,7 @@ pub(crate) fn save_device(writer: &mut Writer, device: &DeviceRow) -> Result<()>
                 .as_ref()
                 .map(|identity| &identity.workspace_id),
             device.identity.as_ref().map(|identity| &identity.device_id),
+            device.identity_is_open,
         ),
     )?;
     writer.wrote(1024);

@@ -21,7 +21,8 @@ const TABLES: &str = "
         requested_device_id TEXT,
         registration_token TEXT,
         workspace_id TEXT,
-        device_id TEXT
+        device_id TEXT,
+        identity_is_open INTEGER NOT NULL
     );
     CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE outbox (

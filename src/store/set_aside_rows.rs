@@ -33,6 +33,24 @@ pub(crate) fn move_all(
     Ok(moved)
 }
 
+/// Moves one Message of the outbox aside; returns whether it was there.
+pub(crate) fn move_one(
+    writer: &mut Writer,
+    id: i64,
+    now_ms: i64,
+    reason: &str,
+    workspace_id: &str,
+    device_id: &str,
+) -> Result<bool> {
+    let moved = writer.sql()?.execute(
+        "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
+         SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, upload, body FROM outbox WHERE id = ?1",
+        (id, now_ms, reason, workspace_id, device_id),
+    )?;
+    outbox_rows::delete(writer, id)?;
+    Ok(moved > 0)
+}
+
 /// The Messages set aside, oldest first.
 pub(crate) fn list(writer: &Writer) -> Result<Vec<SetAsideRow>> {
     let mut statement = writer.sql()?.prepare(

@@ -14,6 +14,7 @@ mod registration;
 mod renewal;
 mod reported;
 mod secrets;
+mod set_aside;
 mod status;
 mod validation;
 mod waiting;

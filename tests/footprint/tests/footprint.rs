@@ -180,9 +180,8 @@ fn a_backlog_of_20_000_drains_in_order_within_12_mb() {
     assert!(peak_kb < 12 * 1024, "{peak_kb} KB were resident");
 }
 
-/// One minute; to repeat it: `cargo test -p spotflow-footprint -- --ignored --nocapture idle`.
+/// Takes a minute; to see the figures: `cargo test -p spotflow-footprint -- --nocapture idle`.
 #[test]
-#[ignore = "measures for a minute, in which the machine should have nothing else to do"]
 fn an_idle_minute_costs_fewer_than_10_switches_and_5_ms() {
     let platform = Platform::start().unwrap();
     let mut device = Device::start(&platform, "idle", 60);
