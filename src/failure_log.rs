@@ -2,24 +2,35 @@
 
 use std::time::Duration;
 
-/// What failed last.
-#[derive(Debug, Default)]
-pub(crate) struct FailureLog(String);
+/// What failed last, in one module.
+#[derive(Debug)]
+pub(crate) struct FailureLog {
+    target: &'static str,
+    last: String,
+}
 
 impl FailureLog {
+    /// A log under the name of this module: `module_path!()`.
+    pub fn new(target: &'static str) -> FailureLog {
+        FailureLog {
+            target,
+            last: String::new(),
+        }
+    }
+
     /// Logs `what` failed for `reason`: as a warning if the reason is new, else at debug level.
     pub fn failed(&mut self, what: &str, reason: String, then: &str) {
-        if reason == self.0 {
-            log::debug!("{what}: {reason}{then}");
+        if reason == self.last {
+            log::debug!(target: self.target, "{what}: {reason}{then}");
         } else {
-            log::warn!("{what}: {reason}{then}");
-            self.0 = reason;
+            log::warn!(target: self.target, "{what}: {reason}{then}");
+            self.last = reason;
         }
     }
 
     /// It works again: the next failure is news.
     pub fn works(&mut self) {
-        self.0.clear();
+        self.last.clear();
     }
 }
 

@@ -88,7 +88,7 @@ impl Uploader {
 
     fn run(&self) {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
-        let mut failures = FailureLog::default();
+        let mut failures = FailureLog::new(module_path!());
         let mut refusals = Refusals::default();
         while !self.worker.is_closed() {
             match self.upload_next(&mut refusals) {

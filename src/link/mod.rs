@@ -126,7 +126,7 @@ impl Link {
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_CAP),
             retry_outbox_at: None,
             next_supervision: None,
-            failures: FailureLog::default(),
+            failures: FailureLog::new(module_path!()),
             closing: false,
         }
     }

@@ -109,7 +109,7 @@ impl Outbox {
             window,
             state: Mutex::new(state),
             sent: Condvar::new(),
-            failures: Mutex::default(),
+            failures: Mutex::new(FailureLog::new(module_path!())),
         }))
     }
 

@@ -130,7 +130,7 @@ impl Registrar {
                 progress: Progress::Trying,
             }),
             changed: Condvar::new(),
-            failures: Mutex::default(),
+            failures: Mutex::new(FailureLog::new(module_path!())),
         })
     }
 

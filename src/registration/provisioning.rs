@@ -97,7 +97,7 @@ impl Registrar {
         let mut pauses = POLL_SECONDS.iter();
         let mut interval = Duration::ZERO;
         let mut backoff = Backoff::new(POLL_INTERVAL, POLL_INTERVAL_CAP);
-        let mut failures = FailureLog::default();
+        let mut failures = FailureLog::new(module_path!());
         loop {
             interval = pauses
                 .next()
