@@ -111,8 +111,7 @@ fn everything_after_a_close_says_so() {
     let stage = Stage::new();
     let client = stage.device().cloud_messages(true).start().unwrap();
     let sender = sender(&client);
-    stage.platform.accept_connections(false).unwrap();
-    stage.platform.close_connections();
+    stage.cut_off();
     sender.enqueue_message("pending").unwrap();
     client.close();
     assert_closed(&client, &sender);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spotflow_emulator::{AckMode, CutPoint};
+use spotflow_emulator::{AckMode, CutPoint, Platform};
 
 use crate::support::{PATIENCE, Stage, sender};
 
@@ -24,7 +24,7 @@ fn messages_arrive_in_the_order_in_which_they_were_stored() {
 
 #[test]
 fn a_backlog_larger_than_memory_keeps_its_order() {
-    let stage = Stage::new();
+    let stage = Stage::with(Platform::builder().own_hub_port(true));
     stage.platform.accept_hub_connections(false).unwrap();
     let client = stage.start();
     let sender = sender(&client);

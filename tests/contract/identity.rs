@@ -25,17 +25,7 @@ fn with_other_workspace(stage: &Stage) -> DeviceClientBuilder {
 /// A run of the test's device that leaves these Messages unsent.
 fn leave_unsent(stage: &Stage, texts: &[&str]) {
     let client = stage.start();
-    // A connection that is still being made would pass the closed door.
-    stage
-        .platform
-        .wait_for_connected(DEVICE, true, PATIENCE)
-        .unwrap();
-    stage.platform.accept_connections(false).unwrap();
-    stage.platform.close_connections();
-    stage
-        .platform
-        .wait_for_connected(DEVICE, false, PATIENCE)
-        .unwrap();
+    stage.cut_off();
     sender(&client)
         .enqueue_messages(texts.iter().copied())
         .unwrap();

@@ -260,12 +260,7 @@ fn what_changed_while_away_is_read_after_every_reconnect() {
     let (client, told) = started_with_callback(&stage);
     told.wait(|_| true);
     for round in 0..3 {
-        stage.platform.accept_connections(false).unwrap();
-        stage.platform.close_connections();
-        stage
-            .platform
-            .wait_for_connected(DEVICE, false, PATIENCE)
-            .unwrap();
+        stage.cut_off();
         let version = stage
             .platform
             .set_desired(DEVICE, &json!({ "round": round }))

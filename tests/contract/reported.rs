@@ -73,8 +73,7 @@ fn what_is_pending_at_the_end_is_sent_by_the_next_run() {
         .update_reported_properties(&json!({"a": 1, "b": 1}))
         .unwrap();
     wait_confirmed(&client);
-    stage.platform.accept_connections(false).unwrap();
-    stage.platform.close_connections();
+    stage.cut_off();
     client
         .update_reported_properties(&json!({"overtaken": 1}))
         .unwrap();

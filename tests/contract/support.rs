@@ -49,6 +49,18 @@ impl Stage {
         self.device().start().expect("the device starts")
     }
 
+    /// Takes the network away from a device that is connected. It has to be: a connection that is
+    /// still being made would pass the closed door.
+    pub fn cut_off(&self) {
+        let connected = |wanted| self.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
+        connected(true).expect("the device connects");
+        self.platform
+            .accept_connections(false)
+            .expect("the door closes");
+        self.platform.close_connections();
+        connected(false).expect("the device is cut off");
+    }
+
     /// The payloads that the Platform received, as texts.
     pub fn received(&self) -> Vec<String> {
         let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
