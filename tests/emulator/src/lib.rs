@@ -51,7 +51,7 @@
 //!
 //! What a device cannot see is left out: quotas by the day, dead-lettering of cloud-to-device messages after ten
 //! deliveries, device authentication other than by SAS. Twin updates and methods are delivered with the QoS that the
-//! device subscribed with. Recorded Messages and uploads stay in memory until [`Platform::clear_messages`], or the
+//! device subscribed with. Recorded Messages stay in memory until [`Platform::clear_messages`], uploads until the
 //! end; see also [`Builder::record_payloads`].
 //!
 //! # The program, driven by another program
