@@ -1,10 +1,9 @@
-//! The database file: its path, permissions, lock, and the SQLite connection to it.
+//! The database file: its path, permissions, and the SQLite connection to it.
 //!
 //! One process, one connection: SQLite's exclusive locking mode keeps the WAL index in memory, so
 //! there is no `-shm` file, no reader can hold the WAL back, and a commit makes fewer system calls.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,48 +34,6 @@ pub(crate) fn validate_path(path: &Path) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Holds the database for this client until dropped: the operating system lets go of the lock with
-/// the process, however it ends. The side file stays, as removing it would race with the next start.
-pub(crate) struct FileLock {
-    _file: File,
-}
-
-impl FileLock {
-    /// Locks `<database>-lock`, which holds the process id of the holder.
-    pub fn acquire(database: &Path) -> Result<FileLock> {
-        let path = with_suffix(database, "-lock");
-        let failed = |source| Error::database(&path, "open the lock file", source);
-        let mut file = private(OpenOptions::new().read(true).write(true).create(true))
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The holder's name only makes the error better; without it the error still stands.
-                let holder = file
-                    .read_to_string(&mut holder)
-                    .ok()
-                    .and(holder.trim().parse().ok());
-                return Err(Error::DatabaseInUse {
-                    path: database.to_owned(),
-                    holder,
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        // On a full disk the id cannot be written; the lock holds all the same.
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
-        if let Err(error) = written {
-            log::debug!("{}: cannot write the process id: {error}", path.display());
-        }
-        Ok(FileLock { _file: file })
-    }
 }
 
 /// Opens the database, creating it readable by its owner only, and brings its schema up.
@@ -116,13 +73,13 @@ fn create_private(path: &Path) -> Result<bool> {
 }
 
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600)
 }
 
 #[cfg(not(unix))]
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -143,7 +100,7 @@ fn sync_directory(_path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -9,6 +9,7 @@ mod durability;
 mod file;
 mod ids;
 pub(crate) mod inbox_rows;
+mod lock;
 pub(crate) mod outbox_rows;
 mod schema;
 pub(crate) mod set_aside_rows;
@@ -24,20 +25,21 @@ pub(crate) use writer::Writer;
 
 use crate::error::{Error, Result};
 use commit_queue::CommitQueue;
-use file::FileLock;
 use ids::MessageIds;
+use lock::FileLock;
 
 /// The open database and its storage thread.
 pub(crate) struct Store {
     queue: Arc<CommitQueue>,
     path: PathBuf,
+    lock: FileLock,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
     /// Opens or creates the file and starts the storage thread.
     ///
-    /// The lock goes to the storage thread, which outlives every write: the next client can open the
+    /// The storage thread, which outlives every write, releases the lock: the next client can open the
     /// file only when this one has written its last byte.
     pub fn open(path: &Path) -> Result<Store> {
         let lock = FileLock::acquire(path)?;
@@ -50,16 +52,18 @@ impl Store {
             ids,
         )));
         let runner = Arc::clone(&queue);
+        let held = lock.clone();
         let thread = std::thread::Builder::new()
             .name("spotflow-store".to_owned())
             .spawn(move || {
                 runner.run_storage_thread();
-                drop(lock);
+                held.release();
             })
             .map_err(|error| Error::system("start the storage thread", error))?;
         Ok(Store {
             queue,
             path: path.to_owned(),
+            lock,
             thread: parking_lot::Mutex::new(Some(thread)),
         })
     }
@@ -95,6 +99,11 @@ impl Store {
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
         self.queue.post(durability, run, done);
+    }
+
+    /// See [`FileLock::leave_to_parent`].
+    pub fn leave_to_parent(&self) {
+        self.lock.leave_to_parent();
     }
 
     /// Lets the storage thread look whether the file can shrink.
