@@ -152,7 +152,7 @@
 //! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression |
 //! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, at least 11,000: see [`Message`] |
 //! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
-//! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers from -2^52 to 2^52 - 1 |
+//! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 64 bits (IoT Hub documents 53) |
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
 //! | [keep-alive](DeviceClientBuilder::keep_alive) | 5 s to 1,767 s; 120 s unless changed |
 //! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
