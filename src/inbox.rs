@@ -49,14 +49,15 @@ impl CloudMessage {
         self.properties().into_iter().find_map(named)
     }
 
-    /// Says that the message is processed: it is deleted, and not handed out again.
+    /// Says that the message is processed: it is deleted, and not handed out again. A second call does
+    /// nothing.
     ///
     /// Blocks for a commit that is not synced: after a power cut the message may come once more.
     ///
     /// # Errors
     /// [`Error::Closed`] after the client was closed, and the database's errors; then the message
     /// stays.
-    pub fn complete(self) -> Result<()> {
+    pub fn complete(&self) -> Result<()> {
         let inbox = self.inbox.upgrade().ok_or(Error::Closed)?;
         inbox.complete(self.row.id)
     }

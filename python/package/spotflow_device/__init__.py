@@ -1,0 +1,78 @@
+"""Device SDK for the Spotflow IoT Platform.
+
+A :class:`DeviceClient` registers the device, stores its Messages in a database file and sends them in order;
+it receives the device's configuration (Desired Properties) and reports its state (Reported Properties).
+
+>>> from spotflow_device import Compression, DeviceClient
+>>> client = DeviceClient.start(
+...     device_id="gateway-7", provisioning_token="CAEaBA...", db="spotflow.db"
+... )  # doctest: +SKIP
+>>> sender = client.create_stream_sender(stream="readings", compression=Compression.FASTEST)  # doctest: +SKIP
+>>> sender.enqueue_message('{"temperatureCelsius": 21.5}')  # doctest: +SKIP
+>>> client.wait_enqueued_messages_sent()  # doctest: +SKIP
+
+When ``enqueue_message`` returns, the Message is on the disk; it is sent in the background, however often power
+or network fail. Everything can be used from any number of threads, and from callbacks.
+
+What the background threads log arrives in the loggers named after the package, ``spotflow_device`` and below.
+Every error is a :class:`SpotflowError`.
+"""
+
+from . import _background
+from ._errors import (
+    ClosedError,
+    DatabaseError,
+    DatabaseInUseError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    OutcomeUnknownError,
+    RegistrationError,
+    SetAsideError,
+    SpotflowError,
+    StorageFullError,
+    WaitTimeoutError,
+)
+from ._native import (
+    CloudMessage,
+    Codec,
+    Compression,
+    ConnectionChange,
+    DesiredProperties,
+    DeviceClient,
+    Durability,
+    Message,
+    ProvisioningOperation,
+    SetAsideMessage,
+    Status,
+    StreamSender,
+    __version__,
+)
+
+__all__ = [
+    "ClosedError",
+    "CloudMessage",
+    "Codec",
+    "Compression",
+    "ConnectionChange",
+    "DatabaseError",
+    "DatabaseInUseError",
+    "DesiredProperties",
+    "DeviceClient",
+    "Durability",
+    "InvalidArgumentError",
+    "InvalidTypeError",
+    "Message",
+    "OutcomeUnknownError",
+    "ProvisioningOperation",
+    "RegistrationError",
+    "SetAsideError",
+    "SetAsideMessage",
+    "SpotflowError",
+    "Status",
+    "StorageFullError",
+    "StreamSender",
+    "WaitTimeoutError",
+    "__version__",
+]
+
+_background.install()

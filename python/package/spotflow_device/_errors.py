@@ -1,0 +1,78 @@
+"""The exceptions: all are :class:`SpotflowError`, and what Python has a type for, besides."""
+
+
+class SpotflowError(Exception):
+    """Any function, method or property raises this when it cannot do what it was asked for.
+
+    What goes wrong in the background is logged, through the package :mod:`logging`.
+    """
+
+    #: Whether the same call can succeed later without the program changing anything.
+    retryable = False
+
+
+class InvalidArgumentError(SpotflowError, ValueError):
+    """An argument breaks a rule; the message names both. Nothing was stored or sent."""
+
+
+class InvalidTypeError(SpotflowError, TypeError):
+    """An argument has a type that it cannot have. Nothing was stored or sent."""
+
+
+class WaitTimeoutError(SpotflowError, TimeoutError):
+    """A time limit passed. What is stored stays stored, and goes on being sent."""
+
+    retryable = True
+
+
+class ClosedError(SpotflowError):
+    """The client is closed. What is stored stays stored, for the next start."""
+
+
+class SetAsideError(SpotflowError):
+    """What was waited for was set aside, not sent: see ``DeviceClient.set_aside_messages``."""
+
+
+class RegistrationError(SpotflowError):
+    """The Platform, or the technician, does not want this device: a token that is not valid, a
+    Provisioning Operation that was refused, a request that it will never accept."""
+
+
+class DatabaseError(SpotflowError, OSError):
+    """The database file cannot be opened, read or written. Nothing of the call was stored."""
+
+
+class DatabaseInUseError(DatabaseError):
+    """Another client, in this or another process, uses the database file."""
+
+    retryable = True
+
+
+class StorageFullError(DatabaseError):
+    """There is no space left for the database file. Nothing of the call was stored."""
+
+    retryable = True
+
+
+class OutcomeUnknownError(DatabaseError):
+    """The disk failed at the moment of the commit: what the call was to store may or may not be there
+    after a restart, and may or may not be sent."""
+
+
+__all__ = [
+    "ClosedError",
+    "DatabaseError",
+    "DatabaseInUseError",
+    "InvalidArgumentError",
+    "InvalidTypeError",
+    "OutcomeUnknownError",
+    "RegistrationError",
+    "SetAsideError",
+    "SpotflowError",
+    "StorageFullError",
+    "WaitTimeoutError",
+]
+
+for _name in __all__:
+    globals()[_name].__module__ = "spotflow_device"
+del _name

@@ -1,0 +1,164 @@
+//! Arguments on their way from Python: what has a wrong type or value is a `SpotflowError` that names the
+//! argument.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
+
+use crate::errors::{InvalidArgumentError, InvalidTypeError};
+
+type Argument<'a, 'py> = &'a Bound<'py, PyAny>;
+
+/// `<argument>: must be <expected>, not <type>`.
+pub fn wrong_type(argument: &str, expected: &str, value: Argument<'_, '_>) -> PyErr {
+    match value.get_type().name() {
+        Ok(name) => {
+            InvalidTypeError::new_err(format!("{argument}: must be {expected}, not {name}"))
+        }
+        Err(error) => error,
+    }
+}
+
+pub fn invalid(argument: &str, rule: impl std::fmt::Display) -> PyErr {
+    InvalidArgumentError::new_err(format!("{argument}: {rule}"))
+}
+
+/// A `str` that UTF-8 can express.
+pub fn text(argument: &str, value: Argument<'_, '_>) -> PyResult<String> {
+    let text = value
+        .cast::<PyString>()
+        .map_err(|_| wrong_type(argument, "str", value))?;
+    match text.to_cow() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(invalid(
+            argument,
+            "must not have lone surrogates, which UTF-8 cannot express",
+        )),
+    }
+}
+
+pub fn optional_text(argument: &str, value: Option<Argument<'_, '_>>) -> PyResult<Option<String>> {
+    value.map(|value| text(argument, value)).transpose()
+}
+
+/// A `str` or what has `__fspath__`.
+pub fn path(argument: &str, value: Argument<'_, '_>) -> PyResult<PathBuf> {
+    value.extract().map_err(
+        |error: PyErr| match error.is_instance_of::<PyTypeError>(value.py()) {
+            true => wrong_type(argument, "str or os.PathLike", value),
+            false => invalid(argument, error),
+        },
+    )
+}
+
+/// A callable or `None`.
+pub fn callback<'a, 'py>(
+    argument: &str,
+    value: Option<Argument<'a, 'py>>,
+) -> PyResult<Option<Argument<'a, 'py>>> {
+    match value {
+        Some(value) if !value.is_callable() => {
+            Err(wrong_type(argument, "a callable or None", value))
+        }
+        value => Ok(value),
+    }
+}
+
+pub fn boolean(argument: &str, value: Argument<'_, '_>) -> PyResult<bool> {
+    match value.cast::<PyBool>() {
+        Ok(value) => Ok(value.is_true()),
+        Err(_) => Err(wrong_type(argument, "bool", value)),
+    }
+}
+
+/// A member of an enumeration.
+pub fn choice<'py, T>(argument: &str, value: Argument<'_, 'py>) -> PyResult<T>
+where
+    T: PyTypeInfo + for<'a> FromPyObject<'a, 'py>,
+{
+    value.extract().or_else(|_| {
+        let name = T::type_object(value.py()).name()?;
+        Err(wrong_type(argument, &format!("a {name}"), value))
+    })
+}
+
+/// A whole number that is not negative; `bool` is none.
+pub fn count<T>(argument: &str, value: Argument<'_, '_>) -> PyResult<T>
+where
+    T: TryFrom<u64>,
+{
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(wrong_type(argument, "int", value));
+    }
+    let number = value
+        .extract::<u64>()
+        .ok()
+        .and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| invalid(argument, "is out of range"))
+}
+
+/// A time in seconds, `int` or `float`; `None` stands for no limit.
+pub fn seconds(argument: &str, value: Option<Argument<'_, '_>>) -> PyResult<Option<Duration>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
+    if !is_number || value.is_instance_of::<PyBool>() {
+        return Err(wrong_type(argument, "a number of seconds or None", value));
+    }
+    let seconds: f64 = value
+        .extract()
+        .map_err(|_| invalid(argument, "is out of range"))?;
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(invalid(
+            argument,
+            format_args!("must not be negative, but is {seconds}"),
+        ));
+    }
+    // What a Duration cannot express is longer than any device runs.
+    Ok(Some(
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX),
+    ))
+}
+
+/// Text as UTF-8, or the bytes of whatever is a contiguous buffer.
+pub fn payload(argument: &str, value: Argument<'_, '_>) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    if value.is_instance_of::<PyString>() {
+        return text(argument, value).map(String::into_bytes);
+    }
+    if let Ok(bytes) = value.cast::<PyByteArray>() {
+        return Ok(bytes.to_vec());
+    }
+    // The buffer protocol is not in the stable ABI of CPython 3.7; a memoryview speaks it for us.
+    let Ok(view) = value
+        .py()
+        .get_type::<pyo3::types::PyMemoryView>()
+        .call1((value,))
+    else {
+        return Err(wrong_type(
+            argument,
+            "str, bytes or a buffer of bytes",
+            value,
+        ));
+    };
+    if !view.getattr("contiguous")?.is_truthy()? {
+        return Err(invalid(argument, "must be a contiguous buffer"));
+    }
+    let bytes = view.call_method0("tobytes")?;
+    view.call_method0("release")?;
+    Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+}
+
+/// The ids of Messages set aside.
+pub fn ids(argument: &str, value: Argument<'_, '_>) -> PyResult<Vec<i64>> {
+    value
+        .extract()
+        .map_err(|_| wrong_type(argument, "a sequence of int", value))
+}

@@ -1,0 +1,439 @@
+//! The client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::arguments::{boolean, callback, choice, count, ids, optional_text, path, seconds, text};
+use crate::cloud_message::CloudMessage;
+use crate::errors::ClosedError;
+use crate::events::{DesiredProperties, Events, News};
+use crate::gate::outside;
+use crate::options::{Codec, Compression, Durability};
+use crate::owned::Owned;
+use crate::process::process;
+use crate::sender::StreamSender;
+use crate::signals::{Signals, waiting};
+use crate::status::{SetAsideMessage, Status};
+use crate::{errors, json};
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// How long `close` waits for a callback, beside what the library takes.
+const CALLBACK_GRACE: Duration = Duration::from_secs(1);
+
+/// A client and what belongs to it; shared by everything that was made from it.
+pub struct Handle {
+    client: Owned<spotflow_device::DeviceClient>,
+    news: Arc<News>,
+    /// A `threading.Thread`.
+    callback_thread: Py<PyAny>,
+    is_closed: AtomicBool,
+}
+
+impl Handle {
+    /// The client, unless it is closed or another process's.
+    pub fn open(&self) -> PyResult<&spotflow_device::DeviceClient> {
+        let client = self.client.get()?;
+        match self.is_closed.load(Ordering::Acquire) {
+            true => Err(ClosedError::new_err("the client is closed")),
+            false => Ok(client),
+        }
+    }
+
+    /// Ends the client and its callbacks. Blocks; not to be called with the interpreter's lock held.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        if let Ok(client) = self.client.get() {
+            client.close();
+        }
+        self.news.close();
+    }
+
+    /// In a forked child, which must touch nothing else.
+    pub fn leave_to_parent(&self) {
+        if let Some(client) = self.client.get_anywhere() {
+            client.clone().forget_after_fork();
+        }
+    }
+}
+
+/// Ends the callback thread when the library has dropped the client.
+struct EndOfNews(Arc<News>);
+
+impl Drop for EndOfNews {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A device of the Spotflow IoT Platform. Made by `DeviceClient.start`.
+///
+/// It stores everything that goes out in the database file and sends it in the background. Any number of
+/// threads, and callbacks, can share it.
+///
+/// As a context manager it closes itself at the end of the block. It is closed at the end of the program,
+/// too, and when nothing refers to it or its senders any more.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct DeviceClient {
+    handle: Arc<Handle>,
+}
+
+#[pymethods]
+impl DeviceClient {
+    /// Start communicating with the Platform.
+    ///
+    /// If the device has no valid registration in the database file, it is provisioned: the call shows a
+    /// Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
+    /// the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
+    /// Platform is silent. Ctrl+C ends the wait.
+    ///
+    /// - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
+    ///   Provisioning Token or the technician decides. Another one than at the last start means another
+    ///   approval.
+    /// - `provisioning_token`: the Provisioning Token.
+    /// - `db`: the path of the database file, which ends in `.db`. It is created if it is missing; one client
+    ///   at a time can use it.
+    /// - `instance`: the host of the Platform's instance, by default `api.eu1.spotflow.io`.
+    /// - `display_provisioning_operation_callback`: shows a `ProvisioningOperation` to the technician; by
+    ///   default it is printed. Called again for each new operation, also long after the start.
+    /// - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
+    ///   start and after every update. If it is slow, it sees only the latest version.
+    /// - `allow_remote_access`: accepted, with a warning in the log: there is no remote access yet.
+    /// - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
+    /// - `ca_file`: a PEM file with certificates to trust beside the system's.
+    /// - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
+    /// - `in_flight_window`: how many Messages may be under way without an acknowledgement, 1 to 256. With
+    ///   more than 1, a lost connection can repeat that many, which the Platform does not drop.
+    /// - `durability`: what a stored Message survives, by default `Durability.POWER_SAFE`.
+    /// - `keep_alive`: seconds without traffic after which the connection is tested, 5 to 1767, by default
+    ///   120.
+    /// - `codec`: what compresses, by default `Codec.BROTLI`.
+    ///
+    /// Callbacks run in a thread of their own and may use the client; an exception in one is logged.
+    ///
+    /// Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
+    /// `RegistrationError` if the Platform or the technician does not want the device.
+    #[staticmethod]
+    #[pyo3(signature = (
+        device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None,
+        desired_properties_updated_callback=None, allow_remote_access=None, *,
+        connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
+        durability=None, keep_alive=None, codec=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None)")]
+    #[allow(clippy::too_many_arguments)]
+    fn start(
+        py: Python<'_>,
+        device_id: Argument<'_, '_>,
+        provisioning_token: &Bound<'_, PyAny>,
+        db: &Bound<'_, PyAny>,
+        instance: Argument<'_, '_>,
+        display_provisioning_operation_callback: Argument<'_, '_>,
+        desired_properties_updated_callback: Argument<'_, '_>,
+        allow_remote_access: Argument<'_, '_>,
+        connection_changed_callback: Argument<'_, '_>,
+        ca_file: Argument<'_, '_>,
+        cloud_messages: Argument<'_, '_>,
+        in_flight_window: Argument<'_, '_>,
+        durability: Argument<'_, '_>,
+        keep_alive: Argument<'_, '_>,
+        codec: Argument<'_, '_>,
+    ) -> PyResult<DeviceClient> {
+        let token = text("provisioning_token", provisioning_token)?;
+        let mut builder = spotflow_device::DeviceClient::builder(token, path("db", db)?);
+        if let Some(device_id) = optional_text("device_id", device_id)? {
+            builder = builder.device_id(device_id);
+        }
+        if let Some(instance) = optional_text("instance", instance)? {
+            builder = builder.instance(instance);
+        }
+        if let Some(ca_file) = ca_file {
+            builder = builder.ca_file(path("ca_file", ca_file)?);
+        }
+        if let Some(cloud_messages) = cloud_messages {
+            builder = builder.cloud_messages(boolean("cloud_messages", cloud_messages)?);
+        }
+        if let Some(window) = in_flight_window {
+            builder = builder.in_flight_window(count("in_flight_window", window)?);
+        }
+        if let Some(durability) = durability {
+            builder = builder.durability(choice::<Durability>("durability", durability)?.into());
+        }
+        if let Some(keep_alive) = seconds("keep_alive", keep_alive)? {
+            builder = builder.keep_alive(keep_alive);
+        }
+        if let Some(codec) = codec {
+            builder = builder.codec(choice::<Codec>("codec", codec)?.into());
+        }
+        let display = callback(
+            "display_provisioning_operation_callback",
+            display_provisioning_operation_callback,
+        )?;
+        let desired = callback(
+            "desired_properties_updated_callback",
+            desired_properties_updated_callback,
+        )?;
+        let connection = callback("connection_changed_callback", connection_changed_callback)?;
+        if let Some(allowed) = allow_remote_access
+            && boolean("allow_remote_access", allowed)?
+        {
+            warn_of_remote_access(py)?;
+        }
+        start(py, builder, display, desired, connection)
+    }
+
+    /// The ID of the Workspace that the device belongs to.
+    #[getter]
+    fn workspace_id(&self) -> PyResult<String> {
+        Ok(self.handle.client.get()?.workspace_id())
+    }
+
+    /// The Device ID. The technician who approved the device may have chosen another than was asked for.
+    #[getter]
+    fn device_id(&self) -> PyResult<String> {
+        Ok(self.handle.client.get()?.device_id())
+    }
+
+    /// The number of Messages that are stored and not yet acknowledged by the Platform.
+    #[getter]
+    fn pending_messages_count(&self) -> PyResult<u64> {
+        Ok(self.handle.open()?.pending_messages_count())
+    }
+
+    /// Whether the Platform has yet to confirm Reported Properties.
+    #[getter]
+    fn any_pending_reported_properties_updates(&self) -> PyResult<bool> {
+        Ok(self
+            .handle
+            .open()?
+            .any_pending_reported_properties_updates())
+    }
+
+    /// Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
+    /// takes its default. Without a `compression` payloads are sent as they are.
+    #[pyo3(signature = (stream_group=None, stream=None, compression=None))]
+    fn create_stream_sender(
+        &self,
+        py: Python<'_>,
+        stream_group: Argument<'_, '_>,
+        stream: Argument<'_, '_>,
+        compression: Argument<'_, '_>,
+    ) -> PyResult<StreamSender> {
+        let client = self.handle.open()?;
+        let group = optional_text("stream_group", stream_group)?;
+        let stream = optional_text("stream", stream)?;
+        let compression = match compression {
+            Some(compression) => choice::<Compression>("compression", compression)?.into(),
+            None => spotflow_device::Compression::Uncompressed,
+        };
+        let sender = client
+            .create_stream_sender(group.as_deref(), stream.as_deref(), compression)
+            .map_err(|error| errors::to_python(py, &error))?;
+        Ok(StreamSender::new(sender, Arc::clone(&self.handle)))
+    }
+
+    /// Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
+    /// prolong the wait.
+    ///
+    /// With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
+    /// everything stays stored and goes on being sent.
+    #[pyo3(signature = (timeout=None))]
+    fn wait_enqueued_messages_sent(
+        &self,
+        py: Python<'_>,
+        timeout: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let client = self.handle.open()?;
+        match seconds("timeout", timeout)? {
+            Some(limit) => waiting(py, || client.wait_enqueued_messages_sent_timeout(limit)),
+            None => waiting(py, || client.wait_enqueued_messages_sent()),
+        }
+    }
+
+    /// Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
+    /// received last.
+    fn get_desired_properties(&self, py: Python<'_>) -> PyResult<DesiredProperties> {
+        let client = self.handle.open()?;
+        waiting(py, || client.get_desired_properties()).map(DesiredProperties::new)
+    }
+
+    /// Get the current Desired Properties if their version is higher than `version`, or if that is `None`;
+    /// otherwise `None`. Does not block.
+    #[pyo3(signature = (version=None))]
+    fn get_desired_properties_if_newer(
+        &self,
+        version: Argument<'_, '_>,
+    ) -> PyResult<Option<DesiredProperties>> {
+        let client = self.handle.open()?;
+        let version: Option<u64> = version
+            .map(|version| count("version", version))
+            .transpose()?;
+        Ok(client
+            .get_desired_properties_if_newer(version)
+            .map(DesiredProperties::new))
+    }
+
+    /// State the whole Reported Properties, a `dict` that JSON can express. They are stored, then brought to
+    /// the Platform as the difference from what it has: what is no longer in them is removed there.
+    ///
+    /// Blocks for a commit to the disk. Raises `InvalidArgumentError` or `InvalidTypeError` that names the
+    /// path and the rule.
+    fn update_reported_properties(
+        &self,
+        py: Python<'_>,
+        properties: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let client = self.handle.open()?;
+        let properties = json::from_dict(properties)?;
+        waiting(py, || client.update_reported_properties(&properties))
+    }
+
+    /// Take the next cloud-to-device message; `None` if none came within `timeout` seconds. Without a
+    /// `timeout` it waits until one comes.
+    ///
+    /// It is handed out once in this run, and again in the next unless it was completed. The client must have
+    /// been started with `cloud_messages=True`.
+    #[pyo3(signature = (timeout=None))]
+    fn receive_cloud_message(
+        &self,
+        py: Python<'_>,
+        timeout: Argument<'_, '_>,
+    ) -> PyResult<Option<CloudMessage>> {
+        let client = self.handle.open()?;
+        let limit = seconds("timeout", timeout)?.unwrap_or(Duration::MAX);
+        let message = waiting(py, || client.receive_cloud_message(limit))?;
+        Ok(message.map(|message| CloudMessage::new(message, Arc::clone(&self.handle))))
+    }
+
+    /// How the client is doing. Does not block.
+    fn status(&self) -> PyResult<Status> {
+        Ok(Status::new(self.handle.open()?.status()))
+    }
+
+    /// List the Messages that will not be sent as things stand, oldest first: those stored under another
+    /// Workspace or Device ID, and those that the Platform refused again and again. They are kept until they
+    /// are retried or dropped.
+    fn set_aside_messages(&self, py: Python<'_>) -> PyResult<Vec<SetAsideMessage>> {
+        let client = self.handle.open()?;
+        let messages = waiting(py, || client.set_aside_messages())?;
+        Ok(messages.into_iter().map(SetAsideMessage::new).collect())
+    }
+
+    /// Put Messages set aside back, behind all others, and return how many. Only those of the device's
+    /// present identity can be sent again; others stay where they are.
+    fn retry_set_aside_messages(
+        &self,
+        py: Python<'_>,
+        message_ids: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let client = self.handle.open()?;
+        let message_ids = ids("message_ids", message_ids)?;
+        waiting(py, || client.retry_set_aside_messages(&message_ids))
+    }
+
+    /// Delete Messages set aside, and return how many there were.
+    fn drop_set_aside_messages(
+        &self,
+        py: Python<'_>,
+        message_ids: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let client = self.handle.open()?;
+        let message_ids = ids("message_ids", message_ids)?;
+        waiting(py, || client.drop_set_aside_messages(&message_ids))
+    }
+
+    /// End the client and all its senders: wake all who wait, give Messages in flight a second to be
+    /// acknowledged, and say goodbye to the Platform. What is stored stays stored, for the next start.
+    ///
+    /// Blocks for up to 5 s, usually for milliseconds, and up to a second more for a callback that is
+    /// running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        // Another process's client must not be touched.
+        self.handle.client.get()?;
+        outside(py, || self.handle.close())?;
+        let arguments = (&self.handle.callback_thread, CALLBACK_GRACE.as_secs_f64());
+        background(py)?.call_method1("join_callbacks", arguments)?;
+        Ok(())
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    #[pyo3(signature = (_exception_type=None, _exception=None, _traceback=None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _exception_type: Argument<'_, '_>,
+        _exception: Argument<'_, '_>,
+        _traceback: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        self.close(py)
+    }
+
+    fn __repr__(&self) -> PyResult<String> {
+        let client = self.handle.client.get()?;
+        Ok(format!(
+            "<spotflow_device.DeviceClient {:?}>",
+            client.device_id()
+        ))
+    }
+}
+
+/// The Python side of the threads.
+fn background(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("spotflow_device._background")
+}
+
+/// Starts the library's client and the thread for its callbacks.
+fn start(
+    py: Python<'_>,
+    builder: spotflow_device::DeviceClientBuilder,
+    display: Argument<'_, '_>,
+    desired: Argument<'_, '_>,
+    connection: Argument<'_, '_>,
+) -> PyResult<DeviceClient> {
+    let news = Arc::new(News::default());
+    let background = background(py)?;
+    background.call_method0("start_logging")?;
+    let end = EndOfNews(Arc::clone(&news));
+    let events = Events::new(Arc::clone(&news));
+    let callback_thread =
+        background.call_method1("start_callbacks", (events, display, desired, connection))?;
+
+    let mut builder = builder.on_provisioning(move |operation| end.0.operation(operation));
+    if desired.is_some() {
+        let news = Arc::clone(&news);
+        builder = builder.on_desired_properties(move |properties| news.desired(properties));
+    }
+    if connection.is_some() {
+        let news = Arc::clone(&news);
+        builder = builder.on_connection_change(move |change| news.connection(change));
+    }
+    let signals = Signals::default();
+    let builder = builder.interrupt_check(signals.clone());
+    let client = waiting(py, || builder.start())?;
+    signals.has_started();
+
+    let handle = Arc::new(Handle {
+        client: Owned::new(client),
+        news,
+        callback_thread: callback_thread.unbind(),
+        is_closed: AtomicBool::new(false),
+    });
+    process().register(&handle);
+    handle.news.started();
+    Ok(DeviceClient { handle })
+}
+
+fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
+    let logger = py
+        .import("logging")?
+        .call_method1("getLogger", ("spotflow_device",))?;
+    let text =
+        "allow_remote_access: this version has no remote access yet; requests are not answered";
+    logger.call_method1("warning", (text,))?;
+    Ok(())
+}

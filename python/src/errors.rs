@@ -1,0 +1,46 @@
+//! The library's errors as Python's exceptions, which are defined in `_errors.py`.
+
+use pyo3::import_exception;
+use pyo3::prelude::*;
+use spotflow_device::Error;
+
+import_exception!(spotflow_device._errors, SpotflowError);
+import_exception!(spotflow_device._errors, InvalidArgumentError);
+import_exception!(spotflow_device._errors, InvalidTypeError);
+import_exception!(spotflow_device._errors, WaitTimeoutError);
+import_exception!(spotflow_device._errors, ClosedError);
+import_exception!(spotflow_device._errors, SetAsideError);
+import_exception!(spotflow_device._errors, RegistrationError);
+import_exception!(spotflow_device._errors, DatabaseError);
+import_exception!(spotflow_device._errors, DatabaseInUseError);
+import_exception!(spotflow_device._errors, StorageFullError);
+import_exception!(spotflow_device._errors, OutcomeUnknownError);
+
+/// The exception for an error, with all its causes in its text.
+pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    let text = error.chain().to_string();
+    let raised = match error {
+        // The library calls it by another name.
+        Error::InvalidArgument {
+            argument: "database",
+            rule,
+            ..
+        } => InvalidArgumentError::new_err(format!("db: {rule}")),
+        Error::InvalidArgument { .. } => InvalidArgumentError::new_err(text),
+        Error::Closed => ClosedError::new_err(text),
+        Error::TimedOut => WaitTimeoutError::new_err(text),
+        Error::SetAside => SetAsideError::new_err(text),
+        Error::DatabaseInUse { .. } => DatabaseInUseError::new_err(text),
+        Error::StorageFull { .. } => StorageFullError::new_err(text),
+        Error::OutcomeUnknown { .. } => OutcomeUnknownError::new_err(text),
+        Error::Database { .. } => DatabaseError::new_err(text),
+        Error::Refused { .. } | Error::InvalidToken { .. } | Error::ProvisioningRefused => {
+            RegistrationError::new_err(text)
+        }
+        _ => SpotflowError::new_err(text),
+    };
+    match raised.value(py).setattr("retryable", error.is_retryable()) {
+        Ok(()) => raised,
+        Err(error) => error,
+    }
+}

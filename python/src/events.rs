@@ -1,0 +1,235 @@
+//! What a client has to tell the program: queued by the library's threads, fetched by the client's
+//! callback thread, which is Python's. There is one place for each kind: a slow callback sees the latest.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::to_python;
+use crate::gate::outside_to_the_end;
+use crate::json;
+
+/// The news of one client.
+#[derive(Default)]
+pub struct News {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    operation: Option<spotflow_device::ProvisioningOperation>,
+    desired: Option<spotflow_device::DesiredProperties>,
+    connection: Option<spotflow_device::ConnectionChange>,
+    /// Until `start` returns the program has no client, so only an operation is told.
+    has_started: bool,
+    is_over: bool,
+}
+
+enum Event {
+    Operation(spotflow_device::ProvisioningOperation),
+    Desired(spotflow_device::DesiredProperties),
+    Connection(spotflow_device::ConnectionChange),
+}
+
+impl News {
+    pub fn operation(&self, operation: &spotflow_device::ProvisioningOperation) {
+        self.tell(|state| state.operation = Some(operation.clone()));
+    }
+
+    pub fn desired(&self, properties: spotflow_device::DesiredProperties) {
+        self.tell(|state| state.desired = Some(properties));
+    }
+
+    pub fn connection(&self, change: spotflow_device::ConnectionChange) {
+        self.tell(|state| state.connection = Some(change));
+    }
+
+    pub fn started(&self) {
+        self.tell(|state| state.has_started = true);
+    }
+
+    /// There will be nothing more, and what was not fetched is dropped.
+    pub fn close(&self) {
+        self.tell(|state| state.is_over = true);
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+
+    fn next(&self) -> Option<Event> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if let Some(event) = state.take() {
+                return Some(event);
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+impl State {
+    fn take(&mut self) -> Option<Event> {
+        if let Some(operation) = self.operation.take() {
+            return Some(Event::Operation(operation));
+        }
+        if !self.has_started {
+            return None;
+        }
+        let connection = self.connection.take().map(Event::Connection);
+        connection.or_else(|| self.desired.take().map(Event::Desired))
+    }
+}
+
+/// The news of one client, for its callback thread.
+#[pyclass(module = "spotflow_device._native", frozen, skip_from_py_object)]
+pub struct Events {
+    news: Arc<News>,
+}
+
+impl Events {
+    pub fn new(news: Arc<News>) -> Events {
+        Events { news }
+    }
+}
+
+#[pymethods]
+impl Events {
+    /// Waits for the next event: the name of the callback that it is for and its argument, or `None` at
+    /// the end.
+    fn next(&self, py: Python<'_>) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
+        let news = &self.news;
+        Ok(match outside_to_the_end(py, || news.next()).flatten() {
+            None => None,
+            Some(Event::Operation(operation)) => {
+                let operation = ProvisioningOperation { operation }.into_pyobject(py)?;
+                Some((
+                    "display_provisioning_operation_callback",
+                    operation.into_any().unbind(),
+                ))
+            }
+            Some(Event::Desired(properties)) => {
+                let properties = DesiredProperties::new(properties).into_pyobject(py)?;
+                Some((
+                    "desired_properties_updated_callback",
+                    properties.into_any().unbind(),
+                ))
+            }
+            Some(Event::Connection(change)) => {
+                let change = ConnectionChange { change }.into_pyobject(py)?;
+                Some(("connection_changed_callback", change.into_any().unbind()))
+            }
+        })
+    }
+}
+
+/// What a technician needs to approve the device.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct ProvisioningOperation {
+    operation: spotflow_device::ProvisioningOperation,
+}
+
+#[pymethods]
+impl ProvisioningOperation {
+    /// The operation's id.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.operation.id
+    }
+
+    /// The code to compare with the one in the portal.
+    #[getter]
+    fn verification_code(&self) -> &str {
+        &self.operation.verification_code
+    }
+
+    /// Until when it can be approved (RFC 3339, as the Platform sent it). Then a new one is started.
+    #[getter]
+    fn expiration_time(&self) -> &str {
+        &self.operation.expiration_time
+    }
+
+    fn __str__(&self) -> String {
+        self.operation.to_string()
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.ProvisioningOperation {}>",
+            self.operation.id
+        )
+    }
+}
+
+/// The configuration that the Platform wants of the device, in one version.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct DesiredProperties {
+    properties: spotflow_device::DesiredProperties,
+}
+
+impl DesiredProperties {
+    pub fn new(properties: spotflow_device::DesiredProperties) -> DesiredProperties {
+        DesiredProperties { properties }
+    }
+}
+
+#[pymethods]
+impl DesiredProperties {
+    /// The version: it grows with every change.
+    #[getter]
+    fn version(&self) -> u64 {
+        self.properties.version()
+    }
+
+    /// The properties, in a `dict` of the caller's own.
+    #[getter]
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        json::to_dict(py, self.properties.values())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let values = self.values(py)?.repr()?;
+        Ok(format!(
+            "<spotflow_device.DesiredProperties version {}: {values}>",
+            self.version()
+        ))
+    }
+}
+
+/// The connection to the Platform came or went.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct ConnectionChange {
+    change: spotflow_device::ConnectionChange,
+}
+
+#[pymethods]
+impl ConnectionChange {
+    /// Whether the client is connected now.
+    #[getter]
+    fn is_connected(&self) -> bool {
+        self.change.is_connected
+    }
+
+    /// Why the connection ended or could not be made: a `SpotflowError`, or `None`.
+    #[getter]
+    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let error = self.change.error.as_ref()?;
+        Some(to_python(py, error).into_value(py).into_any())
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.change.is_connected {
+            "connected"
+        } else {
+            "not connected"
+        };
+        format!("<spotflow_device.ConnectionChange: {state}>")
+    }
+}

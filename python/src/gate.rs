@@ -1,0 +1,101 @@
+//! The way out of the interpreter's lock and back.
+//!
+//! CPython ends a thread that wants the lock while the interpreter is going down by unwinding it, which
+//! no Rust code survives. So threads are counted on their way: at exit, the last step waits until those
+//! that can come back are back, and the rest never come back.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use pyo3::prelude::*;
+
+use crate::errors::ClosedError;
+use crate::process::process;
+
+/// How long the exit waits for threads that are still outside, for instance in a compression.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Counts the threads that have let go of the interpreter's lock.
+#[derive(Default)]
+pub struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    outside: usize,
+    /// Of those outside: done, and waiting for nothing but the interpreter's lock.
+    returning: usize,
+    /// Only the package's own threads may still go out.
+    closed: bool,
+    /// Nobody goes out, and nobody comes back.
+    over: bool,
+}
+
+/// Runs `f` without the interpreter's lock. Fails once the interpreter is going down.
+pub fn outside<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> PyResult<T> {
+    let gate = &process().gate;
+    if gate.state.lock().closed {
+        return Err(ClosedError::new_err("the interpreter is shutting down"));
+    }
+    Ok(gate.pass(py, f))
+}
+
+/// The same for the package's own threads, which may still deliver while the rest is closing; `None` when
+/// that is over.
+pub fn outside_to_the_end<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> Option<T> {
+    let gate = &process().gate;
+    if gate.state.lock().over {
+        return None;
+    }
+    Some(gate.pass(py, f))
+}
+
+impl Gate {
+    /// Called with the interpreter's lock held, so that no exit can come between check and count.
+    fn pass<T: Send>(&self, py: Python<'_>, f: impl FnOnce() -> T + Send) -> T {
+        self.state.lock().outside += 1;
+        let result = py.detach(|| {
+            let result = f();
+            self.come_back();
+            result
+        });
+        let mut state = self.state.lock();
+        state.returning -= 1;
+        state.outside -= 1;
+        drop(state);
+        self.changed.notify_all();
+        result
+    }
+
+    fn come_back(&self) {
+        let mut state = self.state.lock();
+        while state.over {
+            // For ever: there is no interpreter to come back to, and the process is ending.
+            self.changed.wait(&mut state);
+        }
+        state.returning += 1;
+    }
+
+    /// Lets only the package's own threads out from here on.
+    pub fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    /// Whether the interpreter is going down.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// Waits for the threads outside, for the ones that are busy only [`GRACE`].
+    pub fn wait_until_empty(&self) {
+        let deadline = Instant::now() + GRACE;
+        let mut state = self.state.lock();
+        while state.outside > 0 && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        state.over = true;
+        while state.returning > 0 {
+            self.changed.wait(&mut state);
+        }
+    }
+}

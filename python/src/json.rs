@@ -1,0 +1,146 @@
+//! Properties between Python and JSON, without loss; what JSON cannot say is an error that names the path.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use serde_json::{Map, Number, Value};
+
+use crate::arguments::{invalid, wrong_type};
+use crate::errors::InvalidTypeError;
+
+const ARGUMENT: &str = "properties";
+/// Deeper than any document may be; it bounds a list that contains itself.
+const MAX_DEPTH: usize = 64;
+
+/// The object that a `dict` states.
+pub fn from_dict(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
+    match value.cast::<PyDict>() {
+        Ok(dict) => object(dict, &mut Vec::new()),
+        Err(_) => Err(wrong_type(ARGUMENT, "dict", value)),
+    }
+}
+
+/// Steps from the document to a value, such as `a` and `[2]`.
+type Path = Vec<String>;
+
+fn place(path: &Path) -> String {
+    match path.as_slice() {
+        [] => ARGUMENT.to_owned(),
+        _ => format!("{ARGUMENT}: \"{}\"", path.join(".").replace(".[", "[")),
+    }
+}
+
+fn object(dict: &Bound<'_, PyDict>, path: &mut Path) -> PyResult<Map<String, Value>> {
+    let mut object = Map::new();
+    for (key, value) in dict.iter() {
+        let Ok(key) = key.cast::<PyString>() else {
+            let name = key.get_type().name()?;
+            let text = format!("{}: has a key of type {name}, all must be str", place(path));
+            return Err(InvalidTypeError::new_err(text));
+        };
+        let key = unicode(key, path)?;
+        path.push(key.clone());
+        object.insert(key, json(&value, path)?);
+        path.pop();
+    }
+    Ok(object)
+}
+
+fn array<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>, path: &mut Path) -> PyResult<Value> {
+    let mut array = Vec::new();
+    for (index, item) in items.enumerate() {
+        path.push(format!("[{index}]"));
+        array.push(json(&item, path)?);
+        path.pop();
+    }
+    Ok(Value::Array(array))
+}
+
+fn json(value: &Bound<'_, PyAny>, path: &mut Path) -> PyResult<Value> {
+    if path.len() > MAX_DEPTH {
+        return Err(invalid(
+            ARGUMENT,
+            format_args!("nested deeper than {MAX_DEPTH} levels"),
+        ));
+    }
+    if value.is_none() {
+        Ok(Value::Null)
+    } else if let Ok(boolean) = value.cast::<PyBool>() {
+        Ok(Value::Bool(boolean.is_true()))
+    } else if let Ok(text) = value.cast::<PyString>() {
+        unicode(text, path).map(Value::String)
+    } else if value.is_instance_of::<PyInt>() {
+        integer(value, path)
+    } else if let Ok(float) = value.cast::<PyFloat>() {
+        Number::from_f64(float.value())
+            .map(Value::Number)
+            .ok_or_else(|| {
+                let rule = format_args!("is {}, which JSON cannot express", float.value());
+                invalid(&place(path), rule)
+            })
+    } else if let Ok(dict) = value.cast::<PyDict>() {
+        object(dict, path).map(Value::Object)
+    } else if let Ok(list) = value.cast::<PyList>() {
+        array(list.iter(), path)
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        array(tuple.iter(), path)
+    } else {
+        let expected = "a dict, list, str, int, float, bool or None";
+        Err(wrong_type(&place(path), expected, value))
+    }
+}
+
+fn unicode(text: &Bound<'_, PyString>, path: &Path) -> PyResult<String> {
+    match text.to_cow() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(invalid(
+            &place(path),
+            "has lone surrogates, which UTF-8 cannot express",
+        )),
+    }
+}
+
+fn integer(value: &Bound<'_, PyAny>, path: &Path) -> PyResult<Value> {
+    if let Ok(signed) = value.extract::<i64>() {
+        return Ok(Value::from(signed));
+    }
+    match value.extract::<u64>() {
+        Ok(unsigned) => Ok(Value::from(unsigned)),
+        Err(_) => Err(invalid(&place(path), "is an integer of more than 64 bits")),
+    }
+}
+
+/// The `dict` for an object.
+pub fn to_dict<'py>(py: Python<'py>, object: &Map<String, Value>) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in object {
+        dict.set_item(key, to_python(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(boolean) => PyBool::new(py, *boolean).to_owned().into_any(),
+        Value::Number(number) => to_number(py, number)?,
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(items) => {
+            let list = PyList::empty(py);
+            for item in items {
+                list.append(to_python(py, item)?)?;
+            }
+            list.into_any()
+        }
+        Value::Object(object) => to_dict(py, object)?.into_any(),
+    })
+}
+
+fn to_number<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(signed) = number.as_i64() {
+        return Ok(signed.into_pyobject(py)?.into_any());
+    }
+    if let Some(unsigned) = number.as_u64() {
+        return Ok(unsigned.into_pyobject(py)?.into_any());
+    }
+    Ok(PyFloat::new(py, number.as_f64().unwrap_or(f64::NAN)).into_any())
+}

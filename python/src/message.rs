@@ -1,0 +1,73 @@
+//! Messages to be stored together.
+
+use pyo3::prelude::*;
+
+use crate::arguments::{optional_text, payload as payload_bytes};
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// A Message with its ids, for `StreamSender.enqueue_messages`.
+///
+/// The arguments are those of `StreamSender.enqueue_message`.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct Message {
+    pub message: spotflow_device::Message,
+}
+
+#[pymethods]
+impl Message {
+    #[new]
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    fn new(
+        payload: &Bound<'_, PyAny>,
+        batch_id: Argument<'_, '_>,
+        message_id: Argument<'_, '_>,
+        batch_slice_id: Argument<'_, '_>,
+        chunk_id: Argument<'_, '_>,
+    ) -> PyResult<Message> {
+        Ok(Message {
+            message: build(payload, batch_id, message_id, batch_slice_id, chunk_id)?,
+        })
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.Message of {} bytes>",
+            self.message.payload().len()
+        )
+    }
+}
+
+/// The library's Message.
+pub fn build(
+    payload: &Bound<'_, PyAny>,
+    batch_id: Argument<'_, '_>,
+    message_id: Argument<'_, '_>,
+    batch_slice_id: Argument<'_, '_>,
+    chunk_id: Argument<'_, '_>,
+) -> PyResult<spotflow_device::Message> {
+    let mut message = spotflow_device::Message::new(payload_bytes("payload", payload)?);
+    if let Some(id) = optional_text("batch_id", batch_id)? {
+        message = message.batch_id(id);
+    }
+    if let Some(id) = optional_text("message_id", message_id)? {
+        message = message.message_id(id);
+    }
+    if let Some(id) = optional_text("batch_slice_id", batch_slice_id)? {
+        message = message.batch_slice_id(id);
+    }
+    if let Some(id) = optional_text("chunk_id", chunk_id)? {
+        message = message.chunk_id(id);
+    }
+    Ok(message)
+}
+
+/// A [`Message`], or a payload without ids.
+pub fn from_item(item: &Bound<'_, PyAny>) -> PyResult<spotflow_device::Message> {
+    match item.cast::<Message>() {
+        Ok(message) => Ok(message.get().message.clone()),
+        Err(_) => Ok(spotflow_device::Message::new(payload_bytes(
+            "messages", item,
+        )?)),
+    }
+}

@@ -1,0 +1,142 @@
+//! Senders.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use crate::arguments::{seconds, text};
+use crate::client::Handle;
+use crate::message::{build, from_item};
+use crate::owned::Owned;
+use crate::signals::waiting;
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
+///
+/// Any number of threads can share it. The order of Messages is the order in which they were stored, over
+/// all senders of a client.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct StreamSender {
+    // Dropped before the handle, whose drop then closes the client.
+    sender: Owned<spotflow_device::StreamSender>,
+    handle: Arc<Handle>,
+}
+
+impl StreamSender {
+    pub fn new(sender: spotflow_device::StreamSender, handle: Arc<Handle>) -> StreamSender {
+        StreamSender {
+            sender: Owned::new(sender),
+            handle,
+        }
+    }
+
+    fn open(&self) -> PyResult<&spotflow_device::StreamSender> {
+        self.handle.open()?;
+        self.sender.get()
+    }
+}
+
+#[pymethods]
+impl StreamSender {
+    /// Store a Message to be sent, and return when it is stored: it then survives the loss of power.
+    ///
+    /// `payload` is text (sent as UTF-8), `bytes`, or any contiguous buffer of at most 64 MiB. Over 250,000
+    /// bytes after compression it is uploaded as a file, in its turn.
+    ///
+    /// `batch_id`, `message_id`, `batch_slice_id` and `chunk_id` say where the Message belongs; what is not
+    /// said, the Platform decides.
+    ///
+    /// Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
+    /// `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full.
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    fn enqueue_message(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        batch_id: Argument<'_, '_>,
+        message_id: Argument<'_, '_>,
+        batch_slice_id: Argument<'_, '_>,
+        chunk_id: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let sender = self.open()?;
+        let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
+        waiting(py, || sender.enqueue_message(message))
+    }
+
+    /// Store many Messages in one commit: all of them, in this order, or none. Much faster than as many
+    /// calls of `enqueue_message`.
+    ///
+    /// `messages` is an iterable of payloads and of `Message` objects.
+    fn enqueue_messages(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<()> {
+        let sender = self.open()?;
+        let messages = all_messages(messages)?;
+        waiting(py, || sender.enqueue_messages(messages))
+    }
+
+    /// Store a Message, and return when it and all before it are sent, that is, acknowledged by the
+    /// Platform.
+    ///
+    /// Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
+    /// passed. Then, and after Ctrl+C, the Message stays stored and will be sent. The other arguments are
+    /// those of `enqueue_message`.
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, timeout=None))]
+    #[allow(clippy::too_many_arguments)]
+    fn send_message(
+        &self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        batch_id: Argument<'_, '_>,
+        message_id: Argument<'_, '_>,
+        batch_slice_id: Argument<'_, '_>,
+        chunk_id: Argument<'_, '_>,
+        timeout: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let sender = self.open()?;
+        let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
+        match seconds("timeout", timeout)? {
+            Some(limit) => waiting(py, || sender.send_message_timeout(message, limit)),
+            None => waiting(py, || sender.send_message(message)),
+        }
+    }
+
+    /// Say that nothing more follows of the Batch. Stored and sent in order, like a Message.
+    fn enqueue_batch_completion(
+        &self,
+        py: Python<'_>,
+        batch_id: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let sender = self.open()?;
+        let batch_id = text("batch_id", batch_id)?;
+        waiting(py, || sender.enqueue_batch_completion(batch_id))
+    }
+
+    /// Say that no more chunks follow of the Message. Stored and sent in order, like a Message.
+    fn enqueue_message_completion(
+        &self,
+        py: Python<'_>,
+        batch_id: &Bound<'_, PyAny>,
+        message_id: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let sender = self.open()?;
+        let batch_id = text("batch_id", batch_id)?;
+        let message_id = text("message_id", message_id)?;
+        waiting(py, || {
+            sender.enqueue_message_completion(batch_id, message_id)
+        })
+    }
+}
+
+fn all_messages(messages: &Bound<'_, PyAny>) -> PyResult<Vec<spotflow_device::Message>> {
+    let is_one = messages.is_instance_of::<pyo3::types::PyString>()
+        || messages.is_instance_of::<pyo3::types::PyBytes>()
+        || messages.is_instance_of::<crate::message::Message>();
+    match messages.try_iter() {
+        Ok(items) if !is_one => items.map(|item| from_item(&item?)).collect(),
+        _ => Err(crate::arguments::wrong_type(
+            "messages",
+            "an iterable of Messages",
+            messages,
+        )),
+    }
+}

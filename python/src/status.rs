@@ -1,0 +1,153 @@
+//! How a client is doing, and what it has set aside.
+
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::to_python;
+
+/// How the client is doing, at one moment. Made by `DeviceClient.status`.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct Status {
+    status: spotflow_device::Status,
+}
+
+impl Status {
+    pub fn new(status: spotflow_device::Status) -> Status {
+        Status { status }
+    }
+}
+
+#[pymethods]
+impl Status {
+    /// Whether the Platform has accepted the current connection.
+    #[getter]
+    fn is_connected(&self) -> bool {
+        self.status.is_connected
+    }
+
+    /// How long `is_connected` has been as it is.
+    #[getter]
+    fn connection_age(&self) -> Duration {
+        self.status.connection_age
+    }
+
+    /// How often the connection was made again after the first time.
+    #[getter]
+    fn reconnects(&self) -> u64 {
+        self.status.reconnects
+    }
+
+    /// The last failure of the connection, the registration or an upload since the start, or `None`.
+    #[getter]
+    fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let error = self.status.last_error.as_ref()?;
+        Some(to_python(py, error).into_value(py).into_any())
+    }
+
+    /// How long ago that was, or `None`.
+    #[getter]
+    fn last_error_age(&self) -> Option<Duration> {
+        self.status.last_error_age
+    }
+
+    /// Messages stored and not yet acknowledged by the Platform.
+    #[getter]
+    fn pending_messages(&self) -> u64 {
+        self.status.pending_messages
+    }
+
+    /// The bytes of their stored payloads.
+    #[getter]
+    fn pending_bytes(&self) -> u64 {
+        self.status.pending_bytes
+    }
+
+    /// How long ago the oldest of them was stored, or `None`.
+    #[getter]
+    fn oldest_pending_age(&self) -> Option<Duration> {
+        self.status.oldest_pending_age
+    }
+
+    /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
+    #[getter]
+    fn set_aside_messages(&self) -> u64 {
+        self.status.set_aside_messages
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.Status {}, {} pending, {} set aside>",
+            if self.status.is_connected {
+                "connected"
+            } else {
+                "not connected"
+            },
+            self.status.pending_messages,
+            self.status.set_aside_messages
+        )
+    }
+}
+
+/// A Message that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct SetAsideMessage {
+    message: spotflow_device::SetAsideMessage,
+}
+
+impl SetAsideMessage {
+    pub fn new(message: spotflow_device::SetAsideMessage) -> SetAsideMessage {
+        SetAsideMessage { message }
+    }
+}
+
+#[pymethods]
+impl SetAsideMessage {
+    /// Names it, to retry or drop it.
+    #[getter]
+    fn id(&self) -> i64 {
+        self.message.id
+    }
+
+    /// Why it was set aside.
+    #[getter]
+    fn reason(&self) -> &str {
+        &self.message.reason
+    }
+
+    /// The Workspace that it was stored under.
+    #[getter]
+    fn workspace_id(&self) -> &str {
+        &self.message.workspace_id
+    }
+
+    /// The Device ID that it was stored under.
+    #[getter]
+    fn device_id(&self) -> &str {
+        &self.message.device_id
+    }
+
+    /// Its properties as they would be sent, such as `stream-name` and `batch-id`.
+    #[getter]
+    fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let properties = PyDict::new(py);
+        for (name, value) in &self.message.properties {
+            properties.set_item(name, value)?;
+        }
+        Ok(properties)
+    }
+
+    /// The bytes of its stored payload.
+    #[getter]
+    fn payload_bytes(&self) -> u64 {
+        self.message.payload_bytes
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.SetAsideMessage {}: {}>",
+            self.message.id, self.message.reason
+        )
+    }
+}
