@@ -1,25 +1,22 @@
+import functools
+
 import pytest
 
 from device import Device
-from emulator import Emulator
+
+# The package is not installed here but on the path; see pytest.ini.
+pytest_plugins = ["spotflow_emulator.pytest_plugin"]
 
 
 @pytest.fixture
-def start_emulator():
-    running = []
-
-    def start(*options):
-        running.append(Emulator("--standard-ports", *options))
-        return running[-1]
-
-    yield start
-    for emulator in running:
-        emulator.close()
+def start_emulator(start_spotflow_emulator):
+    # The published SDK knows no other ports.
+    return functools.partial(start_spotflow_emulator, "--standard-ports")
 
 
 @pytest.fixture
 def emulator(start_emulator):
-    return start_emulator("--approve", "auto")
+    return start_emulator()
 
 
 @pytest.fixture

@@ -1,27 +1,25 @@
 """A device on the published SDK, in a process of its own: it ends when the process does, like a real one."""
 
 import multiprocessing
-import os
 import threading
 
-from emulator import DEADLINE
+#: Ends a wait that a fault made endless.
+DEADLINE = 30.0
 
 
 class Device:
     def __init__(self, emulator, database, device_id, token=None):
         self._here, there = multiprocessing.Pipe()
         self._unread = []
-        started = emulator.started
         options = {
             "device_id": device_id,
-            "provisioning_token": token or started["provisioning_token"],
+            "provisioning_token": token or emulator.provisioning_token,
             "db": str(database),
-            "instance": started["instance"],
+            "instance": emulator.instance,
         }
-        # A CA of its own for this process only; the system's trust store stays as it is.
-        environment = {"SSL_CERT_FILE": started["ca_file"]}
+        # It trusts the Platform by the environment that the emulator's fixture has set.
         self._process = multiprocessing.get_context("spawn").Process(
-            target=_run, args=(there, environment, options), daemon=True
+            target=_run, args=(there, options), daemon=True
         )
         self._process.start()
         there.close()
@@ -58,8 +56,7 @@ class Device:
         self._process.join(DEADLINE)
 
 
-def _run(connection, environment, options):
-    os.environ.update(environment)
+def _run(connection, options):
     import spotflow_device
 
     lock = threading.Lock()

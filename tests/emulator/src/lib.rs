@@ -56,7 +56,8 @@
 //!
 //! # The program, driven by another program
 //!
-//! `spotflow-emulator --control` is for tests in other languages. It writes one JSON line when it is ready:
+//! `spotflow-emulator --control` is for tests in other languages; for Python there is a package that drives it, in
+//! `python/spotflow_emulator`. It writes one JSON line when it is ready:
 //!
 //! ```json
 //! {"instance": "localhost:4430", "hub": "localhost:4430", "workspace_id": "...", "provisioning_token": "...", "ca_file": "..."}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spotflow_emulator::Route;
 
@@ -159,7 +159,7 @@ pub(crate) enum CutPointName {
     AfterAck,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RouteName {
     Init,
@@ -183,6 +183,22 @@ impl From<RouteName> for Route {
             RouteName::BlobPut => Self::BlobPut,
             RouteName::FileNotification => Self::FileNotification,
             RouteName::Any => Self::Any,
+        }
+    }
+}
+
+impl From<Route> for RouteName {
+    fn from(route: Route) -> Self {
+        match route {
+            Route::Init => Self::Init,
+            Route::Complete => Self::Complete,
+            Route::Register => Self::Register,
+            Route::Refresh => Self::Refresh,
+            Route::FileUpload => Self::FileUpload,
+            Route::BlobPut => Self::BlobPut,
+            Route::FileNotification => Self::FileNotification,
+            // What is none of the others.
+            _ => Self::Any,
         }
     }
 }

@@ -11,9 +11,15 @@ use spotflow_emulator::{Approval, Builder, Platform};
 ///
 /// It takes one port on a loopback address, where devices provision themselves over HTTPS and send Messages over
 /// MQTT. At the start it prints what a device has to be told. Everything that happens is shown; type "help" for
-/// what can be done. All is forgotten when it ends.
+/// what can be done. All is forgotten when it ends. An option given twice counts as it was given last.
 #[derive(Parser)]
-#[command(version, about, long_about, max_term_width = 100)]
+#[command(
+    version,
+    about,
+    long_about,
+    max_term_width = 100,
+    args_override_self = true
+)]
 pub(crate) struct Options {
     /// Who lets devices in: each at once, or you, with the commands "approve" and "refuse".
     #[arg(long, value_enum, default_value = "manual")]
@@ -118,6 +124,8 @@ mod tests {
         Options::command().debug_assert();
         assert!(Options::try_parse_from(["emulator"]).is_ok_and(|options| options.asks()));
         assert!(Options::try_parse_from(["emulator", "--standard-ports", "--port", "1"]).is_err());
+        let twice = ["emulator", "--approve", "auto", "--approve", "manual"];
+        assert!(Options::try_parse_from(twice).is_ok_and(|options| options.asks()));
         let never = ["emulator", "--registration-token-lifetime", "never"];
         assert!(
             Options::try_parse_from(never).is_ok_and(|o| o.registration_token_lifetime.0.is_none())

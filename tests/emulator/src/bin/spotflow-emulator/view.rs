@@ -7,6 +7,8 @@ use spotflow_emulator::{
     Connection, Device, HttpRequest, Message, Operation, OperationState, Platform, Upload,
 };
 
+use crate::command::RouteName;
+
 pub(crate) fn operation(operation: &Operation) -> Value {
     let (state, device_id) = match &operation.state {
         OperationState::Approved { device_id } => ("approved".to_owned(), Some(device_id)),
@@ -81,7 +83,7 @@ pub(crate) fn connection(connection: &Connection) -> Value {
 
 pub(crate) fn request(request: &HttpRequest) -> Value {
     json!({
-        "route": format!("{:?}", request.route),
+        "route": RouteName::from(request.route),
         "method": request.method,
         "path": request.path,
         "status": request.status,

@@ -1,0 +1,51 @@
+"""The Spotflow IoT Platform on this machine, for tests of device programs.
+
+An :class:`Emulator` is a running ``spotflow-emulator``: a Platform of its own on loopback ports, which forgets
+everything when it is closed. Tell a device its ``instance`` and its ``provisioning_token``, let it trust the
+certificate in ``ca_file`` (the environment variable ``SSL_CERT_FILE`` is enough), and look at what arrives::
+
+    with Emulator("--approve", "auto") as emulator:
+        os.environ["SSL_CERT_FILE"] = emulator.ca_file
+        ...  # start the device with emulator.instance and emulator.provisioning_token
+        messages = emulator.wait_messages(60)
+        assert messages[0].properties["stream-name"] == "readings"
+
+With pytest all of this is the fixture ``spotflow_emulator``; see :mod:`spotflow_emulator.pytest_plugin`.
+"""
+
+from .emulator import Emulator
+from .errors import CommandFailed, EmulatorEnded, EmulatorError, ProgramNotFound
+from .records import (
+    AckMode,
+    Connection,
+    CutPoint,
+    Device,
+    Message,
+    MethodAnswer,
+    Operation,
+    OperationState,
+    Properties,
+    Request,
+    Route,
+    Upload,
+)
+
+__all__ = [
+    "AckMode",
+    "CommandFailed",
+    "Connection",
+    "CutPoint",
+    "Device",
+    "Emulator",
+    "EmulatorEnded",
+    "EmulatorError",
+    "Message",
+    "MethodAnswer",
+    "Operation",
+    "OperationState",
+    "ProgramNotFound",
+    "Properties",
+    "Request",
+    "Route",
+    "Upload",
+]

@@ -1,0 +1,159 @@
+"""What the Platform can be asked and told: its commands, one method each."""
+
+import base64
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+from ._channel import Channel
+from .records import Connection, Device, Message, MethodAnswer, Operation, Properties, Request, Route, Upload
+
+#: How long a wait lasts at most if nothing else is said, in seconds.
+WAIT_TIMEOUT = 30.0
+
+
+class Commands(Channel):
+    """A device is named by its Device ID, or by ``{workspaceId}:{deviceId}`` where several Workspaces have one of
+    that name. Whatever is waited for ends the wait at once; :class:`CommandFailed` says that it did not happen within
+    `timeout` seconds."""
+
+    # Provisioning
+
+    def operations(self) -> List[Operation]:
+        """All Provisioning Operations there ever were, the oldest first."""
+        return [Operation.from_json(told) for told in self.command("operations")]
+
+    def wait_operation(self, timeout: float = WAIT_TIMEOUT) -> Operation:
+        """Waits for a Provisioning Operation that waits for a decision."""
+        return Operation.from_json(self.command("wait_operation", timeout=timeout))
+
+    def approve(self, operation: str, device: Optional[str] = None) -> str:
+        """Approves an operation, named by its id or its verification code, under the Device ID given here, else the
+        one that the device asked for, else the Provisioning Token's, else one made up. Returns it."""
+        return str(self.command("approve", operation=operation, device=device))
+
+    def refuse(self, operation: str) -> None:
+        """Refuses an operation, named by its id or its verification code."""
+        self.command("refuse", operation=operation)
+
+    def expire_operation(self, operation: str) -> None:
+        """Has an operation expire now."""
+        self.command("expire_operation", operation=operation)
+
+    def add_provisioning_token(self, device: Optional[str] = None, workspace: Optional[str] = None) -> str:
+        """Makes another Provisioning Token, with a Device ID in it or not, of the same Workspace or another."""
+        return str(self.command("add_provisioning_token", device=device, workspace=workspace))
+
+    def revoke_provisioning_token(self, token: str) -> None:
+        """From now on the Provisioning Token is answered with 401. Registered devices stay registered."""
+        self.command("revoke_provisioning_token", token=token)
+
+    # Devices and their connections
+
+    def devices(self) -> List[Device]:
+        """The devices that the Platform knows."""
+        return [Device.from_json(told) for told in self.command("devices")]
+
+    def delete_device(self, device: str) -> None:
+        """Deletes a device: its Registration Tokens and its password are refused, its connection is closed, its twin
+        and what waits for it are gone."""
+        self.command("delete_device", device=device)
+
+    def revoke_registration_tokens(self, device: str) -> None:
+        """From now on the device's Registration Tokens are answered with 401."""
+        self.command("revoke_registration_tokens", device=device)
+
+    def expire_sas(self, device: str) -> None:
+        """Has all passwords expire that the device has for the hub, which closes its connection."""
+        self.command("expire_sas", device=device)
+
+    def connections(self) -> List[Connection]:
+        """All CONNECTs that the hub received, the oldest first, refused ones too."""
+        return [Connection.from_json(told) for told in self.command("connections")]
+
+    def wait_connected(self, device: str, connected: bool = True, timeout: float = WAIT_TIMEOUT) -> None:
+        """Waits until the device is connected to the hub, or is not."""
+        self.command("wait_connected", device=device, connected=connected, timeout=timeout)
+
+    def subscriptions(self, device: str) -> List[str]:
+        """The topic filters that the device's session holds."""
+        return list(self.command("subscriptions", device=device))
+
+    def requests(self) -> List[Request]:
+        """The HTTP requests that arrived, the oldest first."""
+        return [Request.from_json(told) for told in self.command("requests")]
+
+    def request_count(self, route: Route = Route.ANY) -> int:
+        """How many such HTTP requests arrived."""
+        return sum(route in (Route.ANY, request.route) for request in self.requests())
+
+    # Messages from devices
+
+    def messages(self, device: Optional[str] = None, after: Optional[int] = None) -> List[Message]:
+        """The recorded Messages in order, repeats too: all, or those of one device, or those with a
+        :attr:`~Message.sequence` above `after`."""
+        return [Message.from_json(told) for told in self.command("messages", device=device, after=after)]
+
+    def wait_messages(self, count: int, timeout: float = WAIT_TIMEOUT) -> List[Message]:
+        """Waits until so many Messages are recorded, repeats too, and returns all that are."""
+        return [Message.from_json(told) for told in self.command("wait_messages", count=count, timeout=timeout)]
+
+    def clear_messages(self) -> None:
+        """Forgets the recorded Messages. Their numbers go on."""
+        self.command("clear_messages")
+
+    def uploads(self) -> List[Upload]:
+        """All file uploads that were opened, the oldest first."""
+        return [Upload.from_json(told) for told in self.command("uploads")]
+
+    # Configuration, and what else goes to devices
+
+    def desired(self, device: str) -> Properties:
+        """The device's Desired Properties and their version."""
+        return Properties.from_json(self.command("desired", device=device))
+
+    def set_desired(self, device: str, properties: Mapping[str, Any]) -> int:
+        """Replaces the device's Desired Properties; returns their new version."""
+        return int(self.command("desired", device=device, properties=dict(properties)))
+
+    def patch_desired(self, device: str, patch: Mapping[str, Any]) -> int:
+        """Merges a patch into the device's Desired Properties (RFC 7386: `None` removes); returns their new
+        version."""
+        return int(self.command("patch_desired", device=device, patch=dict(patch)))
+
+    def reported(self, device: str) -> Properties:
+        """The device's Reported Properties and their version."""
+        return Properties.from_json(self.command("reported", device=device))
+
+    def reported_patches(self, device: str) -> List[Dict[str, Any]]:
+        """The patches that the device sent and the hub took, the oldest first."""
+        return list(self.command("reported_patches", device=device))
+
+    def wait_reported(self, device: str, properties: Mapping[str, Any], timeout: float = WAIT_TIMEOUT) -> None:
+        """Waits until the device's Reported Properties are exactly these."""
+        self.command("wait_reported", device=device, properties=dict(properties), timeout=timeout)
+
+    def reset_twin(self, device: str) -> None:
+        """Empties the device's twin and lets its versions start over, as if it had been created anew. Tells
+        nobody."""
+        self.command("reset_twin", device=device)
+
+    def send(self, device: str, payload: Union[str, bytes], properties: Optional[Mapping[str, str]] = None) -> None:
+        """Queues a cloud-to-device message. It is delivered as soon as the device listens, and again after each
+        reconnect until acknowledged."""
+        content = payload.encode() if isinstance(payload, str) else payload
+        encoded = base64.b64encode(content).decode()
+        self.command("send", device=device, payload=encoded, properties=dict(properties or {}))
+
+    def cloud_messages_waiting(self, device: str) -> int:
+        """How many cloud-to-device messages the device has not acknowledged; none for an unknown device."""
+        return int(self.command("cloud_messages_waiting", device=device))
+
+    def wait_cloud_messages(self, device: str, waiting: int = 0, timeout: float = WAIT_TIMEOUT) -> None:
+        """Waits until at most so many cloud-to-device messages are unacknowledged."""
+        self.command("wait_cloud_messages", device=device, waiting=waiting, timeout=timeout)
+
+    def call_method(
+        self, device: str, method: str, payload: Any = None, timeout: float = WAIT_TIMEOUT
+    ) -> MethodAnswer:
+        """Calls a direct method with a payload of JSON and waits for the answer."""
+        told = self.command("call_method", device=device, method=method, payload=payload, timeout=timeout)
+        return MethodAnswer.from_json(told)

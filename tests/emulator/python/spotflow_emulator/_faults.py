@@ -1,0 +1,75 @@
+"""What the Platform does wrong on request, one method each."""
+
+from typing import Optional
+
+from ._channel import Channel
+from .records import AckMode, CutPoint, Route
+
+
+class Faults(Channel):
+    """An order holds for everything that happens after the call that gave it returned."""
+
+    # Of the hub
+
+    def acknowledge(self, mode: AckMode, seconds: Optional[float] = None) -> None:
+        """Sets when Messages are acknowledged; `seconds` are for :attr:`AckMode.AFTER`. Any mode but
+        :attr:`AckMode.WITHHOLD` also releases what is held back."""
+        self.command("acknowledge", mode=mode, seconds=seconds)
+
+    def release_acknowledgements(self) -> None:
+        """Sends the acknowledgements held back so far; the mode stays."""
+        self.command("release_acknowledgements")
+
+    def cut_after_messages(self, count: int, point: CutPoint) -> None:
+        """Cuts the connection over which the n-th next Message comes (1: the very next one), without a farewell. The
+        Message is recorded; what came after it is not. 0 takes the order back."""
+        self.command("cut_after_messages", count=count, point=point)
+
+    def close_connections(self) -> None:
+        """Cuts all MQTT connections, without a farewell."""
+        self.command("close_connections")
+
+    def refuse_connects(self, code: int, count: Optional[int] = None) -> None:
+        """Refuses the next `count` CONNECTs, or all until further notice, with a return code from 1 to 5; 0 takes
+        the order back."""
+        self.command("refuse_connects", code=code, count=count)
+
+    def go_silent(self, silent: bool = True) -> None:
+        """Goes silent: MQTT connections stay open, new ones are taken, but nothing that arrives is handled and nothing
+        is sent. `False`: goes on, with all that arrived meanwhile. The HTTP API works on."""
+        self.command("go_silent", silent=silent)
+
+    def accept_connections(self, accept: bool) -> None:
+        """Stops listening, so that new connections of both kinds are refused, or listens again on the same ports.
+        Existing MQTT connections stay (see :meth:`close_connections`); HTTP connections end with the request that
+        they are at."""
+        self.command("accept_connections", accept=accept)
+
+    def forget_sessions(self) -> None:
+        """Forgets all sessions: the next CONNACK says so, and subscriptions are gone. Live connections stay, but what
+        they subscribed to is forgotten, too."""
+        self.command("forget_sessions")
+
+    def twin_status(self, status: int, count: int = 1) -> None:
+        """Answers the next `count` twin requests, reads and patches, with that status, and does nothing else for
+        them."""
+        self.command("twin_status", status=status, count=count)
+
+    # Of the HTTP API
+
+    def disable_workspace(self, disabled: bool = True) -> None:
+        """Disables all Workspaces, or enables them again: the API answers 423."""
+        self.command("disable_workspace", disabled=disabled)
+
+    def http_status(self, route: Route, status: int, problem_type: Optional[str] = None, count: int = 1) -> None:
+        """Answers the next `count` such requests with that status, as a problem with that type, and does nothing else
+        for them. Several orders are followed one after the other."""
+        self.command("http_status", route=route, status=status, problem_type=problem_type, count=count)
+
+    def http_hang(self, route: Route, hang: bool = True) -> None:
+        """Takes such requests and does not answer them; `False`: goes on with those that are still there."""
+        self.command("http_hang", route=route, hang=hang)
+
+    def clear_http_faults(self) -> None:
+        """Takes all orders to the HTTP side back, but for :meth:`disable_workspace`."""
+        self.command("clear_http_faults")

@@ -1,0 +1,241 @@
+"""What the Platform tells: objects that hold what was so when it was asked."""
+
+import base64
+import json
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, Dict, List, Mapping, Optional, Type, TypeVar
+
+
+class Route(str, Enum):
+    """An HTTP call of a device."""
+
+    INIT = "init"
+    """``POST /provisioning-operations/init``"""
+    COMPLETE = "complete"
+    """``PUT /provisioning-operations/complete``"""
+    REGISTER = "register"
+    """``PUT /devices/register``"""
+    REFRESH = "refresh"
+    """``PUT /devices/registration-tokens/refresh``"""
+    FILE_UPLOAD = "file_upload"
+    """``POST /devices/{id}/files``: asks for a place to upload to."""
+    BLOB_PUT = "blob_put"
+    """``PUT /{container}/{blob}``: the upload."""
+    FILE_NOTIFICATION = "file_notification"
+    """``POST /devices/{id}/files/notifications``: tells how the upload went."""
+    ANY = "any"
+    """For faults and questions: all of them, and what is none of them."""
+
+
+class AckMode(str, Enum):
+    """When the hub acknowledges Messages."""
+
+    IMMEDIATELY = "immediately"
+    """At once."""
+    AFTER = "after"
+    """So many seconds after each arrived."""
+    WITHHOLD = "withhold"
+    """Not before :meth:`~spotflow_emulator.Emulator.release_acknowledgements`."""
+
+
+class CutPoint(str, Enum):
+    """Where a connection is cut."""
+
+    BEFORE_ACK = "before_ack"
+    """The Message is recorded, its acknowledgement never sent."""
+    AFTER_ACK = "after_ack"
+    """The acknowledgement is sent, and nothing after it."""
+
+
+class OperationState(str, Enum):
+    """Where a Provisioning Operation stands."""
+
+    PENDING = "pending"
+    """Waits for a decision."""
+    APPROVED = "approved"
+    """The device was let in."""
+    REFUSED = "refused"
+    """The operator refused it."""
+    EXPIRED = "expired"
+    """Nobody decided in time."""
+
+
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """Base of all records. They cannot be changed, and are equal if all that they hold is."""
+
+    @classmethod
+    def from_json(cls: Type[R], told: Mapping[str, Any]) -> R:
+        """Makes the record of what the program wrote; what this class does not know is left out."""
+        return cls(**{field.name: told[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Operation(Record):
+    """A device's request to be let in: a Provisioning Operation."""
+
+    id: str
+    """The operation's id."""
+    verification_code: str
+    """What the technician compares with the device's display."""
+    requested_device_id: Optional[str]
+    """The Device ID that the device asked for."""
+    expiration_time: str
+    """When the operation expires (RFC 3339), as the device was told."""
+    state: OperationState
+    """Where the operation stands."""
+    device_id: Optional[str]
+    """The Device ID under which it was approved."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Operation":
+        """Makes the record of what the program wrote."""
+        return super().from_json({**told, "state": OperationState(told["state"])})
+
+
+@dataclass(frozen=True)
+class Device(Record):
+    """A device that the Platform knows."""
+
+    workspace_id: str
+    """The Workspace it belongs to."""
+    device_id: str
+    """Its name inside the Workspace."""
+    connected: bool
+    """Whether it is connected to the hub."""
+
+
+@dataclass(frozen=True)
+class Properties(Record):
+    """One side of a device twin."""
+
+    properties: Dict[str, Any]
+    """The whole document."""
+    version: int
+    """Its version."""
+
+
+@dataclass(frozen=True)
+class Message(Record):
+    """A device-to-cloud Message as the Platform understood it."""
+
+    sequence: int
+    """Counts the Messages that the Platform received, from 1, over all devices."""
+    workspace_id: str
+    """The Workspace of the device that sent it."""
+    device_id: str
+    """The device that sent it."""
+    connection: int
+    """The number of the connection that it came over; see :class:`Connection`."""
+    topic: str
+    """The topic as it was on the wire."""
+    properties: Dict[str, str]
+    """The topic's properties, decoded: ``stream-group-name``, ``stream-name``, ``batch-id``, ``message-id``, ..."""
+    payload: bytes
+    """The content: uploaded content joined in, and decompressed. As far as it came, if there is a `payload_error`."""
+    payload_error: Optional[str]
+    """Why `payload` is not the content: a missing upload, an unknown or broken encoding."""
+    raw_length: int
+    """The size of the MQTT packet's payload in bytes."""
+    external: bool
+    """Whether the content was uploaded, and the packet only links to it."""
+    packet_id: Optional[int]
+    """The packet identifier, if sent with QoS 1."""
+    dup: bool
+    """Whether the packet had its DUP flag set."""
+    repeat: bool
+    """Whether topic and payload are the same as in the Message before it from the same device. The Platform drops
+    such a repeat."""
+    acknowledged: bool
+    """Whether the hub acknowledged it."""
+
+    @property
+    def text(self) -> str:
+        """The content as text, unreadable parts replaced."""
+        return self.payload.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The content, which has to be JSON, as Python objects."""
+        return json.loads(self.payload.decode("utf-8"))
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Message":
+        """Makes the record of what the program wrote; of properties with the same name the first counts."""
+        pairs: List[List[str]] = told["properties"]
+        properties: Dict[str, str] = {}
+        for key, value in pairs:
+            properties.setdefault(key, value)
+        payload = base64.b64decode(told["payload"])
+        return super().from_json({**told, "properties": properties, "payload": payload})
+
+
+@dataclass(frozen=True)
+class MethodAnswer(Record):
+    """What a device answered to a direct method."""
+
+    status: int
+    """The status, by convention one of HTTP's."""
+    payload: str
+    """The answer's body."""
+
+    def json(self) -> Any:
+        """The body, which has to be JSON, as Python objects."""
+        return json.loads(self.payload)
+
+
+@dataclass(frozen=True)
+class Upload(Record):
+    """A file upload."""
+
+    hub_id: str
+    """The device, ``{workspaceId}:{deviceId}``."""
+    blob_name: str
+    """The name that the device chose."""
+    bytes: Optional[int]
+    """How much was uploaded; nothing as long as nothing was."""
+    success: Optional[bool]
+    """What the device said about it; nothing as long as it did not."""
+
+
+@dataclass(frozen=True)
+class Connection(Record):
+    """One MQTT connection, past or present, refused ones too."""
+
+    number: int
+    """Counts the CONNECT packets that the hub received, from 1."""
+    client_id: str
+    """The client identifier, ``{workspaceId}:{deviceId}`` if it was right."""
+    user_name: Optional[str]
+    """The user name of the CONNECT packet."""
+    keep_alive: int
+    """The keep-alive in seconds."""
+    clean_session: bool
+    """The clean session flag."""
+    session_present: bool
+    """Whether the hub said that it still had the session."""
+    code: int
+    """The CONNACK's return code; 0 if it was accepted."""
+    end: Optional[str]
+    """Why it ended; nothing while it lives."""
+
+
+@dataclass(frozen=True)
+class Request(Record):
+    """An HTTP request that arrived."""
+
+    route: Route
+    """Which call it is; :attr:`Route.ANY` if it is none of those that a device makes."""
+    method: str
+    """Its method."""
+    path: str
+    """Its path, without the query."""
+    status: Optional[int]
+    """What was answered; nothing yet if the answer is still to come, or will never."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Request":
+        """Makes the record of what the program wrote."""
+        return super().from_json({**told, "route": Route(told["route"])})

@@ -1,0 +1,228 @@
+"""What a test asks and tells the Platform."""
+
+import re
+
+import pytest
+
+import bare_device
+from spotflow_emulator import (
+    AckMode,
+    CommandFailed,
+    Connection,
+    CutPoint,
+    Device,
+    Emulator,
+    Message,
+    OperationState,
+    Properties,
+    Request,
+    Route,
+)
+
+
+def test_every_command_of_the_program_has_a_method(spotflow_emulator):
+    with pytest.raises(CommandFailed) as info:
+        spotflow_emulator.command("unheard_of")
+    commands = re.findall("`([a-z_]+)`", str(info.value).split("expected one of")[1])
+    assert "approve" in commands
+    # "quit" is close().
+    assert [command for command in commands if not hasattr(Emulator, command)] == ["quit"]
+
+
+def test_operations_are_decided(start_spotflow_emulator):
+    emulator = start_spotflow_emulator("--approve", "manual")
+    with pytest.raises(CommandFailed):
+        emulator.wait_operation(timeout=0.01)
+    _, asked = bare_device.init(emulator, "wanted")
+    operation = emulator.wait_operation()
+    assert (operation.id, operation.verification_code) == (
+        asked["provisioningOperationId"],
+        asked["verificationCode"],
+    )
+    assert (operation.requested_device_id, operation.device_id) == ("wanted", None)
+    assert operation.state is OperationState.PENDING
+    assert bare_device.complete(emulator, asked)[0] == 202
+    assert emulator.approve(operation.verification_code, device="decided") == "decided"
+    assert bare_device.complete(emulator, asked)[0] == 200
+
+    _, refused = bare_device.init(emulator, "wanted")
+    emulator.refuse(refused["verificationCode"])
+    _, expired = bare_device.init(emulator, "wanted")
+    emulator.expire_operation(expired["provisioningOperationId"])
+    assert [(o.state, o.device_id) for o in emulator.operations()] == [
+        (OperationState.APPROVED, "decided"),
+        (OperationState.REFUSED, None),
+        (OperationState.EXPIRED, None),
+    ]
+
+
+def test_provisioning_tokens_come_and_go(spotflow_emulator):
+    token = spotflow_emulator.add_provisioning_token(device="from-token", workspace="other")
+    path = "/provisioning-operations/init"
+    assert bare_device.call(spotflow_emulator, "POST", path, token, {})[0] == 200
+    spotflow_emulator.revoke_provisioning_token(token)
+    assert bare_device.call(spotflow_emulator, "POST", path, token, {})[0] == 401
+
+
+def test_devices_connections_and_messages_are_told(spotflow_emulator):
+    connection_string = bare_device.registered(spotflow_emulator, "told")
+    workspace_id = spotflow_emulator.workspace_id
+    with bare_device.Connection(connection_string) as connection:
+        assert connection.code == 0
+        spotflow_emulator.wait_connected("told")
+        assert spotflow_emulator.devices() == [Device(workspace_id, "told", True)]
+        connection.publish("stream-name=a%20b&stream-name=second", b"\xff{}")
+        connection.publish("", b'{"a": 1}')
+        first, second = spotflow_emulator.wait_messages(2)
+    spotflow_emulator.wait_connected("told", connected=False)
+    assert first == Message(
+        sequence=1,
+        workspace_id=workspace_id,
+        device_id="told",
+        connection=1,
+        topic=f"devices/{workspace_id}:told/messages/events/stream-name=a%20b&stream-name=second",
+        properties={"stream-name": "a b"},
+        payload=b"\xff{}",
+        payload_error=None,
+        raw_length=3,
+        external=False,
+        packet_id=1,
+        dup=False,
+        repeat=False,
+        acknowledged=True,
+    )
+    assert (first.text, second.json()) == ("\ufffd{}", {"a": 1})
+    assert spotflow_emulator.messages("told", after=1) == [second]
+    spotflow_emulator.clear_messages()
+    assert spotflow_emulator.messages() == []
+    [ended] = spotflow_emulator.connections()
+    assert ended.end
+    assert ended == Connection(
+        number=1,
+        client_id=f"{workspace_id}:told",
+        user_name=f"{spotflow_emulator.hub}/{workspace_id}:told/?api-version=2018-06-30",
+        keep_alive=60,
+        clean_session=False,
+        session_present=False,
+        code=0,
+        end=ended.end,
+    )
+
+
+def test_requests_are_told_and_counted(spotflow_emulator):
+    bare_device.registered(spotflow_emulator, "asking")
+    bare_device.call(spotflow_emulator, "PUT", "/nowhere", "", {})
+    assert spotflow_emulator.requests() == [
+        Request(Route.INIT, "POST", "/provisioning-operations/init", 200),
+        Request(Route.COMPLETE, "PUT", "/provisioning-operations/complete", 200),
+        Request(Route.REGISTER, "PUT", "/devices/register", 200),
+        Request(Route.ANY, "PUT", "/nowhere", 404),
+    ]
+    assert spotflow_emulator.requests()[0].route is Route.INIT
+    assert spotflow_emulator.request_count(Route.REGISTER) == 1
+    assert spotflow_emulator.request_count() == 4
+
+
+def test_twins_are_written_and_read(spotflow_emulator):
+    bare_device.registered(spotflow_emulator, "twin")
+    version = spotflow_emulator.set_desired("twin", {"a": 1, "b": {"c": [None]}})
+    assert spotflow_emulator.desired("twin") == Properties({"a": 1, "b": {"c": [None]}}, version)
+    version = spotflow_emulator.patch_desired("twin", {"a": None})
+    assert spotflow_emulator.desired("twin") == Properties({"b": {"c": [None]}}, version)
+    assert spotflow_emulator.reported("twin").properties == {}
+    assert spotflow_emulator.reported_patches("twin") == []
+    spotflow_emulator.wait_reported("twin", {})
+    with pytest.raises(CommandFailed, match="not within"):
+        spotflow_emulator.wait_reported("twin", {"a": 1}, timeout=0.01)
+    spotflow_emulator.reset_twin("twin")
+    assert spotflow_emulator.desired("twin").properties == {}
+
+
+def test_cloud_to_device_messages_wait(spotflow_emulator):
+    bare_device.registered(spotflow_emulator, "away")
+    spotflow_emulator.send("away", "text", {"key": "value"})
+    spotflow_emulator.send("away", b"\x00\xff")
+    assert spotflow_emulator.cloud_messages_waiting("away") == 2
+    spotflow_emulator.wait_cloud_messages("away", waiting=2)
+    with pytest.raises(CommandFailed, match="not connected"):
+        spotflow_emulator.call_method("away", "method", {"a": 1})
+    assert spotflow_emulator.subscriptions("away") == []
+    assert spotflow_emulator.uploads() == []
+
+
+def test_devices_lose_what_lets_them_in(spotflow_emulator):
+    with bare_device.Connection(bare_device.registered(spotflow_emulator, "lost")):
+        spotflow_emulator.expire_sas("lost")
+        spotflow_emulator.wait_connected("lost", connected=False)
+    spotflow_emulator.revoke_registration_tokens("lost")
+    spotflow_emulator.delete_device("lost")
+    assert spotflow_emulator.devices() == []
+    with pytest.raises(CommandFailed, match='no device "lost"'):
+        spotflow_emulator.expire_sas("lost")
+
+
+def test_http_faults_are_ordered(spotflow_emulator):
+    def status():
+        return bare_device.init(spotflow_emulator, "refused")[0]
+
+    spotflow_emulator.http_status(Route.INIT, 503)
+    assert [status(), status()] == [503, 200]
+    spotflow_emulator.http_status(Route.ANY, 410, problem_type="/problems/x", count=2)
+    assert bare_device.init(spotflow_emulator, "refused")[1]["type"] == "/problems/x"
+    spotflow_emulator.clear_http_faults()
+    assert status() == 200
+    spotflow_emulator.disable_workspace()
+    assert status() == 423
+    spotflow_emulator.disable_workspace(False)
+    assert status() == 200
+    spotflow_emulator.http_hang(Route.REGISTER)
+    spotflow_emulator.http_hang(Route.REGISTER, False)
+
+
+def test_the_hubs_faults_are_ordered(spotflow_emulator):
+    connection_string = bare_device.registered(spotflow_emulator, "faulty")
+    spotflow_emulator.refuse_connects(5, count=1)
+    with bare_device.Connection(connection_string) as refused:
+        assert refused.code == 5
+    spotflow_emulator.cut_after_messages(1, CutPoint.AFTER_ACK)
+    with bare_device.Connection(connection_string) as connection:
+        connection.publish("", b"last")
+        spotflow_emulator.wait_connected("faulty", connected=False)
+    spotflow_emulator.acknowledge(AckMode.AFTER, seconds=0.001)
+    with bare_device.Connection(connection_string) as connection:
+        connection.publish("", b"late")
+        spotflow_emulator.close_connections()
+        spotflow_emulator.wait_connected("faulty", connected=False)
+    for mode in (AckMode.WITHHOLD, AckMode.IMMEDIATELY):
+        spotflow_emulator.acknowledge(mode)
+    with pytest.raises(CommandFailed, match="seconds are needed"):
+        spotflow_emulator.acknowledge(AckMode.AFTER)
+    spotflow_emulator.release_acknowledgements()
+    spotflow_emulator.go_silent()
+    spotflow_emulator.go_silent(False)
+    spotflow_emulator.forget_sessions()
+    spotflow_emulator.twin_status(429, count=2)
+    spotflow_emulator.accept_connections(False)
+    with pytest.raises(OSError):
+        bare_device.Connection(connection_string)
+    spotflow_emulator.accept_connections(True)
+    with bare_device.Connection(connection_string) as connection:
+        assert connection.code == 0
+    assert [c.code for c in spotflow_emulator.connections()] == [5, 0, 0, 0]
+
+
+def test_a_summary_tells_the_last_of_everything(spotflow_emulator):
+    connection_string = bare_device.registered(spotflow_emulator, "seen")
+    with bare_device.Connection(connection_string) as connection:
+        for number in range(25):
+            connection.publish("stream-name=numbers", b"%d " % number * 40)
+        lines = spotflow_emulator.summary().splitlines()
+    hub_id = f"{spotflow_emulator.workspace_id}:seen"
+    [code] = [operation.verification_code for operation in spotflow_emulator.operations()]
+    assert f"  {code} approved for seen" in lines
+    assert "  PUT /devices/register: 200" in lines
+    assert f"  1 {hub_id}: open" in lines
+    assert "Messages: the last 20 of 25" in lines
+    assert lines[-1].startswith("  25 seen stream-name=numbers b'24 24 24")
+    assert lines[-1].endswith("... (120 bytes)")
+    assert not any(line.startswith("  5 seen") for line in lines)
