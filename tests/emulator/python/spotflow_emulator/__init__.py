@@ -27,6 +27,7 @@ from .records import (
     Properties,
     Request,
     Route,
+    Traffic,
     Upload,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "Properties",
     "Request",
     "Route",
+    "Traffic",
     "Upload",
 ]

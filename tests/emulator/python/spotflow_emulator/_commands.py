@@ -4,7 +4,7 @@ import base64
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 from ._channel import Channel
-from .records import Connection, Device, Message, MethodAnswer, Operation, Properties, Request, Route, Upload
+from .records import Connection, Device, Message, MethodAnswer, Operation, Properties, Request, Route, Traffic, Upload
 
 #: How long a wait lasts at most if nothing else is said, in seconds.
 WAIT_TIMEOUT = 30.0
@@ -84,6 +84,11 @@ class Commands(Channel):
     def request_count(self, route: Route = Route.ANY) -> int:
         """How many such HTTP requests arrived."""
         return sum(route in (Route.ANY, request.route) for request in self.requests())
+
+    def traffic(self) -> List[Traffic]:
+        """Every byte of every connection, HTTP and MQTT, in the order in which they came. Recorded only if the
+        emulator was started with ``"--record-traffic"``."""
+        return [Traffic.from_json(told) for told in self.command("traffic")]
 
     # Messages from devices
 

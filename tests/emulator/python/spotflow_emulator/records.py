@@ -223,6 +223,21 @@ class Connection(Record):
 
 
 @dataclass(frozen=True)
+class Traffic(Record):
+    """What went over one connection, HTTP or MQTT, without TLS."""
+
+    from_device: bytes
+    """What the device sent."""
+    to_device: bytes
+    """What the Platform sent."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Traffic":
+        """Makes the record of what the program wrote."""
+        return super().from_json({name: base64.b64decode(content) for name, content in told.items()})
+
+
+@dataclass(frozen=True)
 class Request(Record):
     """An HTTP request that arrived."""
 

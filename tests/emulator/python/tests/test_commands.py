@@ -56,6 +56,23 @@ def test_operations_are_decided(start_spotflow_emulator):
     ]
 
 
+def test_traffic_is_told_byte_for_byte(start_spotflow_emulator):
+    emulator = start_spotflow_emulator("--record-traffic")
+    with bare_device.Connection(bare_device.registered(emulator, "heard")) as connection:
+        connection.publish("stream-name=a%20b", b"\xff")
+        *calls, mqtt = emulator.traffic()
+    assert [call.from_device.split(b" HTTP")[0] for call in calls] == [
+        b"POST /provisioning-operations/init",
+        b"PUT /provisioning-operations/complete",
+        b"PUT /devices/register",
+    ]
+    assert [call.to_device[:15] for call in calls] == [b"HTTP/1.1 200 OK"] * 3
+    assert mqtt.from_device.startswith(b"\x10")
+    assert mqtt.from_device.endswith(b"/messages/events/stream-name=a%20b\x00\x01\xff")
+    # CONNACK and PUBACK
+    assert mqtt.to_device == b"\x20\x02\x00\x00" + b"\x40\x02\x00\x01"
+
+
 def test_provisioning_tokens_come_and_go(spotflow_emulator):
     token = spotflow_emulator.add_provisioning_token(device="from-token", workspace="other")
     path = "/provisioning-operations/init"

@@ -1,5 +1,6 @@
 """The program starts, ends, and takes nobody with it when it fails."""
 
+import json
 import os
 import re
 import socket
@@ -10,7 +11,9 @@ import pytest
 
 from spotflow_emulator import CommandFailed, Emulator, EmulatorEnded, EmulatorError, ProgramNotFound
 
-STARTED = '{"instance": "localhost:1", "hub": "localhost:1", "workspace_id": "", "provisioning_token": "", "ca_file": ""}'
+STARTED = json.dumps(
+    dict.fromkeys(["instance", "hub", "workspace_id", "provisioning_token", "ca_file"], "nothing")
+)
 
 
 @pytest.fixture
