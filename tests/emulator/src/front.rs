@@ -95,7 +95,7 @@ async fn serve(
     let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await else {
         return;
     };
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufReader::new(core.traffic.tap(stream));
     let first = timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
     match first.map(|read| read.map(|bytes| bytes.first().copied())) {
         Ok(Ok(Some(CONNECT_BYTE))) => connection::serve(core, stream).await,

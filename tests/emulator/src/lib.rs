@@ -99,6 +99,7 @@
 //! | `wait_connected` | `device`, `connected`, `timeout` | |
 //! | `subscriptions` | `device` | the topic filters |
 //! | `requests` | | `[{route, method, path, status}]` |
+//! | `traffic` | | with `--record-traffic` every connection: `[{from_device, to_device}]`, all bytes without TLS (Base64) |
 //! | `acknowledge` | `mode`: `immediately`, `after`, `withhold`; `seconds`? for `after` | |
 //! | `release_acknowledgements`, `close_connections`, `forget_sessions`, `clear_http_faults` | | |
 //! | `cut_after_messages` | `count`, `point`: `before_ack`, `after_ack` | |
@@ -128,6 +129,7 @@ mod registry;
 mod requests;
 mod secrets;
 mod state;
+mod traffic;
 mod upload;
 
 pub use error::{Error, Timeout};
@@ -139,4 +141,5 @@ pub use platform::{Builder, Platform};
 pub use provisioning::{Approval, Operation, OperationState};
 pub use registry::Device;
 pub use requests::{HttpRequest, Route};
+pub use traffic::Traffic;
 pub use upload::Upload;

@@ -18,6 +18,7 @@ use crate::provisioning::Provisioning;
 use crate::record::Record;
 use crate::registry::Registry;
 use crate::requests::HttpState;
+use crate::traffic::TrafficLog;
 use crate::upload::Uploads;
 
 pub(crate) struct State {
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     /// `host` or `host:port`, as devices are told.
     pub instance: String,
     pub hub_host: String,
+    pub traffic: TrafficLog,
     state: Mutex<State>,
     changed: Condvar,
     /// Whether MQTT connections are open but dead. Only changed under the lock.
@@ -52,6 +54,7 @@ impl Core {
             offset_seconds: settings.clock_offset_seconds,
         };
         Self {
+            traffic: TrafficLog::new(settings.record_traffic),
             settings,
             clock,
             instance,

@@ -16,11 +16,9 @@ use axum::routing::{post, put};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::BufReader;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::server::TlsStream;
 
+use crate::hub::connection::Stream;
 use crate::state::Core;
 use crate::upload;
 use problem::Problem;
@@ -30,11 +28,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 const UPLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Serves one connection's requests, as long as the port is open.
-pub(crate) async fn serve(
-    core: Arc<Core>,
-    stream: BufReader<TlsStream<TcpStream>>,
-    mut accepting: watch::Receiver<bool>,
-) {
+pub(crate) async fn serve(core: Arc<Core>, stream: Stream, mut accepting: watch::Receiver<bool>) {
     let service = TowerToHyperService::new(router(core));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

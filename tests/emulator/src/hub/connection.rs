@@ -18,6 +18,7 @@ use super::connect::{self, Outcome};
 use super::session::Turn;
 use crate::news::Event;
 use crate::state::Core;
+use crate::traffic::Tap;
 
 /// IoT Hub takes no larger packet.
 const PACKET_BYTES_MAX: u32 = 256 * 1024;
@@ -27,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a closed connection is read on, so that what was written last is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
-pub(crate) type Stream = BufReader<TlsStream<TcpStream>>;
+pub(crate) type Stream = BufReader<Tap<TlsStream<TcpStream>>>;
 
 /// Serves one client from its CONNECT to its end.
 pub(crate) async fn serve(core: Arc<Core>, mut stream: Stream) {
@@ -293,7 +294,7 @@ fn encoded(packet: Packet) -> BytesMut {
 
 /// Ends a connection without TLS's farewell, as hubs under load do; what was written before still arrives.
 async fn cut(stream: Stream) {
-    let (mut tcp, _) = stream.into_inner().into_inner();
+    let (mut tcp, _) = stream.into_inner().into_inner().into_inner();
     if tcp.shutdown().await.is_err() {
         return;
     }

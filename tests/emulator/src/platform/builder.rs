@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub provisioning_token: String,
     pub clock_offset_seconds: i64,
     pub record_payloads: bool,
+    pub record_traffic: bool,
 }
 
 /// Sets up a [`Platform`]; every setting has a default.
@@ -49,6 +50,7 @@ impl Default for Builder {
                 provisioning_token: secrets::token("pt-"),
                 clock_offset_seconds: 0,
                 record_payloads: true,
+                record_traffic: false,
             },
         }
     }
@@ -134,6 +136,13 @@ impl Builder {
     /// Whether recorded Messages keep their payloads. A bench that sends millions does without. Default: yes.
     pub fn record_payloads(mut self, record: bool) -> Self {
         self.settings.record_payloads = record;
+        self
+    }
+
+    /// Whether every byte that goes over a connection is kept, until the end: see [`Platform::traffic`].
+    /// Default: no.
+    pub fn record_traffic(mut self, record: bool) -> Self {
+        self.settings.record_traffic = record;
         self
     }
 

@@ -8,6 +8,7 @@ use crate::hub::{Connection, PacketSeen};
 use crate::news::Event;
 use crate::registry::{Device, DeviceEntry};
 use crate::state::State;
+use crate::traffic::Traffic;
 
 impl State {
     /// A device by its name.
@@ -221,6 +222,12 @@ impl Platform {
             |state| wanted(state.device(device).ok()?.mailbox.packets.slice()).then_some(()),
             |_| format!("packets of {device:?}"),
         )
+    }
+
+    /// What went over all connections, HTTP and MQTT, in the order in which they came, if it is recorded:
+    /// see [`Builder::record_traffic`](crate::Builder::record_traffic).
+    pub fn traffic(&self) -> Vec<Traffic> {
+        self.core.traffic.all()
     }
 
     /// What happened after the first `seen` events, and how many there ever were; waits for news if there are none,

@@ -105,6 +105,7 @@ pub(crate) enum Command {
         device: String,
     },
     Requests,
+    Traffic,
     Acknowledge {
         mode: AckModeName,
         seconds: Option<f64>,

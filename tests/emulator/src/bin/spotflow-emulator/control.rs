@@ -13,7 +13,7 @@ use spotflow_emulator::{AckMode, CutPoint, Platform};
 
 use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
-use crate::view::{connection, devices, message, operation, request, uploads};
+use crate::view::{connection, devices, message, operation, request, traffic, uploads};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -206,6 +206,7 @@ fn execute_message_command(platform: &Platform, command: Command) -> Result<Valu
         } => platform.wait_for_connected(&device, connected, seconds(timeout)?)?,
         Command::Subscriptions { device } => return Ok(platform.subscriptions(&device).into()),
         Command::Requests => return Ok(platform.http_requests().iter().map(request).collect()),
+        Command::Traffic => return Ok(platform.traffic().iter().map(traffic).collect()),
         other => return execute_fault(platform, other),
     }
     Ok(Value::Null)

@@ -62,6 +62,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", default_value = "1day", value_parser = humantime::parse_duration)]
     sas_lifetime: Duration,
 
+    /// Keep every byte that goes over a connection, for the command "traffic".
+    #[arg(long, requires = "control")]
+    record_traffic: bool,
+
     /// Read commands as JSON lines from standard input, and answer each with one JSON line; for other programs.
     /// The library's documentation describes them.
     #[arg(long)]
@@ -97,6 +101,7 @@ impl Options {
             .port(self.port)
             .standard_ports(self.standard_ports)
             .own_hub_port(self.own_hub_port)
+            .record_traffic(self.record_traffic)
             .registration_token_lifetime(self.registration_token_lifetime.0)
             .sas_lifetime(self.sas_lifetime);
         if let Some(token) = &self.provisioning_token {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{
-    Connection, Device, HttpRequest, Message, Operation, OperationState, Platform, Upload,
+    Connection, Device, HttpRequest, Message, Operation, OperationState, Platform, Traffic, Upload,
 };
 
 use crate::command::RouteName;
@@ -78,6 +78,13 @@ pub(crate) fn connection(connection: &Connection) -> Value {
         "session_present": connection.session_present,
         "code": connection.code,
         "end": connection.end,
+    })
+}
+
+pub(crate) fn traffic(traffic: &Traffic) -> Value {
+    json!({
+        "from_device": BASE64_STANDARD.encode(&traffic.from_device),
+        "to_device": BASE64_STANDARD.encode(&traffic.to_device),
     })
 }
 
