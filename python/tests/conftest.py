@@ -1,0 +1,38 @@
+"""Devices for tests, on an embedded Platform, and closed with the test."""
+
+import pytest
+from spotflow_device import DeviceClient
+
+from programs import Program
+from support import arguments
+
+
+@pytest.fixture
+def start_client(start_spotflow_emulator, tmp_path):
+    """Starts clients: ``start_client(emulator, cloud_messages=True)``, all on the same file unless told otherwise."""
+    started = []
+
+    def start(emulator, **options):
+        client = DeviceClient.start(**arguments(emulator, tmp_path, **options))
+        started.append(client)
+        return client
+
+    # That of the Platforms comes first, so that the clients are closed before them.
+    yield start
+    for client in started:
+        client.close()
+
+
+@pytest.fixture
+def run(start_spotflow_emulator, tmp_path):
+    """Starts programs: ``run(emulator, source)``, see :class:`programs.Program`; all on the same file."""
+    started = []
+
+    def start(emulator, source, **options):
+        program = Program(emulator, tmp_path / "program.db", source, **options)
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.kill()
