@@ -47,12 +47,16 @@ pub fn optional_text(argument: &str, value: Option<Argument<'_, '_>>) -> PyResul
 
 /// A `str` or what has `__fspath__`.
 pub fn path(argument: &str, value: Argument<'_, '_>) -> PyResult<PathBuf> {
-    value.extract().map_err(
-        |error: PyErr| match error.is_instance_of::<PyTypeError>(value.py()) {
+    let path: PathBuf = value.extract().map_err(|error: PyErr| {
+        match error.is_instance_of::<PyTypeError>(value.py()) {
             true => wrong_type(argument, "str or os.PathLike", value),
             false => invalid(argument, error),
-        },
-    )
+        }
+    })?;
+    match path.as_os_str().as_encoded_bytes().contains(&0) {
+        true => Err(invalid(argument, "must not have a NUL character")),
+        false => Ok(path),
+    }
 }
 
 /// A callable or `None`.
@@ -158,7 +162,8 @@ pub fn payload(argument: &str, value: Argument<'_, '_>) -> PyResult<Vec<u8>> {
 
 /// The ids of Messages set aside.
 pub fn ids(argument: &str, value: Argument<'_, '_>) -> PyResult<Vec<i64>> {
-    value
-        .extract()
-        .map_err(|_| wrong_type(argument, "a sequence of int", value))
+    let items = value
+        .try_iter()
+        .map_err(|_| wrong_type(argument, "an iterable of int", value))?;
+    items.map(|item| count(argument, &item?)).collect()
 }

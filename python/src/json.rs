@@ -8,8 +8,9 @@ use crate::arguments::{invalid, wrong_type};
 use crate::errors::InvalidTypeError;
 
 const ARGUMENT: &str = "properties";
-/// Deeper than any document may be; it bounds a list that contains itself.
-const MAX_DEPTH: usize = 64;
+/// Deeper than any document may be. It bounds what contains itself, and lists of one list twice, of which
+/// each level is as long as all before it.
+const MAX_DEPTH: usize = 16;
 
 /// The object that a `dict` states.
 pub fn from_dict(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
@@ -57,10 +58,8 @@ fn array<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>, path: &mut Path) -
 
 fn json(value: &Bound<'_, PyAny>, path: &mut Path) -> PyResult<Value> {
     if path.len() > MAX_DEPTH {
-        return Err(invalid(
-            ARGUMENT,
-            format_args!("nested deeper than {MAX_DEPTH} levels"),
-        ));
+        let rule = format_args!("is nested deeper than {MAX_DEPTH} levels");
+        return Err(invalid(&place(path), rule));
     }
     if value.is_none() {
         Ok(Value::Null)

@@ -2,6 +2,7 @@
 
 import pytest
 from spotflow_device import DeviceClient
+from spotflow_emulator import Emulator
 
 from programs import Program
 from support import arguments
@@ -36,3 +37,12 @@ def run(start_spotflow_emulator, tmp_path):
     yield start
     for program in started:
         program.kill()
+
+
+@pytest.fixture(scope="module")
+def module_stage(tmp_path_factory):
+    """A Platform and a client for all tests of a file, for tests that leave nothing pending."""
+    with Emulator("--approve", "auto") as emulator:
+        options = arguments(emulator, tmp_path_factory.mktemp("device"), ca_file=emulator.ca_file)
+        with DeviceClient.start(**options) as client:
+            yield emulator, client
