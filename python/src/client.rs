@@ -358,8 +358,9 @@ impl DeviceClient {
         Ok(())
     }
 
-    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        this
+    fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+        this.handle.open()?;
+        Ok(this)
     }
 
     #[pyo3(signature = (_exception_type=None, _exception=None, _traceback=None))]
