@@ -141,7 +141,8 @@ def test_a_payload_of_64_mib_is_stored_and_a_larger_one_is_refused(spotflow_emul
     sender = client.create_stream_sender()
     sender.enqueue_message(bytes(MAX_PAYLOAD_BYTES))
     assert client.status().pending_bytes == MAX_PAYLOAD_BYTES
-    for payload in (bytes(MAX_PAYLOAD_BYTES + 1), "a" * (MAX_PAYLOAD_BYTES + 1), memoryview(bytes(MAX_PAYLOAD_BYTES + 1))):
+    larger = bytes(MAX_PAYLOAD_BYTES + 1)
+    for payload in (larger, larger.decode(), memoryview(larger)):
         for call in (sender.enqueue_message, sender.send_message, lambda payload: sender.enqueue_messages([payload])):
             with pytest.raises(InvalidArgumentError, match=f"^payload: .*{MAX_PAYLOAD_BYTES}"):
                 call(payload)
