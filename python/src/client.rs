@@ -46,10 +46,11 @@ impl Handle {
     /// Ends the client and its callbacks. Blocks; not to be called with the interpreter's lock held.
     pub fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
+        // First, so that nobody is told by chance that the connection went.
+        self.news.close();
         if let Ok(client) = self.client.get() {
             client.close();
         }
-        self.news.close();
     }
 
     /// In a forked child, which must touch nothing else.
