@@ -26,7 +26,7 @@ use crate::properties::Properties;
 use crate::registration::{Registrar, RegistrarParts};
 use crate::secret::Secret;
 use crate::status::StatusBoard;
-use crate::store::device_rows::{self, DeviceRow};
+use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
 use crate::store::{Durability, Store, set_aside_rows};
 use crate::uploader::Uploader;
 use crate::wait::InterruptCheck;
@@ -262,7 +262,8 @@ fn device_row(
     let same = stored.as_ref().is_some_and(|stored| {
         stored.instance == instance
             && stored.provisioning_token == provisioning_token
-            && stored.requested_device_id == requested_device_id
+            && (stored.requested_device_id == requested_device_id
+                || stored.requested_device_id.as_deref() == Some(ANY_DEVICE_ID))
     });
     let (registration_token, identity, identity_is_open) = match stored {
         Some(stored) if same => (

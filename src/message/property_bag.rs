@@ -92,7 +92,14 @@ fn push_pair(bag: &mut String, key: &str, value: &str) {
     bag.extend(utf8_percent_encode(value, RESERVED));
 }
 
-fn push(bag: &mut String, pair: &str) {
+/// Adds a pair of any text.
+pub(crate) fn push_encoded(bag: &mut String, key: &str, value: &str) {
+    let key: String = utf8_percent_encode(key, RESERVED).collect();
+    push_pair(bag, &key, value);
+}
+
+/// Adds a pair that needs no encoding.
+pub(crate) fn push(bag: &mut String, pair: &str) {
     if !bag.is_empty() {
         bag.push('&');
     }

@@ -88,6 +88,27 @@ pub(crate) fn check_packet(
     Ok(())
 }
 
+/// [`check_packet`] for a bag that is rendered already. `payload_bytes` is 0 beside a link.
+///
+/// The error is the rule that is broken.
+pub(crate) fn check_rendered(bag: &str, payload_bytes: usize) -> Result<(), String> {
+    let topic_bytes = TOPIC_PREFIX_BYTES + bag.len();
+    if topic_bytes > MAX_TOPIC_BYTES {
+        let max_bytes = MAX_TOPIC_BYTES - TOPIC_PREFIX_BYTES;
+        return Err(format!(
+            "its names and ids take {} bytes, percent-encoded, of the {max_bytes} that fit a topic",
+            bag.len()
+        ));
+    }
+    let packet_bytes = PACKET_HEADER_BYTES + topic_bytes + payload_bytes;
+    if packet_bytes > MAX_PACKET_BYTES {
+        return Err(format!(
+            "its packet takes {packet_bytes} bytes, at most {MAX_PACKET_BYTES} are allowed"
+        ));
+    }
+    Ok(())
+}
+
 /// Checks a Device ID that the application asks for.
 pub(crate) fn validate_device_id(device_id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');

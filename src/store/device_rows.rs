@@ -6,6 +6,10 @@ use super::writer::Writer;
 use crate::http::HubDeviceId;
 use crate::secret::Secret;
 
+/// In the place of a requested Device ID: which one was requested is not known, so that any will do.
+/// No Device ID has this character.
+pub(crate) const ANY_DEVICE_ID: &str = "*";
+
 /// The one row of `device`.
 #[derive(Debug, Clone)]
 pub(crate) struct DeviceRow {

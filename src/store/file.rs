@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::schema;
+use super::{published, schema};
 use crate::error::{Error, Result};
 
 /// 1,024 bytes: a 200-byte Message costs one page of WAL; larger pages multiply the flash wear.
-const PAGE_BYTES: u32 = 1024;
+pub(super) const PAGE_BYTES: u32 = 1024;
 /// SQLite's page cache, negative KiB.
-const CACHE_KIB: i32 = -512;
+pub(super) const CACHE_KIB: i32 = -512;
 /// A WAL that a large Message made longer than this is cut back at its next reset.
 const WAL_BYTES_KEPT: u32 = 4 << 20;
 
@@ -36,21 +36,35 @@ pub(crate) fn validate_path(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Opens the database, creating it readable by its owner only, and brings its schema up.
-pub(crate) fn open(path: &Path) -> Result<Connection> {
+/// Opens the database, creating it readable by its owner only. One of the published SDK is taken
+/// over; any other that is not ours is refused, and left as it is.
+pub(crate) fn open(path: &Path, now_ms: i64) -> Result<Connection> {
     let created = create_private(path)?;
-    let connection = connect(path).map_err(|error| open_error(path, error))?;
+    published::remove_leftover(path);
+    let failed = |error| open_error(path, error);
+    let mut connection = connect(path).map_err(failed)?;
+    if published::is_published(&connection).map_err(failed)? {
+        published::take_over(connection, path, now_ms)?;
+        connection = connect(path).map_err(failed)?;
+    }
+    make_ours(&connection).map_err(failed)?;
     if created {
         sync_directory(path)?;
     }
     Ok(connection)
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// Changes nothing in the file.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    Ok(connection)
+}
+
+fn make_ours(connection: &Connection) -> rusqlite::Result<()> {
+    let is_empty = schema::check(connection)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
@@ -58,13 +72,15 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
-    schema::migrate(&connection)?;
-    Ok(connection)
+    match is_empty {
+        true => schema::create(connection),
+        false => Ok(()),
+    }
 }
 
 /// Creates the file before SQLite does, so that it never exists with wider permissions. SQLite gives
 /// the WAL the permissions of the database.
-fn create_private(path: &Path) -> Result<bool> {
+pub(super) fn create_private(path: &Path) -> Result<bool> {
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
@@ -85,7 +101,7 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 
 /// Makes the new file's name durable, too.
 #[cfg(unix)]
-fn sync_directory(path: &Path) -> Result<()> {
+pub(super) fn sync_directory(path: &Path) -> Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -96,7 +112,7 @@ fn sync_directory(path: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> Result<()> {
+pub(super) fn sync_directory(_path: &Path) -> Result<()> {
     Ok(())
 }
 
@@ -106,7 +122,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn open_error(path: &Path, error: rusqlite::Error) -> Error {
+pub(super) fn open_error(path: &Path, error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::DatabaseInUse {
             path: path.to_owned(),

@@ -11,6 +11,7 @@ mod ids;
 pub(crate) mod inbox_rows;
 mod lock;
 pub(crate) mod outbox_rows;
+mod published;
 mod schema;
 pub(crate) mod set_aside_rows;
 mod writer;
@@ -23,6 +24,7 @@ pub use durability::Durability;
 pub(crate) use file::validate_path;
 pub(crate) use writer::Writer;
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use commit_queue::CommitQueue;
 use ids::MessageIds;
@@ -37,13 +39,14 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens or creates the file and starts the storage thread.
+    /// Opens or creates the file, or takes that of the published SDK over, and starts the storage
+    /// thread.
     ///
     /// The storage thread, which outlives every write, releases the lock: the next client can open the
     /// file only when this one has written its last byte.
     pub fn open(path: &Path) -> Result<Store> {
         let lock = FileLock::acquire(path)?;
-        let connection = file::open(path)?;
+        let connection = file::open(path, SystemClock.wall_ms())?;
         let ids = MessageIds::load(&connection)
             .map_err(|error| file::sqlite_error(path, "read the database", error))?;
         let queue = Arc::new(CommitQueue::new(Writer::new(

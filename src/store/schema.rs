@@ -51,20 +51,21 @@ const TABLES: &str = "
     CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// Creates the tables in an empty file; accepts a file that has them; refuses any other.
-pub(super) fn migrate(connection: &Connection) -> Result<()> {
+/// Accepts an empty file, for which it returns true, and one with our tables; refuses any other.
+pub(super) fn check(connection: &Connection) -> Result<bool> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, VERSION) => Ok(false),
         (APPLICATION_ID, version) => Err(foreign(format!(
             "its schema has version {version}; this library knows version {VERSION}"
         ))),
-        (0, 0) if is_empty(connection)? => create(connection),
+        (0, 0) if is_empty(connection)? => Ok(true),
         _ => Err(foreign("it is not a database of this library".to_owned())),
     }
 }
 
-fn create(connection: &Connection) -> Result<()> {
+/// Creates the tables in an empty file.
+pub(super) fn create(connection: &Connection) -> Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {TABLES}
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"

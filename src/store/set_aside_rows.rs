@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result};
 
 use super::outbox_rows::{self, Totals};
 use super::writer::Writer;
+use crate::message::rules::check_rendered;
 
 /// A row of the table, without its payload.
 #[derive(Debug, Clone)]
@@ -70,7 +71,7 @@ pub(crate) fn list(writer: &Writer) -> Result<Vec<SetAsideRow>> {
 }
 
 /// Puts these Messages of this identity back, behind all others; returns how many, their bytes, and
-/// the newest id.
+/// the newest id. What no packet can hold stays: that can be with what the published SDK stored.
 pub(crate) fn put_back(
     writer: &mut Writer,
     ids: &[i64],
@@ -94,7 +95,13 @@ pub(crate) fn put_back(
                 ))
             })
             .optional()?;
-        if let Some((stored_at_ms, properties, upload, body)) = found {
+        let fits = |properties: &str, upload: bool, body: &[u8]| {
+            let inline_bytes = if upload { 0 } else { body.len() };
+            check_rendered(properties, inline_bytes).is_ok()
+        };
+        if let Some((stored_at_ms, properties, upload, body)) = found
+            && fits(&properties, upload, &body)
+        {
             newest = outbox_rows::insert(writer, stored_at_ms, &properties, upload, &body)?;
             totals.count += 1;
             totals.bytes += body.len() as u64;

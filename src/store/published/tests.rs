@@ -1,0 +1,7 @@
+//! Files of the published SDK, made by hand, and what becomes of them.
+
+mod configuration;
+mod fixture;
+mod messages;
+mod state;
+mod switch;
