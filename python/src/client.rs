@@ -8,9 +8,8 @@ use pyo3::prelude::*;
 
 use crate::arguments::{boolean, callback, choice, count, ids, optional_text, path, seconds, text};
 use crate::cloud_message::CloudMessage;
-use crate::errors::ClosedError;
 use crate::events::{DesiredProperties, Events, News};
-use crate::gate::outside;
+use crate::gate::{closed, outside};
 use crate::options::{Codec, Compression, Durability};
 use crate::owned::Owned;
 use crate::process::process;
@@ -35,10 +34,10 @@ pub struct Handle {
 
 impl Handle {
     /// The client, unless it is closed or another process's.
-    pub fn open(&self) -> PyResult<&spotflow_device::DeviceClient> {
+    pub fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::DeviceClient> {
         let client = self.client.get()?;
         match self.is_closed.load(Ordering::Acquire) {
-            true => Err(ClosedError::new_err("the client is closed")),
+            true => Err(closed(py)),
             false => Ok(client),
         }
     }
@@ -199,16 +198,16 @@ impl DeviceClient {
 
     /// The number of Messages that are stored and not yet acknowledged by the Platform.
     #[getter]
-    fn pending_messages_count(&self) -> PyResult<u64> {
-        Ok(self.handle.open()?.pending_messages_count())
+    fn pending_messages_count(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.handle.open(py)?.pending_messages_count())
     }
 
     /// Whether the Platform has yet to confirm Reported Properties.
     #[getter]
-    fn any_pending_reported_properties_updates(&self) -> PyResult<bool> {
+    fn any_pending_reported_properties_updates(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self
             .handle
-            .open()?
+            .open(py)?
             .any_pending_reported_properties_updates())
     }
 
@@ -222,7 +221,7 @@ impl DeviceClient {
         stream: Argument<'_, '_>,
         compression: Argument<'_, '_>,
     ) -> PyResult<StreamSender> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
         let stream = optional_text("stream", stream)?;
         let compression = match compression {
@@ -246,7 +245,7 @@ impl DeviceClient {
         py: Python<'_>,
         timeout: Argument<'_, '_>,
     ) -> PyResult<()> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         match seconds("timeout", timeout)? {
             Some(limit) => waiting(py, || client.wait_enqueued_messages_sent_timeout(limit)),
             None => waiting(py, || client.wait_enqueued_messages_sent()),
@@ -256,7 +255,7 @@ impl DeviceClient {
     /// Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
     /// received last.
     fn get_desired_properties(&self, py: Python<'_>) -> PyResult<DesiredProperties> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         waiting(py, || client.get_desired_properties()).map(DesiredProperties::new)
     }
 
@@ -265,9 +264,10 @@ impl DeviceClient {
     #[pyo3(signature = (version=None))]
     fn get_desired_properties_if_newer(
         &self,
+        py: Python<'_>,
         version: Argument<'_, '_>,
     ) -> PyResult<Option<DesiredProperties>> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let version: Option<u64> = version
             .map(|version| count("version", version))
             .transpose()?;
@@ -286,7 +286,7 @@ impl DeviceClient {
         py: Python<'_>,
         properties: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let properties = json::from_dict(properties)?;
         waiting(py, || client.update_reported_properties(&properties))
     }
@@ -302,22 +302,22 @@ impl DeviceClient {
         py: Python<'_>,
         timeout: Argument<'_, '_>,
     ) -> PyResult<Option<CloudMessage>> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let limit = seconds("timeout", timeout)?.unwrap_or(Duration::MAX);
         let message = waiting(py, || client.receive_cloud_message(limit))?;
         Ok(message.map(|message| CloudMessage::new(message, Arc::clone(&self.handle))))
     }
 
     /// How the client is doing. Does not block.
-    fn status(&self) -> PyResult<Status> {
-        Ok(Status::new(self.handle.open()?.status()))
+    fn status(&self, py: Python<'_>) -> PyResult<Status> {
+        Ok(Status::new(self.handle.open(py)?.status()))
     }
 
     /// List the Messages that will not be sent as things stand, oldest first: those stored under another
     /// Workspace or Device ID, and those that the Platform refused again and again. They are kept until they
     /// are retried or dropped.
     fn set_aside_messages(&self, py: Python<'_>) -> PyResult<Vec<SetAsideMessage>> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let messages = waiting(py, || client.set_aside_messages())?;
         Ok(messages.into_iter().map(SetAsideMessage::new).collect())
     }
@@ -329,7 +329,7 @@ impl DeviceClient {
         py: Python<'_>,
         message_ids: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let message_ids = ids("message_ids", message_ids)?;
         waiting(py, || client.retry_set_aside_messages(&message_ids))
     }
@@ -340,7 +340,7 @@ impl DeviceClient {
         py: Python<'_>,
         message_ids: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        let client = self.handle.open()?;
+        let client = self.handle.open(py)?;
         let message_ids = ids("message_ids", message_ids)?;
         waiting(py, || client.drop_set_aside_messages(&message_ids))
     }
@@ -360,7 +360,7 @@ impl DeviceClient {
     }
 
     fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
-        this.handle.open()?;
+        this.handle.open(this.py())?;
         Ok(this)
     }
 

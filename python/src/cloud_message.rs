@@ -48,7 +48,7 @@ impl CloudMessage {
     /// Say that the message is processed: it is deleted, and not handed out again. A second call does
     /// nothing. Blocks for a commit that is not synced: after the loss of power it may come once more.
     fn complete(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.open()?;
+        self.handle.open(py)?;
         let message = self.message.get()?;
         waiting(py, || message.complete())
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::errors::to_python;
@@ -172,11 +173,16 @@ impl ProvisioningOperation {
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct DesiredProperties {
     properties: spotflow_device::DesiredProperties,
+    /// Made when first asked for; changes that the program makes to it stay, as with any attribute.
+    values: PyOnceLock<Py<PyDict>>,
 }
 
 impl DesiredProperties {
     pub fn new(properties: spotflow_device::DesiredProperties) -> DesiredProperties {
-        DesiredProperties { properties }
+        DesiredProperties {
+            properties,
+            values: PyOnceLock::new(),
+        }
     }
 }
 
@@ -188,10 +194,13 @@ impl DesiredProperties {
         self.properties.version()
     }
 
-    /// The properties, in a `dict` of the caller's own.
+    /// The properties, in a `dict` of this object's own.
     #[getter]
-    fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        json::to_dict(py, self.properties.values())
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyDict>> {
+        let made = self.values.get_or_try_init(py, || {
+            json::to_dict(py, self.properties.values()).map(Bound::unbind)
+        });
+        made.map(|values| values.bind(py))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -4,16 +4,24 @@
 //! no Rust code survives. So threads are counted on their way: at exit, the last step waits until those
 //! that can come back are back, and the rest never come back.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use crate::errors::ClosedError;
 use crate::process::process;
+use crate::signals::is_main_thread;
 
 /// How long the exit waits for threads that are still outside, for instance in a compression.
 const GRACE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Whether this thread runs callbacks or handles log records.
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Counts the threads that have let go of the interpreter's lock.
 #[derive(Default)]
@@ -37,14 +45,32 @@ struct State {
 pub fn outside<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> PyResult<T> {
     let gate = &process().gate;
     if gate.state.lock().closed {
-        return Err(ClosedError::new_err("the interpreter is shutting down"));
+        return Err(closed(py));
     }
     Ok(gate.pass(py, f))
 }
 
-/// The same for the package's own threads, which may still deliver while the rest is closing; `None` when
+/// What to raise when the client is closed.
+///
+/// At the interpreter's exit that is nothing that a program's daemon thread could have expected or could
+/// mend: the thread ends as by `sys.exit()`, without a word, and lets go of what it holds.
+pub fn closed(py: Python<'_>) -> PyErr {
+    if !process().gate.is_closed() {
+        return ClosedError::new_err("the client is closed");
+    }
+    match is_main_thread(py) {
+        Ok(is_main) if is_main || IS_OWN.get() => {
+            ClosedError::new_err("the client is closed: the interpreter is shutting down")
+        }
+        Ok(_) => PySystemExit::new_err(()),
+        Err(error) => error,
+    }
+}
+
+/// [`outside`] for the package's own threads, which may still deliver while the rest is closing; `None` when
 /// that is over.
 pub fn outside_to_the_end<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> Option<T> {
+    IS_OWN.set(true);
     let gate = &process().gate;
     if gate.state.lock().over {
         return None;

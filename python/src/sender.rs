@@ -31,8 +31,8 @@ impl StreamSender {
         }
     }
 
-    fn open(&self) -> PyResult<&spotflow_device::StreamSender> {
-        self.handle.open()?;
+    fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::StreamSender> {
+        self.handle.open(py)?;
         self.sender.get()
     }
 }
@@ -59,7 +59,7 @@ impl StreamSender {
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
     ) -> PyResult<()> {
-        let sender = self.open()?;
+        let sender = self.open(py)?;
         let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
         waiting(py, || sender.enqueue_message(message))
     }
@@ -69,7 +69,7 @@ impl StreamSender {
     ///
     /// `messages` is an iterable of payloads and of `Message` objects.
     fn enqueue_messages(&self, py: Python<'_>, messages: &Bound<'_, PyAny>) -> PyResult<()> {
-        let sender = self.open()?;
+        let sender = self.open(py)?;
         let messages = all_messages(messages)?;
         waiting(py, || sender.enqueue_messages(messages))
     }
@@ -92,7 +92,7 @@ impl StreamSender {
         chunk_id: Argument<'_, '_>,
         timeout: Argument<'_, '_>,
     ) -> PyResult<()> {
-        let sender = self.open()?;
+        let sender = self.open(py)?;
         let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
         match seconds("timeout", timeout)? {
             Some(limit) => waiting(py, || sender.send_message_timeout(message, limit)),
@@ -106,7 +106,7 @@ impl StreamSender {
         py: Python<'_>,
         batch_id: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let sender = self.open()?;
+        let sender = self.open(py)?;
         let batch_id = text("batch_id", batch_id)?;
         waiting(py, || sender.enqueue_batch_completion(batch_id))
     }
@@ -118,7 +118,7 @@ impl StreamSender {
         batch_id: &Bound<'_, PyAny>,
         message_id: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let sender = self.open()?;
+        let sender = self.open(py)?;
         let batch_id = text("batch_id", batch_id)?;
         let message_id = text("message_id", message_id)?;
         waiting(py, || {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use spotflow_device::{Error, InterruptCheck};
 
-use crate::errors::{ClosedError, to_python};
-use crate::gate::outside;
+use crate::errors::to_python;
+use crate::gate::{closed, outside};
 use crate::process::process;
 
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
@@ -68,14 +68,14 @@ pub fn waiting<T: Send>(
     IS_MAIN.set(is_main_thread(py)?);
     match outside(py, f)? {
         Ok(value) => Ok(value),
-        Err(Error::Interrupted) => Err(RAISED
-            .take()
-            .unwrap_or_else(|| ClosedError::new_err("the interpreter is shutting down"))),
+        Err(Error::Interrupted) => Err(RAISED.take().unwrap_or_else(|| closed(py))),
+        Err(Error::Closed) => Err(closed(py)),
         Err(error) => Err(to_python(py, &error)),
     }
 }
 
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+/// Whether this is the thread that runs Python's signal handlers.
+pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?;
     let own = threading.call_method0("get_ident")?;

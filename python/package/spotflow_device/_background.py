@@ -13,6 +13,7 @@ import time
 from typing import Callable, Dict, Optional, Set
 
 from . import _native
+from ._errors import ClosedError
 
 _logger = logging.getLogger("spotflow_device")
 _callback_logger = logging.getLogger("spotflow_device.callbacks")
@@ -67,6 +68,9 @@ def _run_callbacks(events: "_native.Events", callbacks: "Dict[str, Optional[Call
                 continue
             try:
                 callback(argument)
+            except ClosedError:
+                # The usual end of a callback that waits in the client.
+                _callback_logger.debug("%s was ended by the client's closing", name)
             except SystemExit:
                 # As in every other thread, it would end only this one, and with it all updates.
                 _callback_logger.warning("%s raised SystemExit, which ends no program from a callback", name)
@@ -111,7 +115,7 @@ def _run_logging() -> None:
         for record in records:
             try:
                 _emit(*record)
-            except Exception:
+            except BaseException:
                 # A filter or handler of the program's; logging reports what happens in handlers itself.
                 if logging.raiseExceptions:
                     import traceback

@@ -75,4 +75,3 @@ __all__ = [
 
 for _name in __all__:
     globals()[_name].__module__ = "spotflow_device"
-del _name

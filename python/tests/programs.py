@@ -1,0 +1,115 @@
+"""Programs of a user's, in processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+
+#: Ends a wait that a fault made endless.
+DEADLINE = 30.0
+
+_PRELUDE = """
+import os, signal, sys, threading, time
+from spotflow_device import *
+import spotflow_device
+
+def start(db={db!r}, **options):
+    arguments = dict(device_id="program", provisioning_token={token!r}, instance={instance!r})
+    arguments["display_provisioning_operation_callback"] = lambda operation: None
+    arguments.update(options)
+    return DeviceClient.start(db=db, **arguments)
+
+def tell(text):
+    os.write(1, (text + "\\n").encode())
+"""
+
+
+class Program:
+    """A Python program that has `start()` for a client on `db`, and `tell()` for its output."""
+
+    def __init__(self, emulator, db, source, token=None):
+        prelude = _PRELUDE.format(
+            db=str(db),
+            token=token or emulator.provisioning_token,
+            instance=emulator.instance,
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(source)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, PYTHONFAULTHANDLER="1"),
+            universal_newlines=True,
+        )
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def line(self):
+        """The next line of its output; empty if it ended, or had to be ended, without one."""
+        watchdog = threading.Timer(DEADLINE, self._process.send_signal, [signal.SIGABRT])
+        watchdog.start()
+        try:
+            return self._process.stdout.readline().rstrip("\n")
+        finally:
+            watchdog.cancel()
+
+    def signal(self, number):
+        self._process.send_signal(number)
+
+    def write(self, text):
+        """Writes to its input."""
+        self._process.stdin.write(text)
+        self._process.stdin.flush()
+
+    def wait(self):
+        """Waits for its end only, whoever has its output open."""
+        self._process.wait(DEADLINE)
+
+    def end(self, code=0, error=""):
+        """Its remaining output, once it ended as it should."""
+        output, errors = self._outputs()
+        assert (self._process.returncode, errors[-4000:]) == (code, error)
+        return output
+
+    def end_with_error(self, code):
+        """The lines of its error output, once it ended as it should."""
+        _, errors = self._outputs()
+        assert self._process.returncode == code, errors
+        return errors.strip().splitlines()
+
+    def _outputs(self):
+        try:
+            return self._process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            # It tells where its threads are.
+            self._process.send_signal(signal.SIGABRT)
+            return self._process.communicate(timeout=DEADLINE)
+        finally:
+            self.kill()
+
+    def kill(self):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            stream.close()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs programs: `run(emulator, source)`. They share one database, and none outlives the test."""
+    programs = []
+
+    def start(emulator, source, **options):
+        programs.append(Program(emulator, tmp_path / "device.db", source, **options))
+        return programs[-1]
+
+    yield start
+    for program in programs:
+        program.kill()

@@ -1,0 +1,170 @@
+"""After `os.fork()` the parent goes on unharmed, and the child can only leave its client alone."""
+
+import os
+import signal
+
+import pytest
+
+from programs import run  # noqa: F401
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+
+def test_every_use_in_a_child_is_an_error(spotflow_emulator, run):
+    program = run(
+        spotflow_emulator,
+        """
+        client = start(cloud_messages=True, desired_properties_updated_callback=lambda p: None)
+        sender = client.create_stream_sender()
+        spotflow_emulator_message = None
+        uses = [
+            lambda: client.device_id,
+            lambda: client.workspace_id,
+            lambda: client.pending_messages_count,
+            lambda: client.any_pending_reported_properties_updates,
+            lambda: client.status(),
+            lambda: client.create_stream_sender(),
+            lambda: client.wait_enqueued_messages_sent(),
+            lambda: client.get_desired_properties(),
+            lambda: client.get_desired_properties_if_newer(),
+            lambda: client.update_reported_properties({}),
+            lambda: client.receive_cloud_message(),
+            lambda: client.set_aside_messages(),
+            lambda: client.close(),
+            lambda: client.__enter__().close(),
+            lambda: sender.enqueue_message("x"),
+            lambda: sender.enqueue_messages(["x"]),
+            lambda: sender.send_message("x"),
+            lambda: sender.enqueue_batch_completion("b"),
+            lambda: sender.enqueue_message_completion("b", "m"),
+        ]
+        child = os.fork()
+        if child == 0:
+            for number, use in enumerate(uses):
+                try:
+                    use()
+                    tell("%d was allowed" % number)
+                except SpotflowError as error:
+                    assert "os.fork()" in str(error), error
+            del client, sender, uses, use
+            import gc
+            gc.collect()
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        sender.send_message("from the parent")
+        """,
+    )
+    assert program.end() == ""
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"from the parent"]
+
+
+@pytest.mark.parametrize("moment", ["idle", "while threads enqueue"])
+def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run, tmp_path, moment):
+    program = run(
+        spotflow_emulator,
+        f"""
+        import logging
+        logging.getLogger("spotflow_device").setLevel(logging.DEBUG)
+        logging.getLogger("spotflow_device").addHandler(logging.NullHandler())
+        logging.getLogger("spotflow_device").propagate = False
+        client = start()
+        sender = client.create_stream_sender()
+        stop = threading.Event()
+        def work():
+            while not stop.is_set():
+                sender.enqueue_message("parent")
+        if {moment!r} != "idle":
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+        else:
+            threads = []
+        import warnings
+        for number in range(5):
+            with warnings.catch_warnings():
+                # Of Python 3.12 and newer, for good reasons.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                updated = threading.Event()
+                own = start(
+                    db={str(tmp_path)!r} + "/child%d.db" % number,
+                    device_id="child-%d" % number,
+                    desired_properties_updated_callback=lambda p: updated.set(),
+                )
+                own.create_stream_sender().send_message("child %d" % number)
+                assert updated.wait(20)
+                sys.exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sender.send_message("parent at last")
+        """,
+    )
+    program.end()
+    payloads = [message.payload for message in spotflow_emulator.messages()]
+    children = [payload for payload in payloads if payload.startswith(b"child")]
+    assert children == [b"child %d" % number for number in range(5)]
+    assert payloads[-1] == b"parent at last"
+
+
+def test_a_child_that_lives_on_does_not_keep_the_file_locked(spotflow_emulator, run):
+    program = run(
+        spotflow_emulator,
+        """
+        client = start()
+        hold_read, hold_write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(hold_write)
+            os.read(hold_read, 1)
+            sys.exit(0)
+        os.close(hold_read)
+        client.close()
+        start().create_stream_sender().send_message("second client")
+        os.close(hold_write)
+        assert os.waitpid(child, 0)[1] == 0
+        """,
+    )
+    program.end()
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"second client"]
+
+
+def test_a_killed_parent_frees_the_file_though_a_child_lives(spotflow_emulator, run):
+    parent = run(
+        spotflow_emulator,
+        """
+        client = start()
+        child = os.fork()
+        if child == 0:
+            tell(str(os.getpid()))
+            time.sleep(1000)
+        time.sleep(1000)
+        """,
+    )
+    child = int(parent.line())
+    try:
+        parent.signal(signal.SIGKILL)
+        # It cannot be waited for with its pipes: the child has them, too.
+        parent.wait()
+        run(spotflow_emulator, 'start().create_stream_sender().send_message("next")').end()
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"next"]
+
+
+def test_multiprocessing_by_fork_works_beside_a_client(spotflow_emulator, run):
+    program = run(
+        spotflow_emulator,
+        """
+        import multiprocessing
+        client = start()
+        context = multiprocessing.get_context("fork")
+        with context.Pool(2) as pool:
+            numbers = pool.map(abs, range(-10, 0))
+        client.create_stream_sender().send_message(str(sum(numbers)))
+        """,
+    )
+    program.end()
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"55"]

@@ -1,0 +1,191 @@
+"""Ctrl+C ends every wait of the main thread with `KeyboardInterrupt` itself, and harms nothing."""
+
+import signal
+import time
+
+import pytest
+
+from programs import run  # noqa: F401
+
+#: Of the wait's end after the signal. Generous beside the promised 0.2 s: this is no benchmark.
+SOON = 5.0
+
+PROGRAM = """
+def interrupted(wait):
+    try:
+        tell("waiting")
+        wait()
+        tell("not interrupted")
+    except KeyboardInterrupt as interrupt:
+        assert type(interrupt) is KeyboardInterrupt and interrupt.args == ()
+        tell("interrupted")
+"""
+
+
+def interrupt(program):
+    assert program.line() == "waiting"
+    sent = time.monotonic()
+    program.signal(signal.SIGINT)
+    assert program.line() == "interrupted"
+    assert time.monotonic() - sent < SOON
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "client.wait_enqueued_messages_sent()",
+        "client.wait_enqueued_messages_sent(timeout=1000)",
+        "sender.send_message('second')",
+        "sender.send_message('second', timeout=1000)",
+        "client.receive_cloud_message()",
+    ],
+)
+def test_ctrl_c_ends_a_wait_and_the_client_stays_usable(spotflow_emulator, run, wait):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        PROGRAM
+        + f"""
+client = start(cloud_messages=True)
+sender = client.create_stream_sender()
+sender.enqueue_message("first")
+for _ in range(3):
+    interrupted(lambda: {wait})
+assert sys.stdin.readline() == "go on\\n"
+sender.send_message("last")
+assert client.pending_messages_count == 0
+""",
+    )
+    for _ in range(3):
+        interrupt(program)
+    spotflow_emulator.acknowledge("immediately")
+    spotflow_emulator.release_acknowledgements()
+    program.write("go on\n")
+    program.end()
+    payloads = [message.payload for message in spotflow_emulator.messages()]
+    # Each was stored before its wait was interrupted; unless the signal came before the call.
+    assert (payloads[0], payloads[-1]) == (b"first", b"last")
+    assert set(payloads[1:-1]) <= {b"second"}
+
+
+def test_ctrl_c_ends_the_wait_for_desired_properties(spotflow_emulator, run):
+    spotflow_emulator.refuse_connects(3)
+    program = run(
+        spotflow_emulator,
+        PROGRAM
+        + """
+client = start()
+interrupted(lambda: client.get_desired_properties())
+assert sys.stdin.readline() == "go on\\n"
+assert client.get_desired_properties().version == 1
+""",
+    )
+    interrupt(program)
+    spotflow_emulator.refuse_connects(3, count=0)
+    program.write("go on\n")
+    program.end()
+
+
+def test_ctrl_c_ends_a_start_that_waits_for_the_approval(start_spotflow_emulator, run):
+    emulator = start_spotflow_emulator("--approve", "manual")
+    program = run(
+        emulator,
+        PROGRAM
+        + """
+shown = threading.Event()
+def wait_and_tell():
+    shown.wait()
+    tell("shown")
+threading.Thread(target=wait_and_tell, daemon=True).start()
+interrupted(lambda: start(display_provisioning_operation_callback=lambda operation: shown.set()))
+assert sys.stdin.readline() == "go on\\n"
+client = start()
+client.create_stream_sender().send_message("approved")
+""",
+    )
+    assert program.line() == "waiting"
+    assert program.line() == "shown"
+    program.signal(signal.SIGINT)
+    assert program.line() == "interrupted"
+    program.write("go on\n")
+    first = emulator.wait_operation()
+    while emulator.operations()[-1].id == first.id:
+        time.sleep(0.01)
+    emulator.approve(emulator.operations()[-1].id)
+    program.end()
+    assert [message.payload for message in emulator.messages()] == [b"approved"]
+
+
+def test_ctrl_c_ends_a_start_that_waits_for_a_silent_platform(spotflow_emulator, run):
+    spotflow_emulator.http_hang("any")
+    program = run(
+        spotflow_emulator,
+        PROGRAM
+        + """
+interrupted(lambda: start())
+assert sys.stdin.readline() == "go on\\n"
+start().create_stream_sender().send_message("heard")
+""",
+    )
+    assert program.line() == "waiting"
+    while not spotflow_emulator.requests():
+        time.sleep(0.01)
+    program.signal(signal.SIGINT)
+    assert program.line() == "interrupted"
+    spotflow_emulator.http_hang("any", False)
+    program.write("go on\n")
+    program.end()
+
+
+def test_another_signals_handler_runs_during_a_wait_and_may_use_the_client(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        """
+        client = start()
+        sender = client.create_stream_sender()
+        sender.enqueue_message("x")
+        def handle(number, frame):
+            sender.enqueue_message("from the handler")
+            client.close()
+        signal.signal(signal.SIGTERM, handle)
+        tell("waiting")
+        try:
+            client.wait_enqueued_messages_sent()
+        except ClosedError:
+            tell("closed")
+        """,
+    )
+    assert program.line() == "waiting"
+    program.signal(signal.SIGTERM)
+    assert program.line() == "closed"
+    program.end()
+
+
+def test_a_wait_in_another_thread_is_not_interrupted(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        """
+        client = start()
+        sender = client.create_stream_sender()
+        sender.enqueue_message("x")
+        def work():
+            client.wait_enqueued_messages_sent()
+            tell("sent")
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            tell("waiting")
+            thread.join()
+        except KeyboardInterrupt:
+            tell("interrupted")
+        thread.join()
+        """,
+    )
+    assert program.line() == "waiting"
+    program.signal(signal.SIGINT)
+    assert program.line() == "interrupted"
+    spotflow_emulator.release_acknowledgements()
+    assert program.line() == "sent"
+    program.end()
