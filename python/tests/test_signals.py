@@ -81,7 +81,7 @@ assert client.get_desired_properties().version == 1
 """,
     )
     interrupt(program)
-    spotflow_emulator.refuse_connects(3, count=0)
+    spotflow_emulator.refuse_connects(0)
     program.write("go on\n")
     program.end()
 
