@@ -57,8 +57,11 @@
 //! 12. **One identity.** A Message is sent only as the device, and in the Workspace, that it was stored
 //!     under. After a change of these, older ones are set aside: see
 //!     [`set_aside_messages`](DeviceClient::set_aside_messages).
-//! 13. **One bad upload does not stop the rest.** Large content that the hub or its storage refuses five
-//!     times in a row, with a status that another attempt would not change, is set aside, too.
+//! 13. **One bad Message does not stop the rest.** Set aside, too, is a Message on which the hub closes the
+//!     connection each time, although it keeps the connection without it and takes the Message behind it;
+//!     and large content that the hub or its storage refuses five times in a row, with a status that
+//!     another attempt would not change. A network that comes and goes sets nothing aside: see
+//!     [`set_aside_messages`](DeviceClient::set_aside_messages).
 //!
 //! # Start, and who the device is
 //!
@@ -218,7 +221,7 @@ mod uploader;
 mod wait;
 mod worker;
 
-pub use client::{DeviceClient, DeviceClientBuilder, SetAsideMessage, StreamSender};
+pub use client::{DeviceClient, DeviceClientBuilder, ForkGuard, SetAsideMessage, StreamSender};
 pub use compression::{Codec, Compression};
 pub use error::{Error, Result};
 pub use inbox::CloudMessage;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::session::Session;
+use super::suspects::Suspects;
 use super::transport::Transport;
 use super::twin_exchange::TwinExchange;
 use crate::clock::Moment;
@@ -59,12 +60,25 @@ impl Connection {
     }
 
     /// When there is something to do by the clock alone.
-    pub fn next_timer(&self) -> Option<Moment> {
+    pub fn next_timer(&self, suspects: &Suspects) -> Option<Moment> {
         let connect = self.connected_at.is_none().then_some(self.connect_deadline);
         let twin = self.connected_at.and(self.twin.next_due());
-        [self.session.next_tick(), connect, twin, self.leave_by]
-            .into_iter()
-            .flatten()
-            .min()
+        let twin = twin.filter(|_| !suspects.wants_silence());
+        let trial = self.connected_at.and(suspects.next_due());
+        [
+            self.session.next_tick(),
+            connect,
+            twin,
+            trial,
+            self.leave_by,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether the hub has answered everything that a device asks it after it connects.
+    pub fn is_settled(&self) -> bool {
+        self.session.is_settled() && self.twin.is_settled()
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::LinkParts;
 use super::connection::Connection;
 use super::mailbox::{CloudReceipt, Mailbox};
+use super::publishing::{publish, set_aside};
 use super::session::{Event, SessionError};
+use super::suspects::Suspects;
 use super::transport::TransportError;
 use crate::clock::Moment;
 
@@ -23,6 +25,7 @@ pub(super) fn exchange(
     connection: &mut Connection,
     parts: &LinkParts,
     mailbox: &Arc<Mailbox>,
+    suspects: &mut Suspects,
     now: Moment,
 ) -> Result<Outcome, TransportError> {
     connection.session.tick(now)?;
@@ -32,17 +35,19 @@ pub(super) fn exchange(
     // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
     let read = connection.transport.read(&mut connection.session, now);
     while let Some(event) = connection.session.next_event() {
-        handle(event, connection, parts, mailbox, now)?;
+        handle(event, connection, parts, mailbox, suspects, now)?;
     }
     read?;
     if connection.leave_by.is_some() {
         return leave(connection, now);
     }
     if connection.session.is_connected() {
-        connection
-            .twin
-            .drive(&mut connection.session, &parts.properties, now)?;
-        publish_ready(connection, parts, now)?;
+        if !suspects.wants_silence() {
+            connection
+                .twin
+                .drive(&mut connection.session, &parts.properties, now)?;
+        }
+        publish(connection, parts, suspects, now)?;
     } else {
         connection.transport.write(&mut connection.session, now)?;
     }
@@ -54,11 +59,13 @@ fn handle(
     connection: &mut Connection,
     parts: &LinkParts,
     mailbox: &Arc<Mailbox>,
+    suspects: &mut Suspects,
     now: Moment,
 ) -> Result<(), TransportError> {
     match event {
         Event::Connected => {
             connection.connected_at = Some(now);
+            suspects.connected(now);
             log::info!("connected to the hub");
             parts.status.connected();
             parts.supervisor.connection_changed(true, None);
@@ -68,6 +75,8 @@ fn handle(
         }
         Event::Acknowledged(id) => {
             connection.has_acknowledged = true;
+            // Before the acknowledgement, so that both are recorded together.
+            set_aside(suspects.acknowledged(id, now), connection, parts);
             parts.outbox.acknowledge(id);
         }
         Event::TwinAnswer {
@@ -96,34 +105,6 @@ fn handle(
         }
     }
     Ok(())
-}
-
-/// What may wait to be sent before more Messages are taken: a wide window of large ones would
-/// otherwise be copied into the output at once.
-const OUTPUT_BYTES: usize = 64 << 10;
-
-/// Takes Messages while the window has places, and sends them.
-fn publish_ready(
-    connection: &mut Connection,
-    parts: &LinkParts,
-    now: Moment,
-) -> Result<(), TransportError> {
-    let Connection {
-        session, transport, ..
-    } = connection;
-    loop {
-        while session.output().len() < OUTPUT_BYTES
-            && let Some(message) = parts.outbox.take()
-        {
-            session.publish(message)?;
-        }
-        let full = session.output().len() >= OUTPUT_BYTES;
-        transport.write(session, now)?;
-        // If the socket takes no more, it says so when it does again.
-        if !full || session.output().len() >= OUTPUT_BYTES {
-            return Ok(());
-        }
-    }
 }
 
 /// Waits for what is in flight, within its limit; then DISCONNECT, and the end once it is sent.

@@ -79,6 +79,11 @@ impl Liveness {
         self.ping_sent = false;
     }
 
+    /// Whether a ping is under way.
+    pub fn is_ping_unanswered(&self) -> bool {
+        self.ping_sent
+    }
+
     /// Whether the peer owes something for too long.
     pub fn is_overdue(&self, owed: &Owed, now: Moment) -> bool {
         self.life_due(owed).is_some_and(|due| now >= due)

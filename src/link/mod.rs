@@ -13,9 +13,12 @@
 mod attempt;
 mod connection;
 mod exchange;
+mod in_flight;
 mod liveness;
 pub(crate) mod mailbox;
+mod publishing;
 pub(crate) mod session;
+mod suspects;
 mod topics;
 mod transport;
 mod twin_exchange;
@@ -41,8 +44,10 @@ use crate::properties::Properties;
 use crate::status::StatusBoard;
 use connection::Connection;
 use exchange::{Outcome, exchange};
+use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
-use session::{InFlight, SessionError};
+use session::SessionError;
+use suspects::{End, Suspects};
 use transport::TransportError;
 
 /// After a drop the next attempt comes within a second, then exponentially later, up to the cap.
@@ -89,6 +94,7 @@ pub(crate) struct Link {
     credentials: Option<HubCredentials>,
     phase: Phase,
     in_flight: InFlight,
+    suspects: Suspects,
     attempts: u64,
     backoff: Backoff,
     retry_outbox_at: Option<Moment>,
@@ -115,6 +121,7 @@ enum Phase {
 impl Link {
     /// A link that waits for credentials.
     pub fn new(parts: LinkParts, poll: Poll, mailbox: Arc<Mailbox>) -> Link {
+        let suspects = Suspects::new(parts.keep_alive, fastrand::Rng::new());
         Link {
             parts,
             poll,
@@ -122,6 +129,7 @@ impl Link {
             credentials: None,
             phase: Phase::Idle,
             in_flight: InFlight::default(),
+            suspects,
             attempts: 0,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_CAP),
             retry_outbox_at: None,
@@ -214,6 +222,7 @@ impl Link {
         self.credentials = None;
         self.close_connection(None);
         self.in_flight = InFlight::default();
+        self.suspects = Suspects::new(self.parts.keep_alive, fastrand::Rng::new());
         self.phase = Phase::Idle;
         self.mailbox.is_detached();
     }
@@ -284,7 +293,7 @@ impl Link {
             Phase::Idle => None,
             Phase::BackingOff { until } => Some(*until),
             Phase::Resolving { deadline, .. } => Some(*deadline),
-            Phase::Open(connection) => connection.next_timer(),
+            Phase::Open(connection) => connection.next_timer(&self.suspects),
         };
         [phase, self.retry_outbox_at, self.next_supervision]
             .into_iter()
@@ -298,7 +307,13 @@ impl Link {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
-        match exchange(connection, &self.parts, &self.mailbox, now) {
+        let Link {
+            parts,
+            mailbox,
+            suspects,
+            ..
+        } = self;
+        match exchange(connection, parts, mailbox, suspects, now) {
             Ok(Outcome::Open) => {}
             Ok(Outcome::Left) => self.left(now),
             Err(error) => self.fail(error, now),
@@ -310,11 +325,13 @@ impl Link {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
+        let refused = lost(&mut self.suspects, connection, &error, now);
         let other_addresses = match connection.connected_at {
             None => std::mem::take(&mut connection.other_addresses),
             Some(_) => VecDeque::new(),
         };
-        let proved = connection.has_acknowledged
+        let proved = refused
+            || connection.has_acknowledged
             || connection
                 .connected_at
                 .is_some_and(|at| now.since(at) >= STABLE_AFTER);
@@ -336,7 +353,7 @@ impl Link {
         if self.closing {
             self.phase = Phase::Idle;
         } else if other_addresses.is_empty() {
-            self.attempt_failed(&error, now);
+            self.back_off(&error, now);
         } else {
             self.open(&host, other_addresses, now);
         }
@@ -371,15 +388,60 @@ impl Link {
         }
     }
 
-    /// Waits before the next attempt; the log says each reason once.
+    /// There was no connection at all.
     fn attempt_failed(&mut self, error: &Error, now: Moment) {
-        let delay = self.backoff.next_delay(fastrand::f64());
+        self.suspects.not_connected();
+        self.back_off(error, now);
+    }
+
+    /// Waits before the next attempt; the log says each reason once.
+    fn back_off(&mut self, error: &Error, now: Moment) {
+        let delay = match self.suspects.wants_witness() {
+            true => Duration::ZERO,
+            false => self.backoff.next_delay(fastrand::f64()),
+        };
         self.phase = Phase::BackingOff { until: now + delay };
         self.parts.status.failed(error);
         let then = retry_in(delay);
         self.failures
             .failed("not connected", Chain(error).to_string(), &then);
     }
+}
+
+/// Tells the suspects how the connection ended, unless the link was leaving it; returns whether the hub
+/// refused a Message.
+fn lost(
+    suspects: &mut Suspects,
+    connection: &mut Connection,
+    error: &TransportError,
+    now: Moment,
+) -> bool {
+    if connection.connected_at.is_none() {
+        if connection.other_addresses.is_empty() {
+            suspects.not_connected();
+        }
+        return false;
+    }
+    if connection.leave_by.is_some() {
+        return false;
+    }
+    let Connection {
+        session, transport, ..
+    } = connection;
+    let end = match error {
+        TransportError::Closed if transport.is_flushed(session) => End::Closed,
+        TransportError::Closed => End::Broken,
+        TransportError::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => End::Broken,
+        _ => End::Failed,
+    };
+    let was_trying = suspects.is_trying();
+    let refused = suspects.lost(end, session.in_flight().oldest_sent(), now);
+    if suspects.is_trying() && !was_trying {
+        log::warn!(
+            "the hub keeps closing the connection before it acknowledges a Message: trying this one alone"
+        );
+    }
+    refused
 }
 
 fn transport_error(error: TransportError) -> Error {

@@ -5,7 +5,7 @@
 //! while here each publish is acknowledged by exactly its own PUBACK on its own connection.
 //!
 //! What outlives a connection is only the [`InFlight`] window: publishes without a PUBACK, to be
-//! repeated on the next connection before anything else is sent.
+//! [sent](Session::send) again on the next connection before any other.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use rumqttc::mqttbytes::v4::{
 };
 use rumqttc::mqttbytes::{self, QoS};
 
+use super::in_flight::InFlight;
 use super::liveness::{Liveness, Owed, SILENCE_LIMIT};
 use super::topics;
 use crate::clock::Moment;
@@ -86,25 +87,12 @@ pub(crate) enum SessionError {
     Silent,
 }
 
-/// Publishes that the hub has not acknowledged, oldest first.
-#[derive(Default)]
-pub(crate) struct InFlight(VecDeque<InFlightMessage>);
-
-struct InFlightMessage {
-    packet_id: u16,
-    message: Outgoing,
-}
-
-impl InFlight {
-    fn holds(&self, packet_id: u16) -> bool {
-        self.0.iter().any(|publish| publish.packet_id == packet_id)
-    }
-}
-
 /// A connection, from CONNECT to its end.
 pub(crate) struct Session {
     login: Login,
     connected: bool,
+    /// The hub knows the session of the connection before.
+    session_present: bool,
     in_flight: InFlight,
     next_packet_id: u16,
     /// Packet ids of SUBSCRIBE and UNSUBSCRIBE that are not acknowledged.
@@ -120,7 +108,7 @@ impl Session {
     /// Starts with the CONNECT packet in the output. `in_flight` comes from the connection before.
     pub fn new(
         login: Login,
-        in_flight: InFlight,
+        mut in_flight: InFlight,
         now: Moment,
     ) -> Result<Session, (SessionError, InFlight)> {
         let mut connect = Connect::new(login.device.to_string());
@@ -134,13 +122,12 @@ impl Session {
             login.sas.expose(),
         );
         let liveness = Liveness::new(login.keep_alive, now);
+        in_flight.begin_connection();
         let mut session = Session {
             login,
             connected: false,
-            next_packet_id: in_flight
-                .0
-                .back()
-                .map_or(1, |last| following(last.packet_id)),
+            session_present: false,
+            next_packet_id: in_flight.newest_packet_id().map_or(1, following),
             in_flight,
             control_ids: Vec::new(),
             next_request: 1,
@@ -175,9 +162,27 @@ impl Session {
         self.connected
     }
 
-    /// Whether every publish is acknowledged.
+    /// Whether every publish that was sent is acknowledged.
     pub fn is_quiet(&self) -> bool {
-        self.in_flight.0.is_empty()
+        self.in_flight.oldest_sent().is_none()
+    }
+
+    /// What is not acknowledged.
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// Whether the hub owes no answer to anything but twin requests, and all is sent.
+    pub fn is_settled(&self) -> bool {
+        self.is_quiet()
+            && self.control_ids.is_empty()
+            && self.output.is_empty()
+            && !self.liveness.is_ping_unanswered()
+    }
+
+    /// Whose connection it is.
+    pub fn device(&self) -> &HubDeviceId {
+        &self.login.device
     }
 
     /// The transport sent some bytes; `all` if nothing is left to send.
@@ -245,18 +250,18 @@ impl Session {
             return Ok(());
         }
         self.connected = true;
-        self.subscribe(connack.session_present)?;
-        self.repeat_in_flight(connack.session_present)?;
+        self.session_present = connack.session_present;
+        self.subscribe()?;
         self.events.push_back(Event::Connected);
         Ok(())
     }
 
-    fn subscribe(&mut self, session_present: bool) -> Result<(), SessionError> {
+    fn subscribe(&mut self) -> Result<(), SessionError> {
         let cloud_messages = topics::cloud_messages_filter(&self.login.device);
         let mut filters: Vec<String> = topics::TWIN_FILTERS.map(str::to_owned).to_vec();
         if self.login.cloud_messages {
             filters.push(cloud_messages);
-        } else if session_present {
+        } else if self.session_present {
             // A session from an earlier run may hold the subscription.
             let mut unsubscribe = Unsubscribe::new(cloud_messages);
             unsubscribe.pkid = self.control_id();
@@ -270,31 +275,11 @@ impl Session {
         self.write(&Packet::Subscribe(subscribe))
     }
 
-    /// A hub that kept the session gets the same packet ids, marked as repeats (MQTT 3.1.1, 4.4); to
-    /// one that forgot it they are new publishes.
-    fn repeat_in_flight(&mut self, session_present: bool) -> Result<(), SessionError> {
-        for index in 0..self.in_flight.0.len() {
-            if let Some(publish) = self.in_flight.0.get(index) {
-                let packet =
-                    self.message_packet(&publish.message, publish.packet_id, session_present);
-                self.liveness.published();
-                self.write(&packet)?;
-            }
-        }
-        Ok(())
-    }
-
     fn handle_puback(&mut self, packet_id: u16, now: Moment) {
-        let position = self
-            .in_flight
-            .0
-            .iter()
-            .position(|publish| publish.packet_id == packet_id);
-        match position.and_then(|position| self.in_flight.0.remove(position)) {
-            Some(publish) => {
+        match self.in_flight.acknowledged(packet_id) {
+            Some(id) => {
                 self.liveness.acknowledged(now);
-                self.events
-                    .push_back(Event::Acknowledged(publish.message.id));
+                self.events.push_back(Event::Acknowledged(id));
             }
             None => {
                 log::warn!("the hub acknowledged a packet id ({packet_id}) that is not in flight")
@@ -339,28 +324,35 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes a Message; from here on it is in flight under one packet id until its PUBACK.
-    pub fn publish(&mut self, message: Outgoing) -> Result<(), SessionError> {
+    /// Takes a Message in flight, behind all others: from here on it has one packet id until its PUBACK.
+    pub fn take_in(&mut self, message: Outgoing) {
         let packet_id = self.free_packet_id();
-        let packet = self.message_packet(&message, packet_id, false);
-        self.in_flight
-            .0
-            .push_back(InFlightMessage { packet_id, message });
-        self.liveness.published();
-        self.write(&packet)
+        self.in_flight.take_in(packet_id, message);
     }
 
-    fn message_packet(&self, message: &Outgoing, packet_id: u16, repeat: bool) -> Packet {
-        let payload = match &message.body {
+    /// Sends the publish in flight at this place, counted from the oldest; nothing if there is none. A
+    /// hub that kept the session gets a repeat under the same packet id, marked as such (MQTT 3.1.1,
+    /// 4.4); to one that forgot it, it is a new publish.
+    pub fn send(&mut self, place: usize) -> Result<(), SessionError> {
+        let Some(sending) = self.in_flight.send(place) else {
+            return Ok(());
+        };
+        let payload = match &sending.message.body {
             Body::Inline(bytes) => bytes.clone(),
             // The outbox hands out no Message whose content is not yet a link.
             Body::Upload(_) => Bytes::new(),
         };
-        let topic = topics::message(&self.login.device, &message.properties);
+        let topic = topics::message(&self.login.device, &sending.message.properties);
         let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, payload);
-        publish.pkid = packet_id;
-        publish.dup = repeat;
-        Packet::Publish(publish)
+        publish.pkid = sending.packet_id;
+        publish.dup = sending.is_repeat && self.session_present;
+        self.liveness.published();
+        self.write(&Packet::Publish(publish))
+    }
+
+    /// Takes a Message out of the flight: it is not sent again.
+    pub fn forget(&mut self, id: i64) {
+        self.in_flight.forget(id);
     }
 
     /// Asks for the whole twin; returns the request's number.
@@ -405,10 +397,15 @@ impl Session {
             return Err(SessionError::Silent);
         }
         if self.ping_due().is_some_and(|due| now >= due) {
-            self.liveness.pinged();
-            self.write(&Packet::PingReq)?;
+            self.ping()?;
         }
         Ok(())
+    }
+
+    /// Asks for a sign of life, whether or not it is time to.
+    pub fn ping(&mut self) -> Result<(), SessionError> {
+        self.liveness.pinged();
+        self.write(&Packet::PingReq)
     }
 
     /// While something is being sent no ping is due: the peer hears of us.
@@ -420,7 +417,7 @@ impl Session {
     fn owed(&self) -> Owed {
         Owed {
             answer: !self.connected || !self.control_ids.is_empty() || !self.output.is_empty(),
-            acknowledgement: !self.in_flight.0.is_empty(),
+            acknowledgement: !self.is_quiet(),
         }
     }
 
@@ -433,7 +430,7 @@ impl Session {
     /// The next packet id that nothing unacknowledged uses. There is always one: the window is far
     /// smaller than the 65,535 ids.
     fn free_packet_id(&mut self) -> u16 {
-        while self.in_flight.holds(self.next_packet_id)
+        while self.in_flight.uses(self.next_packet_id)
             || self.control_ids.contains(&self.next_packet_id)
         {
             self.next_packet_id = following(self.next_packet_id);

@@ -24,6 +24,7 @@ struct Request {
 /// Asks the hub for the twin and tells it the Reported Properties.
 pub(crate) struct TwinExchange {
     read_wanted: bool,
+    has_read: bool,
     read: Option<Request>,
     patch: Option<Request>,
     /// No request before this moment: the hub is throttling, or failing.
@@ -35,6 +36,7 @@ impl Default for TwinExchange {
     fn default() -> TwinExchange {
         TwinExchange {
             read_wanted: true,
+            has_read: false,
             read: None,
             patch: None,
             not_before: None,
@@ -66,6 +68,7 @@ impl TwinExchange {
             match status {
                 200 => {
                     self.backoff.reset();
+                    self.has_read = true;
                     self.read_wanted |= properties.full_twin(payload);
                 }
                 _ => {
@@ -142,6 +145,11 @@ impl TwinExchange {
 
     fn back_off(&mut self, now: Moment) {
         self.not_before = Some(now + self.backoff.next_delay(fastrand::f64()));
+    }
+
+    /// Whether the hub has sent the twin, and owes no answer.
+    pub fn is_settled(&self) -> bool {
+        self.has_read && !self.read_wanted && self.read.is_none() && self.patch.is_none()
     }
 
     /// When [`drive`](Self::drive) has something to do by the clock alone.

@@ -9,12 +9,15 @@
 //!                 and only now do those who wait see it as sent               (store)
 //! ```
 //!
+//! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
+//!
 //! The database is the only queue. What is in memory are its oldest rows, so that the link never
 //! waits for a disk.
 
+mod record;
 mod state;
+mod waits;
 
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -27,7 +30,10 @@ use crate::http::HubDeviceId;
 use crate::store::outbox_rows::{self, Outgoing, Totals};
 use crate::store::{Durability, Store, Writer, set_aside_rows};
 use crate::wait::{InterruptCheck, wait_for};
+use record::Record;
+pub(crate) use record::Refusal;
 use state::{READY_BYTES, READY_COUNT, State};
+use waits::Waits;
 
 /// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
 const SHRINK_AFTER: usize = 1000;
@@ -57,16 +63,8 @@ struct Shared {
     /// The link found nothing to take: it wants to be woken.
     link_waits: bool,
     deleted_since_empty: usize,
-    waits: Vec<Wait>,
+    waits: Waits,
     closed: bool,
-}
-
-/// Somebody waits for a Message, or for everything up to one.
-struct Wait {
-    ids: RangeInclusive<i64>,
-    /// Something of it was set aside, and so will not be sent.
-    is_spoilt: bool,
-    key: u64,
 }
 
 /// A Message that is to be stored.
@@ -99,7 +97,7 @@ impl Outbox {
             messages,
             link_waits: false,
             deleted_since_empty: 0,
-            waits: Vec::new(),
+            waits: Waits::default(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|this| Outbox {
@@ -165,6 +163,24 @@ impl Outbox {
         message
     }
 
+    /// Step 3, whatever the window says: the oldest Message that is not in flight, to see whether the hub
+    /// takes it while it refuses those before.
+    pub fn take_behind(&self) -> Option<Outgoing> {
+        let mut state = self.state.lock();
+        let message = state.messages.take(usize::MAX);
+        self.load_if_low(&mut state);
+        message
+    }
+
+    /// Whether the window has a place for a Message that was taken before. If it has not, the link is
+    /// woken when it may have.
+    pub fn has_place(&self, id: i64) -> bool {
+        let mut state = self.state.lock();
+        let has_place = state.messages.has_place(id, self.window);
+        state.link_waits |= !has_place;
+        has_place
+    }
+
     /// Step 4. The Platform has the Message; it is forgotten with the next record.
     pub fn acknowledge(&self, id: i64) {
         let mut state = self.state.lock();
@@ -172,38 +188,59 @@ impl Outbox {
         self.record_if_due(&mut state);
     }
 
-    /// Step 5. One record at a time; acknowledgements that come meanwhile share the next.
+    /// Instead of step 4. The Platform does not take the Message: it is set aside with the next
+    /// [`record`](Self::record).
+    pub fn set_aside_in_flight(&self, refusal: Refusal) {
+        self.state.lock().messages.refused(refusal);
+    }
+
+    /// Step 5, if there is something to record.
+    pub fn record(&self) {
+        self.record_if_due(&mut self.state.lock());
+    }
+
+    /// One record at a time; acknowledgements that come meanwhile share the next.
     fn record_if_due(&self, state: &mut Shared) {
-        let Some((ids, durability)) = state.messages.begin_record() else {
+        let Some(record) = state.messages.begin_record() else {
             return;
         };
         let this = self.this.clone();
-        let rows = ids.clone();
+        let rows = record.clone();
+        let set_aside = Arc::new(Mutex::new(0));
+        let slot = Arc::clone(&set_aside);
         self.store.post(
-            durability,
+            record.durability(),
             move |writer| {
-                let mut ids = rows.iter();
-                ids.try_for_each(|id| outbox_rows::delete(writer, *id))
+                *slot.lock() = rows.write(writer)?;
+                Ok(())
             },
             move |result| {
                 if let Some(outbox) = this.upgrade() {
-                    outbox.recorded(ids, result);
+                    let set_aside = *set_aside.lock();
+                    outbox.recorded(record, result.map(|()| set_aside));
                 }
             },
         );
     }
 
-    fn recorded(&self, ids: Vec<i64>, result: Result<()>) {
+    fn recorded(&self, record: Record, set_aside: Result<u64>) {
         let mut state = self.state.lock();
-        if let Err(error) = result {
-            state.messages.record_failed(ids);
-            drop(state);
-            self.disk_failed("acknowledgements are not recorded", &error);
-            return;
+        let set_aside = match set_aside {
+            Ok(set_aside) => set_aside,
+            Err(error) => {
+                state.messages.record_failed(record);
+                drop(state);
+                self.disk_failed("acknowledgements are not recorded", &error);
+                return;
+            }
+        };
+        for refusal in &record.refused {
+            state.waits.spoil(refusal.id..=refusal.id);
+            refusal.status.set_aside_is(set_aside);
         }
-        state.messages.recorded(&ids);
+        state.messages.recorded(&record);
         self.sent.notify_all();
-        state.deleted_since_empty += ids.len();
+        state.deleted_since_empty += record.acknowledged.len();
         if state.messages.pending().count == 0
             && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
         {
@@ -346,7 +383,7 @@ impl Outbox {
     ) -> Result<()> {
         let mut state = self.state.lock();
         let through = id.unwrap_or(state.messages.stored_through());
-        let key = state.begin_wait(id.unwrap_or(0)..=through);
+        let key = state.waits.begin(id.unwrap_or(0)..=through);
         let sent = wait_for(&mut state, &self.sent, deadline, check, |state| {
             if state.messages.is_sent_through(through) {
                 Some(Ok(()))
@@ -354,7 +391,7 @@ impl Outbox {
                 state.closed.then_some(Err(Error::Closed))
             }
         });
-        match state.end_wait(key) {
+        match state.waits.end(key) {
             true => sent.and(Err(Error::SetAside)),
             false => sent,
         }
@@ -375,7 +412,7 @@ impl Outbox {
     pub fn all_set_aside(&self) {
         let mut state = self.state.lock();
         if let Some(oldest) = state.messages.oldest_pending() {
-            state.spoil_waits(oldest..=i64::MAX);
+            state.waits.spoil(oldest..=i64::MAX);
         }
         state.messages.all_set_aside();
         self.sent.notify_all();
@@ -383,7 +420,7 @@ impl Outbox {
 
     fn set_aside(&self, id: i64) {
         let mut state = self.state.lock();
-        state.spoil_waits(id..=id);
+        state.waits.spoil(id..=id);
         state.messages.set_aside(id);
         self.sent.notify_all();
         self.after_change(state);
@@ -408,31 +445,5 @@ impl Outbox {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.sent.notify_all();
-    }
-}
-
-impl Shared {
-    fn begin_wait(&mut self, ids: RangeInclusive<i64>) -> u64 {
-        let key = self.waits.last().map_or(0, |wait| wait.key + 1);
-        self.waits.push(Wait {
-            ids,
-            is_spoilt: false,
-            key,
-        });
-        key
-    }
-
-    /// Returns whether something that was waited for was set aside.
-    fn end_wait(&mut self, key: u64) -> bool {
-        let place = self.waits.iter().position(|wait| wait.key == key);
-        place.is_some_and(|place| self.waits.remove(place).is_spoilt)
-    }
-
-    /// What is pending of these will not be sent.
-    fn spoil_waits(&mut self, ids: RangeInclusive<i64>) {
-        for wait in &mut self.waits {
-            let overlap = ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end();
-            wait.is_spoilt |= overlap;
-        }
     }
 }

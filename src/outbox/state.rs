@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::NewMessage;
-use crate::store::Durability;
+use super::record::{Record, Refusal};
 use crate::store::outbox_rows::{Body, Outgoing, Totals};
 
 /// What the ready queue may hold; a single Message may exceed the bytes.
@@ -25,8 +25,8 @@ pub(super) struct State {
     ready_bytes: usize,
     /// Taken by the link and not yet recorded as acknowledged, by id.
     taken: BTreeMap<i64, Taken>,
-    /// Acknowledged, and waiting for the next record.
-    acknowledged: Vec<i64>,
+    /// What waits for the next record.
+    unrecorded: Record,
     recording: bool,
     unsynced_records: usize,
     /// Rows up to this id are in `ready`, or were.
@@ -105,24 +105,35 @@ impl State {
         Some(message)
     }
 
-    /// The Platform has the Message.
-    pub fn acknowledged(&mut self, id: i64) {
-        self.acknowledged.push(id);
+    /// Whether a taken Message is among the oldest that fill the window.
+    pub fn has_place(&self, id: i64, window: usize) -> bool {
+        self.taken.range(..id).take(window).count() < window
     }
 
-    /// What is to be recorded now, and how: one record at a time.
-    pub fn begin_record(&mut self) -> Option<(Vec<i64>, Durability)> {
-        if self.recording || self.acknowledged.is_empty() {
+    /// The Platform has the Message.
+    pub fn acknowledged(&mut self, id: i64) {
+        self.unrecorded.acknowledged.push(id);
+    }
+
+    /// The Platform does not take this taken Message.
+    pub fn refused(&mut self, refusal: Refusal) {
+        self.unrecorded.refused.push(refusal);
+    }
+
+    /// What is to be recorded now: one record at a time.
+    pub fn begin_record(&mut self) -> Option<Record> {
+        if self.recording || self.unrecorded.is_empty() {
             return None;
         }
         self.recording = true;
-        let ids = std::mem::take(&mut self.acknowledged);
-        self.unsynced_records += ids.len();
-        if self.unsynced_records < ACKNOWLEDGEMENTS_PER_SYNC {
-            return Some((ids, Durability::KillSafe));
+        let mut record = std::mem::take(&mut self.unrecorded);
+        self.unsynced_records += record.acknowledged.len();
+        record.is_synced =
+            self.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC || !record.refused.is_empty();
+        if record.is_synced {
+            self.unsynced_records = 0;
         }
-        self.unsynced_records = 0;
-        Some((ids, Durability::PowerSafe))
+        Some(record)
     }
 
     /// A commit was synced, and with it the records before it; not one that is under way.
@@ -132,26 +143,26 @@ impl State {
         }
     }
 
-    /// The rows are deleted.
-    pub fn recorded(&mut self, ids: &[i64]) {
+    /// The rows are deleted and moved.
+    pub fn recorded(&mut self, record: &Record) {
         self.recording = false;
-        for id in ids {
-            if let Some(taken) = self.taken.remove(id) {
+        for id in record.ids() {
+            if let Some(taken) = self.taken.remove(&id) {
                 self.pending.count = self.pending.count.saturating_sub(1);
                 self.pending.bytes = self.pending.bytes.saturating_sub(taken.bytes as u64);
             }
         }
     }
 
-    /// The rows could not be deleted: they stay in the window, for the next record.
-    pub fn record_failed(&mut self, ids: Vec<i64>) {
+    /// The rows could not be changed: they stay in the window, for the next record.
+    pub fn record_failed(&mut self, record: Record) {
         self.recording = false;
-        self.acknowledged.splice(0..0, ids);
+        self.unrecorded.prepend(record);
     }
 
     /// Whether acknowledgements are not recorded yet.
     pub fn has_unrecorded(&self) -> bool {
-        self.recording || !self.acknowledged.is_empty()
+        self.recording || !self.unrecorded.is_empty()
     }
 
     /// Whether rows should be loaded now; if so, the answer must come: [`loaded`](Self::loaded) or
@@ -183,7 +194,7 @@ impl State {
 
     /// Whether a record or a load failed, and waits to be tried again.
     pub fn is_stalled(&self) -> bool {
-        self.load_failed || (!self.recording && !self.acknowledged.is_empty())
+        self.load_failed || (!self.recording && !self.unrecorded.is_empty())
     }
 
     /// What failed may be tried again.
@@ -264,7 +275,12 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::http::HubDeviceId;
+    use crate::status::StatusBoard;
+    use crate::store::Durability;
 
     fn new_message(bytes: usize) -> NewMessage {
         NewMessage {
@@ -290,9 +306,9 @@ mod tests {
         state
     }
 
-    fn record(state: &mut State) {
-        let (ids, _) = state.begin_record().expect("something to record");
-        state.recorded(&ids);
+    fn record_all(state: &mut State) {
+        let record = state.begin_record().expect("something to record");
+        state.recorded(&record);
     }
 
     #[test]
@@ -301,9 +317,9 @@ mod tests {
         assert_eq!(state.take(1).map(|message| message.id), Some(1));
         assert!(state.take(1).is_none());
         state.acknowledged(1);
-        let (ids, _) = state.begin_record().unwrap();
+        let record = state.begin_record().unwrap();
         assert!(state.take(1).is_none(), "acknowledged, but not recorded");
-        state.recorded(&ids);
+        state.recorded(&record);
         assert_eq!(state.take(1).map(|message| message.id), Some(2));
     }
 
@@ -312,14 +328,58 @@ mod tests {
         let mut state = with_stored(2);
         state.take(1);
         state.acknowledged(1);
-        let (ids, _) = state.begin_record().unwrap();
-        state.record_failed(ids);
+        let failed = state.begin_record().unwrap();
+        state.record_failed(failed);
         assert!(state.is_stalled());
         assert!(state.take(1).is_none());
         assert!(!state.is_sent_through(1));
-        record(&mut state);
+        record_all(&mut state);
         assert!(state.is_sent_through(1));
         assert_eq!(state.pending().count, 1);
+    }
+
+    fn refusal(id: i64) -> Refusal {
+        Refusal {
+            id,
+            reason: String::new(),
+            identity: HubDeviceId {
+                workspace_id: String::new(),
+                device_id: String::new(),
+            },
+            now_ms: 0,
+            status: Arc::new(StatusBoard::new(0)),
+        }
+    }
+
+    #[test]
+    fn a_refused_message_is_recorded_with_the_acknowledgement_of_the_one_behind_it() {
+        let mut state = with_stored(3);
+        state.take(1);
+        assert!(state.take(1).is_none());
+        assert_eq!(state.take(usize::MAX).map(|message| message.id), Some(2));
+        state.refused(refusal(1));
+        state.acknowledged(2);
+        let record = state.begin_record().expect("something to record");
+        assert_eq!(record.ids().collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(record.durability(), Durability::PowerSafe);
+        assert!(!state.is_sent_through(1));
+        state.record_failed(record);
+        record_all(&mut state);
+        assert!(state.is_sent_through(2));
+        assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
+        assert_eq!(state.take(1).map(|message| message.id), Some(3));
+    }
+
+    #[test]
+    fn a_message_that_was_taken_beyond_the_window_has_its_place_after_the_records_before_it() {
+        let mut state = with_stored(3);
+        (0..3).for_each(|_| drop(state.take(usize::MAX)));
+        let with_place = |state: &State| (1..=3).filter(|id| state.has_place(*id, 2)).count();
+        assert_eq!(with_place(&state), 2);
+        state.acknowledged(1);
+        assert_eq!(with_place(&state), 2, "acknowledged, but not recorded");
+        record_all(&mut state);
+        assert!(state.has_place(3, 2));
     }
 
     #[test]
@@ -328,7 +388,7 @@ mod tests {
         (0..3).for_each(|_| drop(state.take(8)));
         for (acknowledged, sent_through) in [(2, 0), (3, 0), (1, 3)] {
             state.acknowledged(acknowledged);
-            record(&mut state);
+            record_all(&mut state);
             assert_eq!(
                 (0..=3).rfind(|id| state.is_sent_through(*id)),
                 Some(sent_through)
@@ -378,9 +438,9 @@ mod tests {
             state.stored(id, &new_message(1));
             state.take(1);
             state.acknowledged(id);
-            let (ids, durability) = state.begin_record().unwrap();
-            state.recorded(&ids);
-            unsynced = match durability {
+            let record = state.begin_record().unwrap();
+            state.recorded(&record);
+            unsynced = match record.durability() {
                 Durability::KillSafe => unsynced + 1,
                 Durability::PowerSafe => 0,
             };

@@ -52,6 +52,11 @@ fn connected(in_flight: InFlight, session_present: bool) -> Session {
     session
 }
 
+fn publish(session: &mut Session, message: Outgoing) {
+    session.take_in(message);
+    session.send(session.in_flight().count() - 1).unwrap();
+}
+
 /// Connected, subscribed, nothing under way.
 fn quiet() -> Session {
     let mut session = connected(InFlight::default(), false);
@@ -116,7 +121,7 @@ fn connects_as_the_hub_wants_it() {
 fn a_message_is_acknowledged_only_by_the_puback_of_its_own_publish() {
     let mut session = quiet();
     for id in 1..=3 {
-        session.publish(message(id)).unwrap();
+        publish(&mut session, message(id));
     }
     let ids: Vec<u16> = publishes(&sent(&mut session))
         .iter()
@@ -139,7 +144,7 @@ fn a_message_is_acknowledged_only_by_the_puback_of_its_own_publish() {
 #[test]
 fn acknowledgements_of_subscriptions_and_twin_requests_touch_no_message() {
     let mut session = connected(InFlight::default(), false);
-    session.publish(message(1)).unwrap();
+    publish(&mut session, message(1));
     session.get_twin().unwrap();
     session.patch_reported(b"{}".to_vec()).unwrap();
     acknowledge_subscriptions(&mut session);
@@ -158,10 +163,10 @@ fn acknowledgements_of_subscriptions_and_twin_requests_touch_no_message() {
 #[test]
 fn packet_ids_in_use_are_not_given_out_again() {
     let mut session = quiet();
-    session.publish(message(0)).unwrap();
+    publish(&mut session, message(0));
     let oldest = publishes(&sent(&mut session))[0].0;
     for id in 1..=70_000 {
-        session.publish(message(id)).unwrap();
+        publish(&mut session, message(id));
         let packet_id = publishes(&sent(&mut session))[0].0;
         assert_ne!(packet_id, oldest);
         assert_ne!(packet_id, 0);
@@ -170,16 +175,19 @@ fn packet_ids_in_use_are_not_given_out_again() {
 }
 
 #[test]
-fn what_is_in_flight_is_repeated_first_and_in_order() {
+fn what_is_in_flight_is_sent_again_under_its_packet_id_and_marked_where_the_hub_knows_it() {
     for session_present in [true, false] {
         let mut session = quiet();
         for id in 1..=3 {
-            session.publish(message(id)).unwrap();
+            publish(&mut session, message(id));
         }
+        session.take_in(message(4));
         let before = publishes(&sent(&mut session));
         puback(&mut session, before[1].0);
         let mut session = connected(session.into_in_flight(), session_present);
-        session.publish(message(4)).unwrap();
+        while let Some((place, _)) = session.in_flight().next_unsent() {
+            session.send(place).unwrap();
+        }
         let after = publishes(&sent(&mut session));
         let ids: Vec<&str> = after.iter().map(|publish| publish.2.as_str()).collect();
         assert_eq!(ids, ["1", "3", "4"]);
@@ -190,9 +198,45 @@ fn what_is_in_flight_is_repeated_first_and_in_order() {
 }
 
 #[test]
+fn only_what_this_connection_has_sent_can_be_acknowledged_on_it() {
+    let mut session = quiet();
+    publish(&mut session, message(1));
+    let packet_id = publishes(&sent(&mut session))[0].0;
+    let mut session = connected(session.into_in_flight(), true);
+    assert_eq!(
+        (session.in_flight().oldest_sent(), session.is_quiet()),
+        (None, true)
+    );
+    assert_eq!(puback(&mut session, packet_id), []);
+    session.send(0).unwrap();
+    assert_eq!(
+        (session.in_flight().oldest_sent(), session.is_quiet()),
+        (Some(1), false)
+    );
+    assert_eq!(puback(&mut session, packet_id), [Event::Acknowledged(1)]);
+}
+
+#[test]
+fn it_is_settled_when_the_hub_owes_nothing() {
+    let mut session = connected(InFlight::default(), false);
+    assert!(!session.is_settled(), "a subscription is not acknowledged");
+    acknowledge_subscriptions(&mut session);
+    assert!(session.is_settled());
+    session.ping().unwrap();
+    sent(&mut session);
+    assert!(!session.is_settled(), "a ping is not answered");
+    receive(&mut session, Packet::PingResp).unwrap();
+    publish(&mut session, message(1));
+    let packet_id = publishes(&sent(&mut session))[0].0;
+    assert!(!session.is_settled(), "a Message is not acknowledged");
+    puback(&mut session, packet_id);
+    assert!(session.is_settled());
+}
+
+#[test]
 fn acknowledgements_of_the_last_connection_do_not_count_for_a_new_publish() {
     let mut session = quiet();
-    session.publish(message(1)).unwrap();
+    publish(&mut session, message(1));
     let first = publishes(&sent(&mut session))[0].0;
     puback(&mut session, first);
     let mut session = connected(session.into_in_flight(), true);
@@ -300,7 +344,7 @@ fn a_silent_peer_is_found_within_keep_alive_and_limit() {
 #[test]
 fn a_publish_that_is_not_acknowledged_is_found_although_the_peer_lives() {
     let mut session = quiet();
-    session.publish(message(1)).unwrap();
+    publish(&mut session, message(1));
     sent(&mut session);
     let mut pong = BytesMut::new();
     Packet::PingResp.write(&mut pong, MAX_PACKET_BYTES).unwrap();
@@ -316,7 +360,7 @@ fn a_large_message_may_crawl_over_a_slow_link() {
     let mut session = quiet();
     let mut large = message(1);
     large.body = Body::Inline(Bytes::from(vec![0; 250_000]));
-    session.publish(large).unwrap();
+    publish(&mut session, large);
     let mut now = Moment::START;
     // 2 KB/s, in steps of 10 s.
     while !session.output().is_empty() {

@@ -1,0 +1,74 @@
+//! What happened to taken Messages, for the database: acknowledged ones are deleted, refused ones are
+//! set aside, together in one transaction.
+
+use std::sync::Arc;
+
+use crate::http::HubDeviceId;
+use crate::status::StatusBoard;
+use crate::store::{Durability, Writer, outbox_rows, set_aside_rows};
+
+/// A taken Message that is to be set aside, and as whose.
+#[derive(Clone)]
+pub(crate) struct Refusal {
+    pub id: i64,
+    pub reason: String,
+    pub identity: HubDeviceId,
+    pub now_ms: i64,
+    /// Is told how many there are set aside then.
+    pub status: Arc<StatusBoard>,
+}
+
+/// What is written in one transaction.
+#[derive(Clone, Default)]
+pub(super) struct Record {
+    pub acknowledged: Vec<i64>,
+    pub refused: Vec<Refusal>,
+    pub is_synced: bool,
+}
+
+impl Record {
+    pub fn durability(&self) -> Durability {
+        match self.is_synced {
+            true => Durability::PowerSafe,
+            false => Durability::KillSafe,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.acknowledged.is_empty() && self.refused.is_empty()
+    }
+
+    /// The Messages that it is about.
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
+        let refused = self.refused.iter().map(|refusal| refusal.id);
+        self.acknowledged.iter().copied().chain(refused)
+    }
+
+    /// Puts what could not be written before what has come since.
+    pub fn prepend(&mut self, failed: Record) {
+        self.acknowledged.splice(0..0, failed.acknowledged);
+        self.refused.splice(0..0, failed.refused);
+    }
+
+    /// Writes it; returns how many Messages there are set aside then, if that changed.
+    pub fn write(&self, writer: &mut Writer) -> rusqlite::Result<u64> {
+        for refusal in &self.refused {
+            let Refusal {
+                id,
+                now_ms,
+                reason,
+                identity,
+                ..
+            } = refusal;
+            let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
+            set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
+        }
+        for id in &self.acknowledged {
+            outbox_rows::delete(writer, *id)?;
+        }
+        match self.refused.is_empty() {
+            true => Ok(0),
+            false => set_aside_rows::count(writer),
+        }
+    }
+}
