@@ -151,10 +151,15 @@ impl ProvisioningOperation {
         &self.operation.verification_code
     }
 
-    /// Until when it can be approved (RFC 3339, as the Platform sent it). Then a new one is started.
+    /// Until when it can be approved (RFC 3339, UTC written as `+00:00`). Then a new one is started.
     #[getter]
-    fn expiration_time(&self) -> &str {
-        &self.operation.expiration_time
+    fn expiration_time(&self) -> String {
+        // `datetime.fromisoformat` reads no `Z` before Python 3.11.
+        let time = &self.operation.expiration_time;
+        match time.strip_suffix(['Z', 'z']) {
+            Some(utc) => format!("{utc}+00:00"),
+            None => time.clone(),
+        }
     }
 
     fn __str__(&self) -> String {
