@@ -52,6 +52,14 @@ impl Handle {
         }
     }
 
+    /// Before a fork; nothing if this is another process's client.
+    pub fn hold_for_fork(&self) -> Option<spotflow_device::ForkGuard> {
+        self.client
+            .get()
+            .ok()
+            .map(spotflow_device::DeviceClient::hold_for_fork)
+    }
+
     /// In a forked child, which must touch nothing else.
     pub fn leave_to_parent(&self) {
         if let Some(client) = self.client.get_anywhere() {

@@ -43,7 +43,9 @@ mod _native {
     #[pymodule_export]
     use super::options::{Codec, Compression, Durability};
     #[pymodule_export]
-    use super::process::{close_all, end_waits, in_forked_child};
+    use super::process::{
+        after_fork_in_child, after_fork_in_parent, before_fork, close_all, end_waits,
+    };
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]

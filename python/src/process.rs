@@ -3,10 +3,12 @@
 //! A forked child has copies of its parent's locks, perhaps held by threads that it does not have. So it
 //! gets a new set of everything, found by its process id, before any lock is looked at.
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
+use spotflow_device::ForkGuard;
 
 use crate::client::Handle;
 use crate::gate::Gate;
@@ -90,9 +92,34 @@ pub fn end_waits(py: Python<'_>) {
     py.detach(|| gate.wait_until_empty());
 }
 
-/// In a child made by `os.fork()`: leaves the parent's clients to the parent.
+thread_local! {
+    /// Of the thread that forks.
+    static HELD: RefCell<Vec<ForkGuard>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Before `os.fork()`: keeps all threads out of SQLite, whose locks the child would inherit.
 #[pyfunction]
-pub fn in_forked_child() {
+pub fn before_fork() {
+    let guards = process()
+        .clients()
+        .iter()
+        .filter_map(|client| client.hold_for_fork())
+        .collect();
+    HELD.set(guards);
+}
+
+/// After it, in the parent.
+#[pyfunction]
+pub fn after_fork_in_parent() {
+    HELD.take().clear();
+}
+
+/// After it, in the child: leaves the parent's clients to the parent.
+#[pyfunction]
+pub fn after_fork_in_child() {
+    for guard in HELD.take() {
+        std::mem::forget(guard);
+    }
     let own = process();
     let mut ancestor = FIRST.get();
     while let Some(process) = ancestor.filter(|process| process.pid != own.pid) {

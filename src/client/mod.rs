@@ -2,6 +2,7 @@
 
 mod builder;
 mod core;
+mod fork;
 mod sender;
 mod set_aside;
 mod wiring;
@@ -23,6 +24,7 @@ use crate::twin::rules::check_reported;
 use crate::wait::deadline_after;
 
 pub use builder::DeviceClientBuilder;
+pub use fork::ForkGuard;
 pub use sender::StreamSender;
 pub use set_aside::SetAsideMessage;
 
@@ -318,23 +320,6 @@ impl DeviceClient {
     /// ```
     pub fn close(&self) {
         self.core.close();
-    }
-
-    /// For a child process made by `fork` that does not `exec`: forgets the parent's client, of which
-    /// the child has only a copy without its threads. Any other use of that copy, dropping it
-    /// included, may hang; so all of its clones and senders must be [forgotten](std::mem::forget).
-    ///
-    /// The child's handle of the file lock is closed, so that the lock goes with the parent. Sockets
-    /// and the database stay open in the child until it ends. Does not block.
-    ///
-    /// ```no_run
-    /// # fn in_the_child(client: spotflow_device::DeviceClient) {
-    /// client.forget_after_fork();
-    /// # }
-    /// ```
-    pub fn forget_after_fork(self) {
-        self.core.store.leave_to_parent();
-        std::mem::forget(self);
     }
 }
 

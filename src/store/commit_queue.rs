@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{ArcMutexGuard, Condvar, Mutex, RawMutex};
 
 use super::Durability;
 use super::writer::Writer;
@@ -27,7 +27,7 @@ pub(super) struct Job {
 pub(crate) struct CommitQueue {
     jobs: Mutex<Queue>,
     work: Condvar,
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl CommitQueue {
         CommitQueue {
             jobs: Mutex::default(),
             work: Condvar::new(),
-            writer: Mutex::new(writer),
+            writer: Arc::new(Mutex::new(writer)),
         }
     }
 
@@ -151,6 +151,11 @@ impl CommitQueue {
     pub fn request_checkpoint(&self) {
         self.jobs.lock().checkpoint_due = true;
         self.work.notify_one();
+    }
+
+    /// Keeps every thread out of SQLite while the guard lives.
+    pub fn hold(&self) -> ArcMutexGuard<RawMutex, Writer> {
+        self.writer.lock_arc()
     }
 
     /// Lets no job in any more; what is queued is still committed, then the storage thread ends.

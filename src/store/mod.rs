@@ -30,6 +30,12 @@ use commit_queue::CommitQueue;
 use ids::MessageIds;
 use lock::FileLock;
 
+/// Keeps all threads out of a database.
+pub(crate) struct Hold(
+    #[expect(dead_code, reason = "held, not used")]
+    parking_lot::ArcMutexGuard<parking_lot::RawMutex, Writer>,
+);
+
 /// The open database and its storage thread.
 pub(crate) struct Store {
     queue: Arc<CommitQueue>,
@@ -102,6 +108,11 @@ impl Store {
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
         self.queue.post(durability, run, done);
+    }
+
+    /// See [`CommitQueue::hold`].
+    pub fn hold(&self) -> Hold {
+        Hold(self.queue.hold())
     }
 
     /// See [`FileLock::leave_to_parent`].

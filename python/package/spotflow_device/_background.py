@@ -30,7 +30,11 @@ def install() -> None:
     """Has everything end in order with the interpreter, and has a forked child start afresh."""
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_in_forked_child)
+        os.register_at_fork(
+            before=_native.before_fork,
+            after_in_parent=_native.after_fork_in_parent,
+            after_in_child=_after_fork_in_child,
+        )
 
 
 # Callbacks
@@ -152,9 +156,9 @@ def _at_exit() -> None:
     _native.end_waits()
 
 
-def _in_forked_child() -> None:
+def _after_fork_in_child() -> None:
     global _log_lock, _log_thread
     _log_lock = threading.Lock()
     _log_thread = None
     _callback_threads.clear()
-    _native.in_forked_child()
+    _native.after_fork_in_child()
