@@ -186,7 +186,6 @@ fn lock(old: &Connection) -> rusqlite::Result<()> {
 /// Step 2. The whole new database, in one transaction. It needs no journal: until it has the old
 /// one's name it is either complete or thrown away.
 fn build(take_over: &mut TakeOver) -> Result<()> {
-    remove(&take_over.new_file)?;
     if !create_private(&take_over.new_file)? {
         return Err(Error::database(
             &take_over.new_file,

@@ -123,37 +123,45 @@ fn killed_in_a_transaction(messages: usize) -> tempfile::TempDir {
     after
 }
 
-#[test]
-fn a_hot_journal_is_honoured_and_never_meets_the_new_file() {
-    for steps in 0..=STEPS.len() {
-        let killed = killed_in_a_transaction(500);
-        let mut take_over = begin(&killed.path().join("device.db"));
-        for step in &STEPS[..steps] {
-            step(&mut take_over).unwrap();
-        }
-        let after = crash(killed.path());
-        if steps >= REPLACE {
-            assert!(!after.path().join("device.db-journal").exists());
-        }
-        if steps <= REPLACE {
-            let undecided = crash(after.path());
-            assert_eq!(count_as_published(undecided.path()), 500, "{steps} steps");
-        }
-        assert_starts(after.path(), 500);
-    }
-}
-
-#[test]
-fn a_file_in_wal_mode_is_taken_over_with_its_wal() {
+/// As a kill leaves it when somebody has changed the journal mode: all Messages are in the WAL.
+fn killed_in_wal_mode(messages: usize) -> tempfile::TempDir {
     let published = Published::new(Age::V1_2_0);
     published
         .connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; BEGIN")
         .unwrap();
-    published.numbered_messages(50);
-    let killed = crash(published.directory());
-    assert!(killed.path().join("device.db-wal").exists());
-    assert_starts(killed.path(), 50);
+    published.numbered_messages(messages);
+    published.connection.execute_batch("COMMIT").unwrap();
+    let after = crash(published.directory());
+    assert!(after.path().join("device.db-wal").exists());
+    after
+}
+
+#[test]
+fn a_journal_is_honoured_and_never_meets_the_new_file() {
+    for killed in [killed_in_a_transaction, killed_in_wal_mode] {
+        for steps in 0..=STEPS.len() {
+            let killed = killed(500);
+            let mut take_over = begin(&killed.path().join("device.db"));
+            for step in &STEPS[..steps] {
+                step(&mut take_over).unwrap();
+            }
+            let after = crash(killed.path());
+            if steps >= REPLACE {
+                let names = files(after.path());
+                assert!(
+                    !names
+                        .iter()
+                        .any(|name| name.ends_with("-journal") || name.ends_with("-wal"))
+                );
+            }
+            if steps <= REPLACE {
+                let undecided = crash(after.path());
+                assert_eq!(count_as_published(undecided.path()), 500, "{steps} steps");
+            }
+            assert_starts(after.path(), 500);
+        }
+    }
 }
 
 #[test]
