@@ -58,8 +58,8 @@ def test_every_use_in_a_child_is_an_error(spotflow_emulator, run):
     assert [message.payload for message in spotflow_emulator.messages()] == [b"from the parent"]
 
 
-@pytest.mark.parametrize("moment", ["idle", "while threads enqueue"])
-def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run, tmp_path, moment):
+@pytest.mark.parametrize("moment, count", [("idle", 3), ("while threads enqueue", 20)])
+def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run, tmp_path, moment, count):
     program = run(
         spotflow_emulator,
         f"""
@@ -67,7 +67,7 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
         logging.getLogger("spotflow_device").setLevel(logging.DEBUG)
         logging.getLogger("spotflow_device").addHandler(logging.NullHandler())
         logging.getLogger("spotflow_device").propagate = False
-        client = start()
+        client = start(durability=Durability.KILL_SAFE)
         sender = client.create_stream_sender()
         stop = threading.Event()
         def work():
@@ -80,7 +80,7 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
         else:
             threads = []
         import warnings
-        for number in range(5):
+        for number in range({count}):
             with warnings.catch_warnings():
                 # Of Python 3.12 and newer, for good reasons.
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -105,7 +105,7 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
     program.end()
     payloads = [message.payload for message in spotflow_emulator.messages()]
     children = [payload for payload in payloads if payload.startswith(b"child")]
-    assert children == [b"child %d" % number for number in range(5)]
+    assert children == [b"child %d" % number for number in range(count)]
     assert payloads[-1] == b"parent at last"
 
 
