@@ -72,7 +72,8 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
         stop = threading.Event()
         def work():
             while not stop.is_set():
-                sender.enqueue_message("parent")
+                if client.pending_messages_count < 200:
+                    sender.enqueue_message("parent")
         if {moment!r} != "idle":
             threads = [threading.Thread(target=work) for _ in range(4)]
             for thread in threads:
