@@ -17,5 +17,6 @@ mod reported;
 mod secrets;
 mod set_aside;
 mod status;
+mod upgrade;
 mod validation;
 mod waiting;
