@@ -7,6 +7,8 @@ from spotflow_emulator import Emulator
 from programs import Program
 from support import arguments
 
+pytest_plugins = ["spotflow_emulator.pytest_plugin"]
+
 
 @pytest.fixture
 def start_client(start_spotflow_emulator, tmp_path):

@@ -7,8 +7,6 @@ import sys
 import textwrap
 import threading
 
-import pytest
-
 #: Ends a wait that a fault made endless.
 DEADLINE = 30.0
 
@@ -99,17 +97,3 @@ class Program:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             stream.close()
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Runs programs: `run(emulator, source)`. They share one database, and none outlives the test."""
-    programs = []
-
-    def start(emulator, source, **options):
-        programs.append(Program(emulator, tmp_path / "device.db", source, **options))
-        return programs[-1]
-
-    yield start
-    for program in programs:
-        program.kill()

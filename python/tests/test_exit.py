@@ -2,8 +2,6 @@
 
 import pytest
 
-from programs import run  # noqa: F401
-
 
 def test_a_program_ends_with_everything_still_referenced(spotflow_emulator, run):
     program = run(

@@ -5,8 +5,6 @@ import signal
 
 import pytest
 
-from programs import run  # noqa: F401
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 

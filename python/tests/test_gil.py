@@ -1,7 +1,5 @@
 """The device goes on while a program holds the interpreter's lock."""
 
-from programs import run  # noqa: F401
-
 #: Holds the lock and does nothing, as long as told: a function of C that does not let go of it.
 HOLD = """
 import ctypes

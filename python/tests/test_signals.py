@@ -5,8 +5,6 @@ import time
 
 import pytest
 
-from programs import run  # noqa: F401
-
 #: Of the wait's end after the signal. Generous beside the promised 0.2 s: this is no benchmark.
 SOON = 5.0
 
