@@ -44,9 +44,9 @@ impl Handle {
 
     /// Ends the client and its callbacks. Blocks; not to be called with the interpreter's lock held.
     pub fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
         // First, so that nobody is told by chance that the connection went.
         self.news.close();
+        self.is_closed.store(true, Ordering::Release);
         if let Ok(client) = self.client.get() {
             client.close();
         }

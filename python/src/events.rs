@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 use crate::errors::to_python;
 use crate::gate::outside_to_the_end;
 use crate::json;
+use crate::process::process;
 
 /// The news of one client.
 #[derive(Default)]
@@ -55,6 +56,10 @@ impl News {
     /// There will be nothing more, and what was not fetched is dropped.
     pub fn close(&self) {
         self.tell(|state| state.is_over = true);
+    }
+
+    fn are_over(&self) -> bool {
+        self.state.lock().is_over
     }
 
     fn tell(&self, change: impl FnOnce(&mut State)) {
@@ -128,6 +133,12 @@ impl Events {
                 Some(("connection_changed_callback", change.into_any().unbind()))
             }
         })
+    }
+
+    /// Whether there will be no more, because the client is closing.
+    #[getter]
+    fn are_over(&self) -> bool {
+        self.news.are_over() || process().gate.is_closed()
     }
 }
 

@@ -60,6 +60,34 @@ def test_an_exception_is_logged_with_its_traceback_and_the_next_update_still_com
         assert "raise error" in traceback and "test_callbacks.py" in traceback
 
 
+@pytest.mark.parametrize("error", [Trouble, SystemExit])
+def test_a_log_handler_that_fails_beside_the_callback_does_not_stop_the_updates(
+    spotflow_emulator, start_client, capfd, error
+):
+    class Failing(logging.Handler):
+        def emit(self, record):
+            raise WorseTrouble("of the handler")
+
+    handler, seen = Failing(), Seen()
+    logger = logging.getLogger("spotflow_device.callbacks")
+    logger.addHandler(handler)
+    try:
+        start_client(spotflow_emulator, desired_properties_updated_callback=failing(seen, error()))
+        seen.wait()
+        updates(spotflow_emulator, seen)
+    finally:
+        logger.removeHandler(handler)
+    assert "WorseTrouble: of the handler" in capfd.readouterr().err
+
+
+def test_a_callback_that_uses_another_closed_client_is_logged(spotflow_emulator, start_client, tmp_path, caplog):
+    other = start_client(spotflow_emulator, device_id="another-device", db=str(tmp_path / "other.db"))
+    other.close()
+    start_client(spotflow_emulator, desired_properties_updated_callback=lambda desired: other.status())
+    record = eventually("it is logged", lambda: logged(caplog, logging.ERROR))[0]
+    assert record.exc_info[0] is ClosedError
+
+
 @pytest.mark.parametrize("end", [SystemExit, sys.exit], ids=["SystemExit", "sys.exit"])
 def test_system_exit_ends_neither_the_program_nor_the_updates(spotflow_emulator, start_client, caplog, end):
     seen = Seen()

@@ -8,8 +8,10 @@ the process, which hands log records to :mod:`logging`.
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
+import traceback
 from typing import Callable, Dict, Optional, Set
 
 from . import _native
@@ -68,22 +70,30 @@ def _run_callbacks(events: "_native.Events", callbacks: "Dict[str, Optional[Call
                 return
             name, argument = event
             callback = callbacks[name]
-            if callback is None:
-                continue
-            try:
-                callback(argument)
-            except ClosedError:
-                # The usual end of a callback that waits in the client.
-                _callback_logger.debug("%s was ended by the client's closing", name)
-            except SystemExit:
-                # As in every other thread, it would end only this one, and with it all updates.
-                _callback_logger.warning("%s raised SystemExit, which ends no program from a callback", name)
-            except BaseException:
-                _callback_logger.exception("%s raised an exception", name)
+            if callback is not None:
+                try:
+                    _call(events, name, callback, argument)
+                except BaseException:
+                    # A log handler or filter of the program's.
+                    _report()
             # Not kept alive while waiting for the next one.
             del event, argument
     finally:
         _callback_threads.discard(threading.current_thread())
+
+
+def _call(events: "_native.Events", name: str, callback: "Callable[..., object]", argument: object) -> None:
+    try:
+        callback(argument)
+    except SystemExit:
+        # As in every other thread, it would end only this one, and with it all updates.
+        _callback_logger.warning("%s raised SystemExit, which ends no program from a callback", name)
+    except BaseException as error:
+        if isinstance(error, ClosedError) and events.are_over:
+            # The usual end of a callback that waits in the client.
+            _callback_logger.debug("%s was ended by the client's closing", name)
+        else:
+            _callback_logger.exception("%s raised an exception", name)
 
 
 def _display(operation: "_native.ProvisioningOperation") -> None:
@@ -120,11 +130,18 @@ def _run_logging() -> None:
             try:
                 _emit(*record)
             except BaseException:
-                # A filter or handler of the program's; logging reports what happens in handlers itself.
-                if logging.raiseExceptions:
-                    import traceback
+                # A filter or handler of the program's.
+                _report()
 
-                    traceback.print_exc()
+
+def _report() -> None:
+    """Prints the exception that is handled, as :mod:`logging` does."""
+    if logging.raiseExceptions and sys.stderr is not None:
+        try:
+            traceback.print_exc()
+        except Exception:
+            # There is nobody to tell: standard error is closed or broken.
+            pass
 
 
 def _emit(name: str, level: int, message: str, thread_name: str, created: float) -> None:
