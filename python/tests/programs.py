@@ -72,7 +72,8 @@ class Program:
     def end(self, code=0, error=""):
         """Its remaining output, once it ended as it should."""
         output, errors = self._outputs()
-        assert (self._process.returncode, errors[-4000:]) == (code, error)
+        ended = (self._process.returncode, errors)
+        assert ended == (code, error), "exit code {}\n{}".format(*ended)
         return output
 
     def end_with_error(self, code):

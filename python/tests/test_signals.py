@@ -72,6 +72,8 @@ def test_ctrl_c_ends_the_wait_for_desired_properties(spotflow_emulator, run):
         spotflow_emulator,
         PROGRAM
         + """
+import logging
+logging.getLogger("spotflow_device").addHandler(logging.NullHandler())
 client = start()
 interrupted(lambda: client.get_desired_properties())
 assert sys.stdin.readline() == "go on\\n"
