@@ -1,0 +1,436 @@
+# The native module, for type checkers and editors. Its docstrings are those of python/src, which stub_docs.py
+# copies from the built module.
+
+from datetime import timedelta
+from os import PathLike
+from types import TracebackType
+from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union, final
+
+from typing_extensions import Buffer, TypeAlias
+
+from ._errors import SpotflowError
+
+__all__ = [
+    "__version__",
+    "after_fork_in_child",
+    "after_fork_in_parent",
+    "before_fork",
+    "build_info",
+    "close_all",
+    "end_waits",
+    "next_log_records",
+    "stop_logging",
+    "CloudMessage",
+    "Codec",
+    "Compression",
+    "ConnectionChange",
+    "DesiredProperties",
+    "DeviceClient",
+    "Durability",
+    "Events",
+    "Message",
+    "ProvisioningOperation",
+    "SetAsideMessage",
+    "Status",
+    "StreamSender",
+]
+
+_Path: TypeAlias = Union[str, PathLike[str]]
+_Payload: TypeAlias = Union[str, bytes, bytearray, memoryview, Buffer]
+
+__version__: str
+
+@final
+class DeviceClient:
+    """A device of the Spotflow IoT Platform. Made by `DeviceClient.start`.
+
+    It stores everything that goes out in the database file and sends it in the background. Any number of
+    threads, and callbacks, can share it.
+
+    As a context manager it closes itself at the end of the block. It is closed at the end of the program,
+    too, and when nothing refers to it or its senders any more.
+    """
+    @staticmethod
+    def start(
+        device_id: Optional[str],
+        provisioning_token: str,
+        db: _Path,
+        instance: Optional[str] = None,
+        display_provisioning_operation_callback: Optional[Callable[[ProvisioningOperation], object]] = None,
+        desired_properties_updated_callback: Optional[Callable[[DesiredProperties], object]] = None,
+        allow_remote_access: bool = False,
+        *,
+        connection_changed_callback: Optional[Callable[[ConnectionChange], object]] = None,
+        ca_file: Optional[_Path] = None,
+        cloud_messages: bool = False,
+        in_flight_window: int = 1,
+        durability: Optional[Durability] = None,
+        keep_alive: float = 120,
+        codec: Optional[Codec] = None,
+    ) -> DeviceClient:
+        """Start communicating with the Platform.
+
+        If the device has no valid registration in the database file, it is provisioned: the call shows a
+        Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
+        the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
+        Platform is silent. Ctrl+C ends the wait.
+
+        - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
+          Provisioning Token or the technician decides. Another one than at the last start means another
+          approval.
+        - `provisioning_token`: the Provisioning Token.
+        - `db`: the path of the database file, which ends in `.db`. It is created if it is missing; one client
+          at a time can use it.
+        - `instance`: the host of the Platform's instance, by default `api.eu1.spotflow.io`.
+        - `display_provisioning_operation_callback`: shows a `ProvisioningOperation` to the technician; by
+          default it is printed. Called again for each new operation, also long after the start.
+        - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
+          start and after every update. If it is slow, it sees only the latest version.
+        - `allow_remote_access`: accepted, with a warning in the log: there is no remote access yet.
+        - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
+        - `ca_file`: a PEM file with certificates to trust beside the system's.
+        - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
+        - `in_flight_window`: how many Messages may be under way without an acknowledgement, 1 to 256. With
+          more than 1, a lost connection can repeat that many, which the Platform does not drop.
+        - `durability`: what a stored Message survives, by default `Durability.POWER_SAFE`.
+        - `keep_alive`: seconds without traffic after which the connection is tested, 5 to 1767, by default
+          120.
+        - `codec`: what compresses, by default `Codec.BROTLI`.
+
+        Callbacks run in a thread of their own and may use the client; an exception in one is logged.
+
+        Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
+        `RegistrationError` if the Platform or the technician does not want the device.
+        """
+    @property
+    def workspace_id(self) -> str:
+        """The ID of the Workspace that the device belongs to."""
+    @property
+    def device_id(self) -> str:
+        """The Device ID. The technician who approved the device may have chosen another than was asked for."""
+    @property
+    def pending_messages_count(self) -> int:
+        """The number of Messages that are stored and not yet acknowledged by the Platform."""
+    @property
+    def any_pending_reported_properties_updates(self) -> bool:
+        """Whether the Platform has yet to confirm Reported Properties."""
+    def create_stream_sender(
+        self,
+        stream_group: Optional[str] = None,
+        stream: Optional[str] = None,
+        compression: Optional[Compression] = None,
+    ) -> StreamSender:
+        """Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
+        takes its default. Without a `compression` payloads are sent as they are.
+        """
+    def wait_enqueued_messages_sent(self, timeout: Optional[float] = None) -> None:
+        """Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
+        prolong the wait.
+
+        With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
+        everything stays stored and goes on being sent.
+        """
+    def get_desired_properties(self) -> DesiredProperties:
+        """Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
+        received last.
+        """
+    def get_desired_properties_if_newer(self, version: Optional[int] = None) -> Optional[DesiredProperties]:
+        """Get the current Desired Properties if their version is higher than `version`, or if that is `None`;
+        otherwise `None`. Does not block.
+        """
+    def update_reported_properties(self, properties: Dict[str, Any]) -> None:
+        """State the whole Reported Properties, a `dict` that JSON can express. They are stored, then brought to
+        the Platform as the difference from what it has: what is no longer in them is removed there.
+
+        Blocks for a commit to the disk. Raises `InvalidArgumentError` or `InvalidTypeError` that names the
+        path and the rule.
+        """
+    def receive_cloud_message(self, timeout: Optional[float] = None) -> Optional[CloudMessage]:
+        """Take the next cloud-to-device message; `None` if none came within `timeout` seconds. Without a
+        `timeout` it waits until one comes.
+
+        It is handed out once in this run, and again in the next unless it was completed. The client must have
+        been started with `cloud_messages=True`.
+        """
+    def status(self) -> Status:
+        """How the client is doing. Does not block."""
+    def set_aside_messages(self) -> List[SetAsideMessage]:
+        """List the Messages that will not be sent as things stand, oldest first: those stored under another
+        Workspace or Device ID, and those that the Platform refused again and again. They are kept until they
+        are retried or dropped.
+        """
+    def retry_set_aside_messages(self, message_ids: Sequence[int]) -> int:
+        """Put Messages set aside back, behind all others, and return how many. Only those of the device's
+        present identity can be sent again; others stay where they are.
+        """
+    def drop_set_aside_messages(self, message_ids: Sequence[int]) -> int:
+        """Delete Messages set aside, and return how many there were."""
+    def close(self) -> None:
+        """End the client and all its senders: wake all who wait, give Messages in flight a second to be
+        acknowledged, and say goodbye to the Platform. What is stored stays stored, for the next start.
+
+        Blocks for up to 5 s, usually for milliseconds, and up to a second more for a callback that is
+        running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
+        """
+    def __enter__(self) -> DeviceClient:
+        """"""
+    def __exit__(
+        self,
+        exception_type: Optional[Type[BaseException]] = None,
+        exception: Optional[BaseException] = None,
+        traceback: Optional[TracebackType] = None,
+    ) -> None:
+        """"""
+
+@final
+class StreamSender:
+    """Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
+
+    Any number of threads can share it. The order of Messages is the order in which they were stored, over
+    all senders of a client.
+    """
+    def enqueue_message(
+        self,
+        payload: _Payload,
+        batch_id: Optional[str] = None,
+        message_id: Optional[str] = None,
+        batch_slice_id: Optional[str] = None,
+        chunk_id: Optional[str] = None,
+    ) -> None:
+        """Store a Message to be sent, and return when it is stored: it then survives the loss of power.
+
+        `payload` is text (sent as UTF-8), `bytes`, or any contiguous buffer of at most 64 MiB. Over 250,000
+        bytes after compression it is uploaded as a file, in its turn.
+
+        `batch_id`, `message_id`, `batch_slice_id` and `chunk_id` say where the Message belongs; what is not
+        said, the Platform decides.
+
+        Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
+        `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full.
+        """
+    def enqueue_messages(self, messages: Iterable[Union[Message, _Payload]]) -> None:
+        """Store many Messages in one commit: all of them, in this order, or none. Much faster than as many
+        calls of `enqueue_message`.
+
+        `messages` is an iterable of payloads and of `Message` objects.
+        """
+    def send_message(
+        self,
+        payload: _Payload,
+        batch_id: Optional[str] = None,
+        message_id: Optional[str] = None,
+        batch_slice_id: Optional[str] = None,
+        chunk_id: Optional[str] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> None:
+        """Store a Message, and return when it and all before it are sent, that is, acknowledged by the
+        Platform.
+
+        Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
+        passed. Then, and after Ctrl+C, the Message stays stored and will be sent. The other arguments are
+        those of `enqueue_message`.
+        """
+    def enqueue_batch_completion(self, batch_id: str) -> None:
+        """Say that nothing more follows of the Batch. Stored and sent in order, like a Message."""
+    def enqueue_message_completion(self, batch_id: str, message_id: str) -> None:
+        """Say that no more chunks follow of the Message. Stored and sent in order, like a Message."""
+
+@final
+class Message:
+    """A Message with its ids, for `StreamSender.enqueue_messages`.
+
+    The arguments are those of `StreamSender.enqueue_message`.
+    """
+    def __new__(
+        cls,
+        payload: _Payload,
+        batch_id: Optional[str] = None,
+        message_id: Optional[str] = None,
+        batch_slice_id: Optional[str] = None,
+        chunk_id: Optional[str] = None,
+    ) -> Message: ...
+
+@final
+class Compression:
+    """How the payloads of a sender's Messages are compressed.
+
+    - `UNCOMPRESSED`: stored and sent as they are.
+    - `FASTEST`: little processor time and memory.
+    - `SMALLEST_SIZE`: the smallest result, at many times the processor time and memory: with Brotli, 200 kB
+      take some 15 MB of memory, and 8 MB take 75 MB and many seconds.
+
+    A payload that would not get smaller is sent as it is.
+    """
+
+    UNCOMPRESSED: ClassVar[Compression]
+    FASTEST: ClassVar[Compression]
+    SMALLEST_SIZE: ClassVar[Compression]
+    def __int__(self) -> int: ...
+
+@final
+class Codec:
+    """What compresses: `BROTLI` (the default, and the only one that the public instance is known to read),
+    `GZIP` or `ZSTD` (for an instance that says it accepts them).
+    """
+
+    BROTLI: ClassVar[Codec]
+    GZIP: ClassVar[Codec]
+    ZSTD: ClassVar[Codec]
+    def __int__(self) -> int: ...
+
+@final
+class Durability:
+    """What a stored Message survives.
+
+    - `POWER_SAFE` (the default): the loss of power. Each commit is synced to the disk.
+    - `KILL_SAFE`: the end of the process at any instant. Storing is many times faster and spares the flash;
+      the loss of power can cost the newest Messages, of the order of 1,000 small ones.
+    """
+
+    KILL_SAFE: ClassVar[Durability]
+    POWER_SAFE: ClassVar[Durability]
+    def __int__(self) -> int: ...
+
+@final
+class ProvisioningOperation:
+    """What a technician needs to approve the device."""
+    @property
+    def id(self) -> str:
+        """The operation's id."""
+    @property
+    def verification_code(self) -> str:
+        """The code to compare with the one in the portal."""
+    @property
+    def expiration_time(self) -> str:
+        """Until when it can be approved (RFC 3339, UTC written as `+00:00`). Then a new one is started."""
+
+@final
+class DesiredProperties:
+    """The configuration that the Platform wants of the device, in one version."""
+    @property
+    def version(self) -> int:
+        """The version: it grows with every change."""
+    @property
+    def values(self) -> Dict[str, Any]:
+        """The properties, in a `dict` of this object's own."""
+
+@final
+class ConnectionChange:
+    """The connection to the Platform came or went."""
+    @property
+    def is_connected(self) -> bool:
+        """Whether the client is connected now."""
+    @property
+    def error(self) -> Optional[SpotflowError]:
+        """Why the connection ended or could not be made: a `SpotflowError`, or `None`."""
+
+@final
+class CloudMessage:
+    """A message that the cloud sent to this device. Made by `DeviceClient.receive_cloud_message`.
+
+    It stays stored, and is handed out again after a restart, until `complete` says that it was processed.
+    """
+    @property
+    def payload(self) -> bytes:
+        """The content."""
+    @property
+    def properties(self) -> Dict[str, str]:
+        """The properties by name; IoT Hub's own start with `$.`."""
+    def complete(self) -> None:
+        """Say that the message is processed: it is deleted, and not handed out again. A second call does
+        nothing. Blocks for a commit that is not synced: after the loss of power it may come once more.
+        """
+
+@final
+class Status:
+    """How the client is doing, at one moment. Made by `DeviceClient.status`."""
+    @property
+    def is_connected(self) -> bool:
+        """Whether the Platform has accepted the current connection."""
+    @property
+    def connection_age(self) -> timedelta:
+        """How long `is_connected` has been as it is."""
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made again after the first time."""
+    @property
+    def last_error(self) -> Optional[SpotflowError]:
+        """The last failure of the connection, the registration or an upload since the start, or `None`."""
+    @property
+    def last_error_age(self) -> Optional[timedelta]:
+        """How long ago that was, or `None`."""
+    @property
+    def pending_messages(self) -> int:
+        """Messages stored and not yet acknowledged by the Platform."""
+    @property
+    def pending_bytes(self) -> int:
+        """The bytes of their stored payloads."""
+    @property
+    def oldest_pending_age(self) -> Optional[timedelta]:
+        """How long ago the oldest of them was stored, or `None`."""
+    @property
+    def set_aside_messages(self) -> int:
+        """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
+
+@final
+class SetAsideMessage:
+    """A Message that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
+    @property
+    def id(self) -> int:
+        """Names it, to retry or drop it."""
+    @property
+    def reason(self) -> str:
+        """Why it was set aside."""
+    @property
+    def workspace_id(self) -> str:
+        """The Workspace that it was stored under."""
+    @property
+    def device_id(self) -> str:
+        """The Device ID that it was stored under."""
+    @property
+    def properties(self) -> Dict[str, str]:
+        """Its properties as they would be sent, such as `stream-name` and `batch-id`."""
+    @property
+    def payload_bytes(self) -> int:
+        """The bytes of its stored payload."""
+
+# For the package itself.
+
+_Event: TypeAlias = Tuple[str, Union[ProvisioningOperation, DesiredProperties, ConnectionChange]]
+_LogRecord: TypeAlias = Tuple[str, int, str, str, float]
+
+@final
+class Events:
+    """The news of one client, for its callback thread."""
+    def next(self) -> Optional[_Event]:
+        """Waits for the next event: the name of the callback that it is for and its argument, or `None` at
+        the end.
+        """
+    @property
+    def are_over(self) -> bool:
+        """Whether there will be no more, because the client is closing."""
+
+def build_info() -> Dict[str, str]:
+    """Facts about this build, by name: version, codecs, TLS, SQLite, platform."""
+
+def next_log_records() -> Optional[List[_LogRecord]]:
+    """Waits for what was logged, and takes all of it; `None` at the end."""
+
+def stop_logging() -> None:
+    """Ends the wait for log records, once those that wait are fetched."""
+
+def close_all() -> None:
+    """At exit, first: closes all clients, and lets no thread in any more that could wait."""
+
+def end_waits() -> None:
+    """At exit, last: returns when no thread can want the interpreter's lock any more."""
+
+def before_fork() -> None:
+    """Before `os.fork()`: keeps all threads out of SQLite, whose locks the child would inherit."""
+
+def after_fork_in_parent() -> None:
+    """After it, in the parent."""
+
+def after_fork_in_child() -> None:
+    """After it, in the child: leaves the parent's clients to the parent."""
