@@ -8,7 +8,7 @@ import textwrap
 import threading
 
 #: Ends a wait that a fault made endless.
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 _PRELUDE = """
 import os, signal, sys, threading, time

@@ -56,7 +56,7 @@ def test_every_use_in_a_child_is_an_error(spotflow_emulator, run):
     assert [message.payload for message in spotflow_emulator.messages()] == [b"from the parent"]
 
 
-@pytest.mark.parametrize("moment, count", [("idle", 3), ("while threads enqueue", 20)])
+@pytest.mark.parametrize("moment, count", [("idle", 3), ("while threads enqueue", 12)])
 def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run, tmp_path, moment, count):
     program = run(
         spotflow_emulator,
