@@ -4,9 +4,9 @@
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union, final
+from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
 
-from typing_extensions import Buffer, TypeAlias
+from typing_extensions import Buffer, TypeAlias, final
 
 from ._errors import SpotflowError
 
