@@ -174,6 +174,20 @@
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
 //! and shrinks again when a large one has drained.
 //!
+//! # Upgrading from the published SDK
+//!
+//! [`start`](DeviceClientBuilder::start) takes the file of the published SDK (PyPI `spotflow-device`, up to
+//! 2.1.1) over: end the old program, and start the new one with the same arguments on the same path. The
+//! device needs no new approval. What was not sent comes first, in its order and as it would have been sent;
+//! Desired Properties, pending updates of the Reported Properties and unprocessed cloud-to-device messages are
+//! kept. A Message that was under way may be sent once more, directly after itself. What could never be sent,
+//! such as one too large for the hub, is [set aside](DeviceClient::set_aside_messages).
+//!
+//! The new database is built beside the old one, as `NAME.db-upgrade`, and takes its place when it is complete.
+//! That takes room for both, and seconds for a large backlog. Until then a crash leaves the old file, for either
+//! SDK; after it there is no way back, so copy the file before if you want one. A file on which the published SDK
+//! still runs is refused ([`Error::DatabaseInUse`]), and so is one of an unknown version.
+//!
 //! # TLS
 //!
 //! TLS 1.2 and 1.3 with `rustls` and `ring`. Trusted are the system's certificates, as OpenSSL finds them
