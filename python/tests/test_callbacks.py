@@ -308,6 +308,7 @@ def test_a_client_that_nothing_refers_to_is_closed(spotflow_emulator, tmp_path):
     client = start_forgotten(spotflow_emulator, tmp_path, desired_properties_updated_callback=callback)
     del callback
     assert called.wait(PATIENCE)
+    eventually("it is connected", lambda: client.status().is_connected)
     assert native_threads() != [] and python_threads() != []
     del client
     assert native_threads() == []
