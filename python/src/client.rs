@@ -96,20 +96,22 @@ impl DeviceClient {
     /// If the device has no valid registration in the database file, it is provisioned: the call shows a
     /// Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
     /// the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
-    /// Platform is silent. Ctrl+C ends the wait.
+    /// Platform is silent. Ctrl+C ends the wait with `KeyboardInterrupt`.
     ///
     /// - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
     ///   Provisioning Token or the technician decides. Another one than at the last start means another
     ///   approval.
     /// - `provisioning_token`: the Provisioning Token.
     /// - `db`: the path of the database file, which ends in `.db`. It is created if it is missing; one client
-    ///   at a time can use it.
-    /// - `instance`: the host of the Platform's instance, by default `api.eu1.spotflow.io`.
+    ///   at a time can use it. A file of the published package (up to 2.1.1) is taken over, and cannot be given
+    ///   back to it.
+    /// - `instance`: the host of the Platform's instance, with or without a port and `https://`, by default
+    ///   `api.eu1.spotflow.io`.
     /// - `display_provisioning_operation_callback`: shows a `ProvisioningOperation` to the technician; by
     ///   default it is printed. Called again for each new operation, also long after the start.
     /// - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
     ///   start and after every update. If it is slow, it sees only the latest version.
-    /// - `allow_remote_access`: accepted, with a warning in the log: there is no remote access yet.
+    /// - `allow_remote_access`: `True` is accepted, with a warning in the log: there is no remote access yet.
     /// - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
     /// - `ca_file`: a PEM file with certificates to trust beside the system's.
     /// - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
@@ -246,7 +248,8 @@ impl DeviceClient {
     /// prolong the wait.
     ///
     /// With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-    /// everything stays stored and goes on being sent.
+    /// everything stays stored and goes on being sent. Raises `SetAsideError` if what it waits for was set
+    /// aside.
     #[pyo3(signature = (timeout=None))]
     fn wait_enqueued_messages_sent(
         &self,
@@ -302,8 +305,8 @@ impl DeviceClient {
     /// Take the next cloud-to-device message; `None` if none came within `timeout` seconds. Without a
     /// `timeout` it waits until one comes.
     ///
-    /// It is handed out once in this run, and again in the next unless it was completed. The client must have
-    /// been started with `cloud_messages=True`.
+    /// It is handed out once in this run, and again in the next unless it was completed. Raises
+    /// `InvalidArgumentError` if the client was started without `cloud_messages=True`.
     #[pyo3(signature = (timeout=None))]
     fn receive_cloud_message(
         &self,
@@ -367,12 +370,17 @@ impl DeviceClient {
         Ok(())
     }
 
+    /// Return the client. Raises `ClosedError` if it is closed.
     fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
         this.handle.open(this.py())?;
         Ok(this)
     }
 
-    #[pyo3(signature = (_exception_type=None, _exception=None, _traceback=None))]
+    /// Close the client, as `close` does, whether or not the block raised an exception.
+    #[pyo3(
+        signature = (_exception_type=None, _exception=None, _traceback=None, /),
+        text_signature = "($self, exception_type=None, exception=None, traceback=None, /)"
+    )]
     fn __exit__(
         &self,
         py: Python<'_>,

@@ -39,7 +39,8 @@ impl StreamSender {
 
 #[pymethods]
 impl StreamSender {
-    /// Store a Message to be sent, and return when it is stored: it then survives the loss of power.
+    /// Store a Message to be sent, and return when it is stored: it then survives the end of the program and,
+    /// unless the client was started with `Durability.KILL_SAFE`, the loss of power.
     ///
     /// `payload` is text (sent as UTF-8), `bytes`, or any contiguous buffer of at most 64 MiB. Over 250,000
     /// bytes after compression it is uploaded as a file, in its turn.
@@ -78,8 +79,8 @@ impl StreamSender {
     /// Platform.
     ///
     /// Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
-    /// passed. Then, and after Ctrl+C, the Message stays stored and will be sent. The other arguments are
-    /// those of `enqueue_message`.
+    /// passed. Then, and after Ctrl+C, the Message stays stored and will be sent: do not send it again. The
+    /// other arguments are those of `enqueue_message`.
     #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, timeout=None))]
     #[allow(clippy::too_many_arguments)]
     fn send_message(

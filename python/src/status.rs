@@ -27,7 +27,7 @@ impl Status {
         self.status.is_connected
     }
 
-    /// How long `is_connected` has been as it is.
+    /// How long `is_connected` has been as it is, a `timedelta`.
     #[getter]
     fn connection_age(&self) -> Duration {
         self.status.connection_age
@@ -46,7 +46,7 @@ impl Status {
         Some(to_python(py, error).into_value(py).into_any())
     }
 
-    /// How long ago that was, or `None`.
+    /// How long ago that was, a `timedelta`, or `None`.
     #[getter]
     fn last_error_age(&self) -> Option<Duration> {
         self.status.last_error_age
@@ -64,7 +64,7 @@ impl Status {
         self.status.pending_bytes
     }
 
-    /// How long ago the oldest of them was stored, or `None`.
+    /// How long ago the oldest of them was stored, a `timedelta`, or `None`.
     #[getter]
     fn oldest_pending_age(&self) -> Option<Duration> {
         self.status.oldest_pending_age
@@ -104,7 +104,7 @@ impl SetAsideMessage {
 
 #[pymethods]
 impl SetAsideMessage {
-    /// Names it, to retry or drop it.
+    /// Identifies it, to retry or drop it.
     #[getter]
     fn id(&self) -> i64 {
         self.message.id

@@ -4,10 +4,11 @@
 class SpotflowError(Exception):
     """Any function, method or property raises this when it cannot do what it was asked for.
 
+    ``retryable`` tells whether the same call can succeed later without the program changing anything.
+
     What goes wrong in the background is logged, through the package :mod:`logging`.
     """
 
-    #: Whether the same call can succeed later without the program changing anything.
     retryable = False
 
 

@@ -73,20 +73,22 @@ class DeviceClient:
         If the device has no valid registration in the database file, it is provisioned: the call shows a
         Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
         the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
-        Platform is silent. Ctrl+C ends the wait.
+        Platform is silent. Ctrl+C ends the wait with `KeyboardInterrupt`.
 
         - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
           Provisioning Token or the technician decides. Another one than at the last start means another
           approval.
         - `provisioning_token`: the Provisioning Token.
         - `db`: the path of the database file, which ends in `.db`. It is created if it is missing; one client
-          at a time can use it.
-        - `instance`: the host of the Platform's instance, by default `api.eu1.spotflow.io`.
+          at a time can use it. A file of the published package (up to 2.1.1) is taken over, and cannot be given
+          back to it.
+        - `instance`: the host of the Platform's instance, with or without a port and `https://`, by default
+          `api.eu1.spotflow.io`.
         - `display_provisioning_operation_callback`: shows a `ProvisioningOperation` to the technician; by
           default it is printed. Called again for each new operation, also long after the start.
         - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
           start and after every update. If it is slow, it sees only the latest version.
-        - `allow_remote_access`: accepted, with a warning in the log: there is no remote access yet.
+        - `allow_remote_access`: `True` is accepted, with a warning in the log: there is no remote access yet.
         - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
         - `ca_file`: a PEM file with certificates to trust beside the system's.
         - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
@@ -128,7 +130,8 @@ class DeviceClient:
         prolong the wait.
 
         With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-        everything stays stored and goes on being sent.
+        everything stays stored and goes on being sent. Raises `SetAsideError` if what it waits for was set
+        aside.
         """
     def get_desired_properties(self) -> DesiredProperties:
         """Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
@@ -149,8 +152,8 @@ class DeviceClient:
         """Take the next cloud-to-device message; `None` if none came within `timeout` seconds. Without a
         `timeout` it waits until one comes.
 
-        It is handed out once in this run, and again in the next unless it was completed. The client must have
-        been started with `cloud_messages=True`.
+        It is handed out once in this run, and again in the next unless it was completed. Raises
+        `InvalidArgumentError` if the client was started without `cloud_messages=True`.
         """
     def status(self) -> Status:
         """How the client is doing. Does not block."""
@@ -173,14 +176,14 @@ class DeviceClient:
         running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
         """
     def __enter__(self) -> DeviceClient:
-        """"""
+        """Return the client. Raises `ClosedError` if it is closed."""
     def __exit__(
         self,
-        exception_type: Optional[Type[BaseException]] = None,
-        exception: Optional[BaseException] = None,
-        traceback: Optional[TracebackType] = None,
+        __exception_type: Optional[Type[BaseException]] = None,
+        __exception: Optional[BaseException] = None,
+        __traceback: Optional[TracebackType] = None,
     ) -> None:
-        """"""
+        """Close the client, as `close` does, whether or not the block raised an exception."""
 
 @final
 class StreamSender:
@@ -197,7 +200,8 @@ class StreamSender:
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
     ) -> None:
-        """Store a Message to be sent, and return when it is stored: it then survives the loss of power.
+        """Store a Message to be sent, and return when it is stored: it then survives the end of the program and,
+        unless the client was started with `Durability.KILL_SAFE`, the loss of power.
 
         `payload` is text (sent as UTF-8), `bytes`, or any contiguous buffer of at most 64 MiB. Over 250,000
         bytes after compression it is uploaded as a file, in its turn.
@@ -228,8 +232,8 @@ class StreamSender:
         Platform.
 
         Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
-        passed. Then, and after Ctrl+C, the Message stays stored and will be sent. The other arguments are
-        those of `enqueue_message`.
+        passed. Then, and after Ctrl+C, the Message stays stored and will be sent: do not send it again. The
+        other arguments are those of `enqueue_message`.
         """
     def enqueue_batch_completion(self, batch_id: str) -> None:
         """Say that nothing more follows of the Batch. Stored and sent in order, like a Message."""
@@ -350,7 +354,7 @@ class Status:
         """Whether the Platform has accepted the current connection."""
     @property
     def connection_age(self) -> timedelta:
-        """How long `is_connected` has been as it is."""
+        """How long `is_connected` has been as it is, a `timedelta`."""
     @property
     def reconnects(self) -> int:
         """How often the connection was made again after the first time."""
@@ -359,7 +363,7 @@ class Status:
         """The last failure of the connection, the registration or an upload since the start, or `None`."""
     @property
     def last_error_age(self) -> Optional[timedelta]:
-        """How long ago that was, or `None`."""
+        """How long ago that was, a `timedelta`, or `None`."""
     @property
     def pending_messages(self) -> int:
         """Messages stored and not yet acknowledged by the Platform."""
@@ -368,7 +372,7 @@ class Status:
         """The bytes of their stored payloads."""
     @property
     def oldest_pending_age(self) -> Optional[timedelta]:
-        """How long ago the oldest of them was stored, or `None`."""
+        """How long ago the oldest of them was stored, a `timedelta`, or `None`."""
     @property
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
@@ -378,7 +382,7 @@ class SetAsideMessage:
     """A Message that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
     @property
     def id(self) -> int:
-        """Names it, to retry or drop it."""
+        """Identifies it, to retry or drop it."""
     @property
     def reason(self) -> str:
         """Why it was set aside."""
