@@ -185,8 +185,9 @@
 //!
 //! The new database is built beside the old one, as `NAME.db-upgrade`, and takes its place when it is complete.
 //! That takes room for both, and seconds for a large backlog. Until then a crash leaves the old file, for either
-//! SDK; after it there is no way back, so copy the file before if you want one. A file on which the published SDK
-//! still runs is refused ([`Error::DatabaseInUse`]), and so is one of an unknown version.
+//! SDK. The new one the published SDK does not understand: started on it, it asks for an approval and begins anew;
+//! what it stores then is taken over, behind the rest, at the next start of this SDK. A file on which the published
+//! SDK still runs is refused ([`Error::DatabaseInUse`]), and so is one of an unknown version.
 //!
 //! # TLS
 //!

@@ -51,9 +51,14 @@ const TABLES: &str = "
     CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
 ";
 
+/// Whether the file has our tables, of whatever version.
+pub(super) fn is_ours(connection: &Connection) -> Result<bool> {
+    Ok(pragma(connection, "application_id")? == APPLICATION_ID)
+}
+
 /// Accepts an empty file, for which it returns true, and one with our tables; refuses any other.
 pub(super) fn check(connection: &Connection) -> Result<bool> {
-    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let pragma = |name| pragma(connection, name);
     match (pragma("application_id")?, pragma("user_version")?) {
         (APPLICATION_ID, VERSION) => Ok(false),
         (APPLICATION_ID, version) => Err(foreign(format!(
@@ -70,6 +75,10 @@ pub(super) fn create(connection: &Connection) -> Result<()> {
         "BEGIN IMMEDIATE; {TABLES}
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 fn is_empty(connection: &Connection) -> Result<bool> {

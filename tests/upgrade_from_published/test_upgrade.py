@@ -116,6 +116,26 @@ def test_the_file_is_refused_while_the_published_sdk_runs_which_goes_on(emulator
     assert not is_ours(database)
 
 
+def test_an_upgrade_that_was_rolled_back_and_done_again_loses_nothing(
+    emulator, start_published, start_upgraded, database
+):
+    def published_stores(content):
+        published = start_published()
+        published.store([((None, None, None), [message(content)])])
+        published.kill()
+
+    emulator.acknowledge(AckMode.WITHHOLD)
+    published_stores(b"before")
+    start_upgraded("look").end()
+    published_stores(b"rolled back")
+    assert start_upgraded("look").end()[0]["pending"] == 2
+    assert stored_texts(database) == ["before", "rolled back"]
+    emulator.acknowledge(AckMode.IMMEDIATELY)
+    start_upgraded("send").end()
+    # The first may be a repeat of what was under way.
+    assert [message.payload for message in emulator.messages()][-2:] == [b"before", b"rolled back"]
+
+
 @pytest.mark.parametrize("until", [1, 20, 57, 200])
 def test_a_device_killed_while_it_stored_loses_nothing(emulator, start_published, start_upgraded, database, until):
     emulator.acknowledge(AckMode.WITHHOLD)

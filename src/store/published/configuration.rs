@@ -25,11 +25,15 @@ pub(super) fn version(old: &Connection) -> Result<Option<String>> {
     .optional()
 }
 
-/// Returns the identity under which the Messages of the file were stored.
+/// Returns the identity under which the Messages of the file were stored, if it is known.
 ///
 /// The expiration of the Registration Token is left behind: whether it holds is the Platform's to
 /// say, when the device registers, and not the device's clock's.
-pub(super) fn copy(old: &Connection, writer: &mut Writer, path: &Path) -> Result<HubDeviceId> {
+pub(super) fn copy(
+    old: &Connection,
+    writer: &mut Writer,
+    path: &Path,
+) -> Result<Option<HubDeviceId>> {
     let mut problems = Problems::new();
     let device = old
         .query_row("SELECT * FROM SdkConfiguration ORDER BY id", (), |row| {
@@ -45,12 +49,7 @@ pub(super) fn copy(old: &Connection, writer: &mut Writer, path: &Path) -> Result
     if let Some(device) = &device {
         device_rows::save_device(writer, device)?;
     }
-    Ok(device
-        .and_then(|device| device.identity)
-        .unwrap_or(HubDeviceId {
-            workspace_id: String::new(),
-            device_id: String::new(),
-        }))
+    Ok(device.and_then(|device| device.identity))
 }
 
 /// What cannot be read does not match what the application starts with, so that the device is

@@ -19,6 +19,7 @@ mod cloud_messages;
 mod columns;
 mod configuration;
 mod messages;
+mod ours;
 mod properties;
 mod running;
 
@@ -26,15 +27,16 @@ use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::file::{
     CACHE_KIB, PAGE_BYTES, create_private, open_error, sqlite_error, sync_directory, with_suffix,
 };
 use super::ids::MessageIds;
-use super::schema;
 use super::writer::Writer;
+use super::{device_rows, schema};
 use crate::error::{Error, Result};
+use crate::http::HubDeviceId;
 
 const ACTION: &str = "take over the database of the published SDK";
 
@@ -45,7 +47,7 @@ type Step = fn(&mut TakeOver) -> Result<()>;
 
 const STEPS: [Step; 6] = [claim, build, sync, clear_journals, replace, sync_name];
 
-/// Whether the published SDK has written this database.
+/// Whether the published SDK has written this database. One of ours can be that, too: see [`ours`].
 pub(super) fn is_published(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT count(*) = 2 FROM sqlite_schema
@@ -116,7 +118,10 @@ impl TakeOver {
     }
 
     fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
-        result.map_err(|error| sqlite_error(&self.path, ACTION, error))
+        result.map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => open_error(&self.path, error),
+            _ => sqlite_error(&self.path, ACTION, error),
+        })
     }
 
     fn refuse_if_running(&self) -> Result<()> {
@@ -167,7 +172,7 @@ fn claim(take_over: &mut TakeOver) -> Result<()> {
         return Err(Error::database(path, ACTION, rule));
     }
     take_over.refuse_if_running()?;
-    lock(&take_over.old).map_err(|error| open_error(path, error))?;
+    take_over.sqlite(lock(&take_over.old))?;
     log::info!("{}: taking over from the published SDK", path.display());
     take_over.taken.version = version;
     Ok(())
@@ -177,7 +182,8 @@ fn claim(take_over: &mut TakeOver) -> Result<()> {
 fn lock(old: &Connection) -> rusqlite::Result<()> {
     let mode: String = old.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode == "wal" {
-        // Somebody has changed the mode. What is in the WAL has to be in the file for either SDK.
+        // It was ours before, or somebody has changed the mode. What is in the WAL has to be in the
+        // file for either SDK.
         old.pragma_update(None, "journal_mode", "DELETE")?;
     }
     old.execute_batch("BEGIN EXCLUSIVE")
@@ -207,17 +213,31 @@ fn copy(take_over: &mut TakeOver) -> rusqlite::Result<()> {
     new.pragma_update(None, "journal_mode", "OFF")?;
     new.pragma_update(None, "synchronous", "OFF")?;
     schema::create(&new)?;
+    new.execute_batch("BEGIN")?;
+    ours::copy(old, &new)?;
     let ids = MessageIds::load(&new)?;
     let mut writer = Writer::new(new, take_over.new_file.clone(), ids);
 
-    writer.sql()?.execute_batch("BEGIN")?;
-    let device = configuration::copy(old, &mut writer, path)?;
+    let before = device_rows::load_device(&writer)?.and_then(|device| device.identity);
+    let device = configuration::copy(old, &mut writer, path)?.or_else(|| before.clone());
+    let device = device.unwrap_or_else(nobody);
+    if let Some(before) = before {
+        ours::make_way(&mut writer, now_ms, &before, &device)?;
+    }
     messages::copy(old, &mut writer, path, now_ms, &device, taken)?;
     cloud_messages::copy(old, &mut writer, path, taken)?;
     properties::copy(old, &mut writer, path, taken)?;
     writer.sql()?.execute_batch("COMMIT")?;
     writer.close();
     Ok(())
+}
+
+/// Whose Messages these are before the first registration.
+fn nobody() -> HubDeviceId {
+    HubDeviceId {
+        workspace_id: String::new(),
+        device_id: String::new(),
+    }
 }
 
 /// Step 3.

@@ -3,5 +3,6 @@
 mod configuration;
 mod fixture;
 mod messages;
+mod rolled_back;
 mod state;
 mod switch;

@@ -92,7 +92,15 @@ impl Published {
     }
 
     fn with_tables(age: Age, strict: &str) -> Published {
-        let directory = tempfile::tempdir().unwrap();
+        Published::started_in(tempfile::tempdir().unwrap(), age, strict)
+    }
+
+    /// As the published SDK does it when it is started in a directory that has a database of ours.
+    pub fn again_in(directory: tempfile::TempDir) -> Published {
+        Published::started_in(directory, Age::V1_2_0, "STRICT")
+    }
+
+    fn started_in(directory: tempfile::TempDir, age: Age, strict: &str) -> Published {
         let path = directory.path().join("device.db");
         let connection = Connection::open(&path).unwrap();
         connection.execute_batch(&age.tables(strict)).unwrap();
@@ -183,6 +191,12 @@ impl Published {
         files(self.directory())
     }
 
+    /// Ends the published SDK.
+    pub fn end(self) -> tempfile::TempDir {
+        drop(self.connection);
+        self.directory
+    }
+
     /// Starts our library on it.
     pub fn upgrade(self) -> Upgraded {
         drop(self.connection);
@@ -261,7 +275,7 @@ impl Row<'_> {
 /// What became of it.
 pub struct Upgraded {
     directory: tempfile::TempDir,
-    store: Store,
+    pub store: Store,
 }
 
 /// A row of the outbox.

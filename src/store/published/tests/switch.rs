@@ -32,7 +32,7 @@ fn begin(path: &Path) -> TakeOver {
 }
 
 /// The files as a crash leaves them at this moment.
-fn crash(directory: &Path) -> tempfile::TempDir {
+pub(super) fn crash(directory: &Path) -> tempfile::TempDir {
     let after = tempfile::tempdir().unwrap();
     for name in files(directory) {
         fs::copy(directory.join(&name), after.path().join(&name)).unwrap();
