@@ -1,81 +1,21 @@
-//! The client.
+//! The client, as Python sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
 use crate::arguments::{boolean, callback, choice, count, ids, optional_text, path, seconds, text};
 use crate::cloud_message::CloudMessage;
-use crate::events::{DesiredProperties, Events, News};
-use crate::gate::{closed, outside};
+use crate::events::DesiredProperties;
+use crate::handle::{Handle, start, warn_of_remote_access};
 use crate::options::{Codec, Compression, Durability};
-use crate::owned::Owned;
-use crate::process::process;
 use crate::sender::StreamSender;
-use crate::signals::{Signals, waiting};
+use crate::signals::waiting;
 use crate::status::{SetAsideMessage, Status};
 use crate::{errors, json};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
-
-/// How long `close` waits for a callback, beside what the library takes.
-const CALLBACK_GRACE: Duration = Duration::from_secs(1);
-
-/// A client and what belongs to it; shared by everything that was made from it.
-pub struct Handle {
-    client: Owned<spotflow_device::DeviceClient>,
-    news: Arc<News>,
-    /// A `threading.Thread`.
-    callback_thread: Py<PyAny>,
-    is_closed: AtomicBool,
-}
-
-impl Handle {
-    /// The client, unless it is closed or another process's.
-    pub fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::DeviceClient> {
-        let client = self.client.get()?;
-        match self.is_closed.load(Ordering::Acquire) {
-            true => Err(closed(py)),
-            false => Ok(client),
-        }
-    }
-
-    /// Ends the client and its callbacks. Blocks; not to be called with the interpreter's lock held.
-    pub fn close(&self) {
-        // First, so that nobody is told by chance that the connection went.
-        self.news.close();
-        self.is_closed.store(true, Ordering::Release);
-        if let Ok(client) = self.client.get() {
-            client.close();
-        }
-    }
-
-    /// Before a fork; nothing if this is another process's client.
-    pub fn hold_for_fork(&self) -> Option<spotflow_device::ForkGuard> {
-        self.client
-            .get()
-            .ok()
-            .map(spotflow_device::DeviceClient::hold_for_fork)
-    }
-
-    /// In a forked child, which must touch nothing else.
-    pub fn leave_to_parent(&self) {
-        if let Some(client) = self.client.get_anywhere() {
-            client.clone().forget_after_fork();
-        }
-    }
-}
-
-/// Ends the callback thread when the library has dropped the client.
-struct EndOfNews(Arc<News>);
-
-impl Drop for EndOfNews {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
 
 /// A device of the Spotflow IoT Platform. Made by `DeviceClient.start`.
 ///
@@ -191,19 +131,20 @@ impl DeviceClient {
         {
             warn_of_remote_access(py)?;
         }
-        start(py, builder, display, desired, connection)
+        let handle = start(py, builder, display, desired, connection)?;
+        Ok(DeviceClient { handle })
     }
 
     /// The ID of the Workspace that the device belongs to.
     #[getter]
     fn workspace_id(&self) -> PyResult<String> {
-        Ok(self.handle.client.get()?.workspace_id())
+        Ok(self.handle.anytime()?.workspace_id())
     }
 
     /// The Device ID. The technician who approved the device may have chosen another than was asked for.
     #[getter]
     fn device_id(&self) -> PyResult<String> {
-        Ok(self.handle.client.get()?.device_id())
+        Ok(self.handle.anytime()?.device_id())
     }
 
     /// The number of Messages that are stored and not yet acknowledged by the Platform.
@@ -362,12 +303,7 @@ impl DeviceClient {
     /// Blocks for up to 5 s, usually for milliseconds, and up to a second more for a callback that is
     /// running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        // Another process's client must not be touched.
-        self.handle.client.get()?;
-        outside(py, || self.handle.close())?;
-        let arguments = (&self.handle.callback_thread, CALLBACK_GRACE.as_secs_f64());
-        background(py)?.call_method1("join_callbacks", arguments)?;
-        Ok(())
+        self.handle.close_and_join(py)
     }
 
     /// Return the client. Raises `ClosedError` if it is closed.
@@ -392,66 +328,10 @@ impl DeviceClient {
     }
 
     fn __repr__(&self) -> PyResult<String> {
-        let client = self.handle.client.get()?;
+        let client = self.handle.anytime()?;
         Ok(format!(
             "<spotflow_device.DeviceClient {:?}>",
             client.device_id()
         ))
     }
-}
-
-/// The Python side of the threads.
-fn background(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import("spotflow_device._background")
-}
-
-/// Starts the library's client and the thread for its callbacks.
-fn start(
-    py: Python<'_>,
-    builder: spotflow_device::DeviceClientBuilder,
-    display: Argument<'_, '_>,
-    desired: Argument<'_, '_>,
-    connection: Argument<'_, '_>,
-) -> PyResult<DeviceClient> {
-    let news = Arc::new(News::default());
-    let background = background(py)?;
-    background.call_method0("start_logging")?;
-    let end = EndOfNews(Arc::clone(&news));
-    let events = Events::new(Arc::clone(&news));
-    let callback_thread =
-        background.call_method1("start_callbacks", (events, display, desired, connection))?;
-
-    let mut builder = builder.on_provisioning(move |operation| end.0.operation(operation));
-    if desired.is_some() {
-        let news = Arc::clone(&news);
-        builder = builder.on_desired_properties(move |properties| news.desired(properties));
-    }
-    if connection.is_some() {
-        let news = Arc::clone(&news);
-        builder = builder.on_connection_change(move |change| news.connection(change));
-    }
-    let signals = Signals::default();
-    let builder = builder.interrupt_check(signals.clone());
-    let client = waiting(py, || builder.start())?;
-    signals.has_started();
-
-    let handle = Arc::new(Handle {
-        client: Owned::new(client),
-        news,
-        callback_thread: callback_thread.unbind(),
-        is_closed: AtomicBool::new(false),
-    });
-    process().register(&handle);
-    handle.news.started();
-    Ok(DeviceClient { handle })
-}
-
-fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
-    let logger = py
-        .import("logging")?
-        .call_method1("getLogger", ("spotflow_device",))?;
-    let text =
-        "allow_remote_access: this version has no remote access yet; requests are not answered";
-    logger.call_method1("warning", (text,))?;
-    Ok(())
 }

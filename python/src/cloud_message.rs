@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::client::Handle;
+use crate::handle::Handle;
 use crate::owned::Owned;
 use crate::signals::waiting;
 

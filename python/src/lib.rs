@@ -13,6 +13,7 @@ mod cloud_message;
 mod errors;
 mod events;
 mod gate;
+mod handle;
 mod json;
 mod logs;
 mod message;

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use spotflow_device::ForkGuard;
 
-use crate::client::Handle;
 use crate::gate::Gate;
+use crate::handle::Handle;
 use crate::logs::LogQueue;
 
 /// The state of one process.

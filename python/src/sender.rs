@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::arguments::{seconds, text};
-use crate::client::Handle;
+use crate::handle::Handle;
 use crate::message::{build, from_item};
 use crate::owned::Owned;
 use crate::signals::waiting;

@@ -1,0 +1,144 @@
+//! A client with its callback thread: how they start and how they end together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use crate::events::{Events, News};
+use crate::gate::{closed, outside};
+use crate::owned::Owned;
+use crate::process::process;
+use crate::signals::{Signals, waiting};
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// How long `close` waits for a callback, beside what the library takes.
+const CALLBACK_GRACE: Duration = Duration::from_secs(1);
+
+/// A client and what belongs to it; shared by everything that was made from it.
+pub struct Handle {
+    client: Owned<spotflow_device::DeviceClient>,
+    news: Arc<News>,
+    /// A `threading.Thread`.
+    callback_thread: Py<PyAny>,
+    is_closed: AtomicBool,
+}
+
+impl Handle {
+    /// The client, unless it is closed or another process's.
+    pub fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::DeviceClient> {
+        let client = self.client.get()?;
+        match self.is_closed.load(Ordering::Acquire) {
+            true => Err(closed(py)),
+            false => Ok(client),
+        }
+    }
+
+    /// The client, also if it is closed.
+    pub fn anytime(&self) -> PyResult<&spotflow_device::DeviceClient> {
+        self.client.get()
+    }
+
+    /// Ends the client, and waits a moment for a callback that is running.
+    pub fn close_and_join(&self, py: Python<'_>) -> PyResult<()> {
+        // Another process's client must not be touched.
+        self.client.get()?;
+        outside(py, || self.close())?;
+        let arguments = (&self.callback_thread, CALLBACK_GRACE.as_secs_f64());
+        background(py)?.call_method1("join_callbacks", arguments)?;
+        Ok(())
+    }
+
+    /// Ends the client and its callbacks. Blocks; not to be called with the interpreter's lock held.
+    pub fn close(&self) {
+        // First, so that nobody is told by chance that the connection went.
+        self.news.close();
+        self.is_closed.store(true, Ordering::Release);
+        if let Ok(client) = self.client.get() {
+            client.close();
+        }
+    }
+
+    /// Before a fork; nothing if this is another process's client.
+    pub fn hold_for_fork(&self) -> Option<spotflow_device::ForkGuard> {
+        self.client
+            .get()
+            .ok()
+            .map(spotflow_device::DeviceClient::hold_for_fork)
+    }
+
+    /// In a forked child, which must touch nothing else.
+    pub fn leave_to_parent(&self) {
+        if let Some(client) = self.client.get_anywhere() {
+            client.clone().forget_after_fork();
+        }
+    }
+}
+
+/// Ends the callback thread when the library has dropped the client.
+struct EndOfNews(Arc<News>);
+
+impl Drop for EndOfNews {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The Python side of the threads.
+fn background(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("spotflow_device._background")
+}
+
+/// Starts the library's client and the thread for its callbacks, those that are not `None`.
+pub fn start(
+    py: Python<'_>,
+    builder: spotflow_device::DeviceClientBuilder,
+    display: Argument<'_, '_>,
+    desired: Argument<'_, '_>,
+    connection: Argument<'_, '_>,
+) -> PyResult<Arc<Handle>> {
+    let news = Arc::new(News::default());
+    let background = background(py)?;
+    background.call_method0("start_logging")?;
+    let end = EndOfNews(Arc::clone(&news));
+    let events = Events::new(Arc::clone(&news));
+    let callback_thread =
+        background.call_method1("start_callbacks", (events, display, desired, connection))?;
+
+    let mut builder = builder.on_provisioning(move |operation| end.0.operation(operation));
+    if desired.is_some() {
+        let news = Arc::clone(&news);
+        builder = builder.on_desired_properties(move |properties| news.desired(properties));
+    }
+    if connection.is_some() {
+        let news = Arc::clone(&news);
+        builder = builder.on_connection_change(move |change| news.connection(change));
+    }
+    let signals = Signals::default();
+    let builder = builder.interrupt_check(signals.clone());
+    let client = waiting(py, || builder.start())?;
+    signals.has_started();
+
+    let handle = Arc::new(Handle {
+        client: Owned::new(client),
+        news,
+        callback_thread: callback_thread.unbind(),
+        is_closed: AtomicBool::new(false),
+    });
+    process().register(&handle);
+    handle.news.started();
+    Ok(handle)
+}
+
+/// Says that `allow_remote_access` has no effect.
+pub fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
+    let logger = py
+        .import("logging")?
+        .call_method1("getLogger", ("spotflow_device",))?;
+    let text =
+        "allow_remote_access: this version has no remote access yet; requests are not answered";
+    logger.call_method1("warning", (text,))?;
+    Ok(())
+}
