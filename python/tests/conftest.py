@@ -1,13 +1,33 @@
 """Devices for tests, on an embedded Platform, and closed with the test."""
 
+import faulthandler
+import os
+
 import pytest
 from spotflow_device import DeviceClient
 from spotflow_emulator import Emulator
 
 from programs import Program
-from support import arguments
+from support import PATIENCE, arguments
 
 pytest_plugins = ["spotflow_emulator.pytest_plugin"]
+
+
+@pytest.fixture(scope="session")
+def console(request):
+    """Standard error, whatever pytest captures."""
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        copy = os.dup(2)
+    yield copy
+    os.close(copy)
+
+
+@pytest.fixture(autouse=True)
+def deadline(console):
+    """A wait that a fault made endless ends the run, and says where it was."""
+    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=console)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture

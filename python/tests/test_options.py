@@ -26,6 +26,15 @@ def test_the_codec_compresses_what_gets_smaller(spotflow_emulator, start_client,
     assert payloads(spotflow_emulator) == [content, b"short", b"", content]
 
 
+def test_the_smallest_size_is_smaller_than_the_fastest(spotflow_emulator, start_client):
+    client = start_client(spotflow_emulator)
+    content = " ".join(f"reading {number}: {number * number % 1009}" for number in range(2000))
+    for compression in (Compression.FASTEST, Compression.SMALLEST_SIZE):
+        client.create_stream_sender(compression=compression).send_message(content, timeout=PATIENCE)
+    fastest, smallest = [message.raw_length for message in spotflow_emulator.messages()]
+    assert smallest < 0.9 * fastest
+
+
 def test_large_content_is_compressed_too(spotflow_emulator, start_client):
     client = start_client(spotflow_emulator, codec=Codec.ZSTD)
     content = bytes(range(256)) * 2000
