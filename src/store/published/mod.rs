@@ -1,19 +1,18 @@
 //! Takes over the database file of the published SDK (PyPI `spotflow-device` up to 2.1.1).
 //!
 //! Ours is built beside it and takes its place when it is complete. The steps, and what a crash
-//! leaves behind each:
+//! behind each leaves under the name:
 //!
 //! ```text
-//! 1 claim           the old file, locked against its own SDK            │
-//! 2 build           the old file, and a new one under a temporary name  │ either SDK
-//! 3 sync            same                                                │ can start
-//! 4 clear_journals  same; nothing that SQLite would apply to the name   │
-//! 5 replace         the new file, perhaps not yet for good              ┐ or only ours
-//! 6 sync_name       the new file                                        ┘
+//! 1 claim           the old file, for either SDK. It is locked until the end.
+//! 2 build           the same. Ours has a temporary name.
+//! 3 sync            the same.
+//! 4 clear_journals  the same, without what SQLite would apply to whatever has the name.
+//! 5 replace         the one or the other.
+//! 6 sync_name       ours.
 //! ```
 //!
-//! The lock on the old file is held through all of them. The next start removes what a crash left
-//! under the temporary name, because tokens are in there.
+//! What a crash leaves under the temporary name has tokens in it: the next start removes it.
 
 mod cloud_messages;
 mod columns;
