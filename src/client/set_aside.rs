@@ -53,9 +53,9 @@ impl DeviceClient {
     /// - the hub does not take it. MQTT 3.1.1 has no way to say so, except to close the connection. If that
     ///   has happened three times in a row with the same Message in flight, it is sent alone, each time
     ///   after a while in which the connection stood and the hub answered all else. If the hub closes the
-    ///   connection on it four times in a row, and then takes the Message behind it, it is set aside.
+    ///   connection on it five times in a row, and then takes the Message behind it, it is set aside.
     ///
-    /// The last takes three to six minutes with the usual
+    /// The last takes three to seven minutes with the usual
     /// [keep-alive](super::DeviceClientBuilder::keep_alive); less with one below two minutes, and more for
     /// a Message that takes seconds to send, for several in a row (each takes twice as long), and on a
     /// connection that is lost now and then without a Message's fault. Any sign that the network or the hub

@@ -12,7 +12,7 @@
 //!  │             suspect ever survived; the hub has answered everything, at last a ping
 //!  │   2 probe   the suspect is sent, and nothing else: it goes out whole, and the hub closes the
 //!  │             stream in order, without an acknowledgement. This is a refusal.
-//!  │   3 witness after 4 refusals, at once, on the next connection: the Message behind it is sent
+//!  │   3 witness after 5 refusals, at once, on the next connection: the Message behind it is sent
 //!  │             alone. Acknowledged: the suspect is set aside. Refused: it is a suspect, too. Then
 //!  │             after twice as many refusals of the first, all suspects are probed, oldest first,
 //!  │             and those refused a second time have the next one for a witness; and so on.
@@ -29,9 +29,10 @@
 //! - A Message that is acknowledged after all was innocent of the losses before. Each such loss makes
 //!   one more refusal necessary, until others go through at once.
 //!
-//! What can still mislead it is not a network but a hub that for minutes does everything except take
-//! Messages, and begins to take them again in just the moment between the refusals and the witness.
-//! Witnesses are heard ever more rarely, so that after a long time this is ever less likely.
+//! What can still mislead it is not a network but a hub: one that for minutes does everything except take
+//! Messages, and begins to take them again in just the moment between the refusals and the witness
+//! (witnesses are heard ever more rarely, so the longer it lasts the less likely that is); or one that
+//! for hours takes hardly any Message, at random, and does everything else.
 
 use std::time::Duration;
 
@@ -43,12 +44,12 @@ const LOSSES: u32 = 3;
 const LOSSES_MAX: u32 = 24;
 /// Refusals of the first suspect before a witness is heard, on a hub and network that have not closed
 /// innocent Messages.
-const REFUSALS: u32 = 4;
+const REFUSALS: u32 = 5;
 /// Refusals of those behind it, each right after a refusal of all before.
 const REFUSALS_BEHIND: u32 = 2;
 /// Innocent losses count up to this, and one is forgotten for so many Messages sent at once.
 const INNOCENT_MAX: u32 = 60;
-const FORGET_AFTER: u32 = 4;
+const FORGET_AFTER: u32 = 16;
 /// The hold is at least so many times as long as the suspect survived.
 const HOLD_PER_SURVIVED: u32 = 20;
 /// Within this time after the hold everything must be answered.

@@ -144,8 +144,8 @@ fn a_refused_message_that_the_hub_takes_in_time_is_sent_in_its_turn() {
     sender(&client)
         .enqueue_messages(["1", "poison", "2"])
         .unwrap();
-    // Three of these are before the trial, which takes four.
-    wait_until(&times, |times| times.len() >= 5);
+    // Three of these are before the trial, which takes five.
+    wait_until(&times, |times| times.len() >= 6);
     stage.platform.accept_all_messages();
     client.wait_enqueued_messages_sent_timeout(TRIAL).unwrap();
     assert_eq!(kept(&stage), ["1", "poison", "2"]);

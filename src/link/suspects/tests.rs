@@ -99,7 +99,7 @@ fn a_message_that_only_is_refused_is_set_aside_when_the_one_behind_it_is_taken()
 }
 
 #[test]
-fn it_takes_three_to_six_minutes_with_the_usual_keep_alive() {
+fn it_takes_three_to_seven_minutes_with_the_usual_keep_alive() {
     for seed in 0..1000 {
         let mut desk = Desk::new(1..=3);
         desk.suspects.random = fastrand::Rng::with_seed(seed);
@@ -107,8 +107,26 @@ fn it_takes_three_to_six_minutes_with_the_usual_keep_alive() {
         (0..REFUSALS).for_each(|_| desk.refuse(0));
         assert_eq!(desk.connect(), Step::One(1));
         let time = desk.now.since(Moment::START);
-        assert!(time > 2 * MINUTE && time < 6 * MINUTE, "{seed}: {time:?}");
+        assert!(time > 3 * MINUTE && time < 7 * MINUTE, "{seed}: {time:?}");
     }
+}
+
+#[test]
+fn the_hold_is_random_so_that_nothing_periodic_coincides_with_the_probe() {
+    let holds = (0..1000).map(|seed| {
+        let mut desk = Desk::new(1..=3);
+        desk.suspects.random = fastrand::Rng::with_seed(seed);
+        desk.fall_into_suspicion(1);
+        let connected = desk.now;
+        assert_eq!(desk.connect(), Step::One(0));
+        desk.now.since(connected)
+    });
+    let mut holds: Vec<Duration> = holds.collect();
+    holds.sort();
+    let (shortest, longest) = (holds[0], holds[999]);
+    assert!(longest.as_secs_f64() > 1.9 * shortest.as_secs_f64());
+    let largest_gap = holds.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(largest_gap < Some(shortest / 20), "{largest_gap:?}");
 }
 
 #[test]

@@ -298,7 +298,7 @@ fn flapping(random: &mut fastrand::Rng) -> Conditions {
     let every = between(random, 60.0, 20_000.0);
     let hub = match random.u8(0..5) {
         0 | 1 => Hub::Good,
-        2 => Hub::Overloaded(random.f64() * 0.3),
+        2 => Hub::Overloaded(random.f64() * 0.25),
         3 => Hub::Throttling {
             every,
             length: (every / 2).min(between(random, 0.1, 60.0)),
@@ -388,7 +388,7 @@ fn a_hub_that_takes_nothing_at_all_has_nothing_set_aside_within_a_day() {
 }
 
 #[test]
-fn poison_is_found_within_six_minutes_on_a_good_network_and_the_rest_is_delivered_in_order() {
+fn poison_is_found_within_seven_minutes_on_a_good_network_and_the_rest_is_delivered_in_order() {
     let mut random = fastrand::Rng::with_seed(seed());
     for window in [1, 2, 16] {
         for _ in 0..20 {
@@ -403,9 +403,9 @@ fn poison_is_found_within_six_minutes_on_a_good_network_and_the_rest_is_delivere
             assert!(world.verdicts.len() > 3);
             for verdict in &world.verdicts {
                 assert_eq!(verdict.id % 100, 7);
-                assert!(verdict.time < 6 * MINUTE, "{verdict:?}");
+                assert!(verdict.time < 7 * MINUTE, "{verdict:?}");
             }
-            let oldest_left = world.in_flight.front().copied().unwrap_or(world.stored + 1);
+            let oldest_left = world.in_flight.front().copied().unwrap_or(world.taken + 1);
             let good = (1..oldest_left).filter(|id| id % 100 != 7);
             let delivered = world.delivered.iter().copied();
             assert!(delivered.take_while(|id| *id < oldest_left).eq(good));
