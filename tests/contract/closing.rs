@@ -47,14 +47,21 @@ fn close(client: &DeviceClient) -> Duration {
     begun.elapsed()
 }
 
-/// The library's threads in this process.
+/// The library's threads in this process. One that was joined can still be listed for a moment; the
+/// kernel marks it as exiting (`PF_EXITING` in proc(5)'s `flags`).
 #[cfg(target_os = "linux")]
 fn own_threads() -> Vec<String> {
+    const EXITING: u32 = 4;
+    let thread = |stat: String| -> Option<String> {
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let flags: u32 = rest.split(' ').nth(6)?.parse().ok()?;
+        (flags & EXITING == 0).then(|| name.to_owned())
+    };
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     tasks
         // A thread may end between being listed and being asked.
-        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
-        .map(|name| name.trim_end().to_owned())
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok())
+        .filter_map(thread)
         .filter(|name| name.starts_with("spotflow-") && !name.starts_with("spotflow-emu"))
         .collect()
 }
