@@ -186,6 +186,7 @@ def test_a_wait_in_another_thread_is_not_interrupted(spotflow_emulator, run):
     assert program.line() == "waiting"
     program.signal(signal.SIGINT)
     assert program.line() == "interrupted"
+    assert len(spotflow_emulator.wait_messages(1)) == 1
     spotflow_emulator.release_acknowledgements()
     assert program.line() == "sent"
     program.end()
