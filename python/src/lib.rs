@@ -1,8 +1,8 @@
 //! The Python package `spotflow_device`: a thin layer that converts, over the library of the same name.
 //!
 //! Two rules hold everywhere: a thread of the library never takes the interpreter's lock (what it has for
-//! Python is queued, in [`events`] and [`logs`]); and whoever may wait does so without that lock, through
-//! [`gate`].
+//! Python is queued, in `events` and `logs`); and whoever may wait does so without that lock, through
+//! `gate`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
