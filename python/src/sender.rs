@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
-use crate::arguments::{seconds, text};
+use crate::arguments::{seconds, text, wrong_type};
 use crate::handle::Handle;
 use crate::message::{build, from_item};
 use crate::owned::Owned;
@@ -129,15 +130,13 @@ impl StreamSender {
 }
 
 fn all_messages(messages: &Bound<'_, PyAny>) -> PyResult<Vec<spotflow_device::Message>> {
-    let is_one = messages.is_instance_of::<pyo3::types::PyString>()
-        || messages.is_instance_of::<pyo3::types::PyBytes>()
-        || messages.is_instance_of::<crate::message::Message>();
+    // A payload that can be iterated over, too: empty, it would pass for no Messages.
+    let is_payload = messages.is_instance_of::<PyString>()
+        || messages.is_instance_of::<PyBytes>()
+        || messages.is_instance_of::<PyByteArray>()
+        || messages.is_instance_of::<PyMemoryView>();
     match messages.try_iter() {
-        Ok(items) if !is_one => items.map(|item| from_item(&item?)).collect(),
-        _ => Err(crate::arguments::wrong_type(
-            "messages",
-            "an iterable of Messages",
-            messages,
-        )),
+        Ok(items) if !is_payload => items.map(|item| from_item(&item?)).collect(),
+        _ => Err(wrong_type("messages", "an iterable of Messages", messages)),
     }
 }

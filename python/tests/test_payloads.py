@@ -271,9 +271,17 @@ def test_a_generator_may_use_the_client(module_stage):
     assert payloads(platform) == [f"{word} {number}".encode() for word in ("first", "then") for number in range(3)]
 
 
-@pytest.mark.parametrize("one", ["text", b"bytes", Message("x"), bytearray(b"ab"), memoryview(b"ab"), 5, None])
-def test_one_payload_is_not_taken_for_many(module_stage, one):
-    _, client = module_stage
+@pytest.mark.parametrize("one", ["text", b"bytes", bytearray(b"ab"), memoryview(b"ab"), Message("x"), 5, None])
+def test_one_message_is_not_taken_for_many(module_stage, one):
+    refused_as_many(module_stage[1], one)
+
+
+@pytest.mark.parametrize("one", ["", b"", bytearray(), memoryview(b"")], ids=lambda one: type(one).__name__)
+def test_an_empty_payload_is_not_taken_for_none(module_stage, one):
+    refused_as_many(module_stage[1], one)
+
+
+def refused_as_many(client, one):
     with pytest.raises(InvalidTypeError, match="^messages: "):
         client.create_stream_sender().enqueue_messages(one)
     assert client.pending_messages_count == 0
