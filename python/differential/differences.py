@@ -55,8 +55,10 @@ class Outcome:
         self.vanished = []
 
     def report(self, all_listed):
-        lines = [f"UNEXPLAINED {found.case}: {found.aspect}\n  published: {found.published}\n  ours:      {found.ours}"
-                 for found in self.unexplained]
+        lines = [
+            f"UNEXPLAINED {found.case}: {found.aspect}\n  published: {found.published}\n  ours:      {found.ours}"
+            for found in self.unexplained
+        ]
         if all_listed:
             lines += [f"VANISHED {listed}\n  {reason}" for listed, reason in self.vanished]
         titles = Counter(title for titles in self.explained.values() for title in titles)

@@ -1,4 +1,4 @@
-"""``python -m scenario NAME SEED FILE``: runs one scenario under the SDK of this interpreter, and writes what it saw."""
+"""``python -m scenario NAME SEED FILE`` runs one scenario under the SDK of this interpreter and writes what it saw."""
 
 import faulthandler
 import importlib

@@ -189,7 +189,7 @@ def _members(cases, client):
         method = getattr(client, name)
         cases.note(
             f"arguments/{name}",
-            unknown_name=result(lambda: method(unknown=1)),
+            unknown_name=result(method, unknown=1),
         )
     cases.note("arguments/wait_enqueued_messages_sent", nothing=result(client.wait_enqueued_messages_sent))
     update = client.update_reported_properties
@@ -197,8 +197,8 @@ def _members(cases, client):
         "arguments/update_reported_properties",
         nothing=result(update),
         by_name=result(update, properties={"a": 1}),
-        unknown_name=result(lambda: update(values={})),
-        two=result(lambda: update({}, {})),
+        unknown_name=result(update, values={}),
+        two=result(update, {}, {}),
     )
 
 
@@ -263,9 +263,13 @@ def _enums(cases):
         "members": lambda: [name for name in dir(Compression) if name.isupper()],
         "member of a member": lambda: _FASTEST.SMALLEST_SIZE,
         "in an f-string with a width": lambda: f"{_FASTEST:>25}",
-        "joined": lambda: "%s %r" % (_FASTEST, _FASTEST),
+        "joined": lambda: " ".join(map(str, [_FASTEST, _NONE])),
     }.items():
         cases.note(f"arguments/Compression/{label}", result=result(evaluate))
+
+
+def _subclass(cls):
+    return type("Sub", (cls,), {}).__name__
 
 
 def _classes(cases):
@@ -274,7 +278,7 @@ def _classes(cases):
         cases.note(
             f"arguments/class/{name}",
             called=result(cls),
-            subclassed=result(lambda: type("Sub", (cls,), {}).__name__),
+            subclassed=result(_subclass, cls),
             qualified_name=cls.__qualname__,
             module=cls.__module__,
             documented=bool(cls.__doc__),

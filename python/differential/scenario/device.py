@@ -15,8 +15,13 @@ from .cases import raised, shown
 class Device:
     """The steps that a device can be told to take."""
 
-    def __init__(self, client):
-        self._client = client
+    def __init__(self, client, operations):
+        self._client, self._operations = client, operations
+
+    def displayed(self):
+        """Waits until the callback was called, which may be after the start where it is a thread's of its own."""
+        while not self._operations:
+            time.sleep(0.005)
 
     def identity(self):
         return [self._client.workspace_id, self._client.device_id]
@@ -64,7 +69,7 @@ def main(path):
         told["start"] = raised(error)
     else:
         told["start"] = "returns"
-        device = Device(client)
+        device = Device(client, told["operations"])
         told["results"] = [shown(getattr(device, step)(*arguments)) for step, *arguments in orders["steps"]]
     with open(path, "w") as file:
         json.dump(told, file)

@@ -7,6 +7,12 @@ from .rig import DEVICE_ID, Rig, messages_sent
 STREAM = ("stream_group", "stream")
 MESSAGE = ("batch_id", "message_id", "batch_slice_id", "chunk_id")
 
+_TOO_LONG = (
+    ("one for the topic", 1, {"batch_id": "x" * 70_000}),
+    ("two for the topic", 1, {"batch_id": "x" * 40_000, "message_id": "y" * 40_000}),
+    ("for a packet with the payload", 250_000, {"batch_id": "x" * 20_000}),
+)
+
 
 def run(cases, seed):
     with Rig() as rig:
@@ -18,6 +24,10 @@ def run(cases, seed):
         messages.note(cases, sent, rig.messages())
         for name, message in zip(sent, rig.emulator.messages(DEVICE_ID)):
             cases.note(name, read_by_the_Platform_as=message.properties)
+        # At the very end: after that the published SDK sends nothing any more.
+        sender = client.create_stream_sender()
+        for label, size, ids in _TOO_LONG:
+            cases.note(f"ids/too long/{label}", result=result(sender.enqueue_message, bytes(size), **ids))
 
 
 def _inputs(seed):

@@ -39,10 +39,10 @@ class Placeholders:
 def _drawn(answer):
     for key in ("provisioningOperationId", "verificationCode", "expirationTime", "registrationToken"):
         if answer.get(key):
-            yield answer[key], "{%s}" % key
+            yield answer[key], f"{{{key}}}"
     for key in ("correlationId", "sasToken"):
         if key in answer:
-            yield answer[key], "{%s}" % key
+            yield answer[key], f"{{{key}}}"
     for part in answer.get("connectionString", "").split(";"):
         key, _, value = part.partition("=")
         if key == "SharedAccessSignature":

@@ -100,13 +100,13 @@ def _start(cases, rig, case, **options):
     cases.note(case, result=told["start"])
     if told["start"] == "returns":
         results = [rig.placeholders().text(told) for told in told["results"]]
-        cases.note(case, operations=len(told["operations"]), results=results)
+        cases.note(case, results=results)
         session.note(cases, case, rig, before)
 
 
 def _displayed(cases, rig):
     """What is shown to the technician: by default on standard output, or to a callback."""
-    told = rig.run_device(device_id="displays-1", displays=False)
+    told = rig.run_device(device_id="displays-1", displays=False, abrupt=False)
     operation = rig.emulator.operations()[-1]
     cases.note(
         "starts/display/by default",
@@ -114,7 +114,7 @@ def _displayed(cases, rig):
         has_id=operation.id in told["output"],
         output=rig.placeholders().text(told["output"]),
     )
-    told = rig.run_device(device_id="displays-2")
+    told = rig.run_device(["displayed"], device_id="displays-2")
     [(id_, code, expires)] = told["operations"]
     operation = rig.emulator.operations()[-1]
     cases.note(
@@ -135,7 +135,7 @@ def _decided(cases, rig):
             decision(operation)
             told = device.wait()
         case = f"starts/decided/{name}"
-        cases.note(case, result=told["start"], operations=len(told["operations"]), results=told.get("results"))
+        cases.note(case, result=told["start"], results=told.get("results"))
         session.note(cases, case, rig, before)
 
     def expire(operation):
