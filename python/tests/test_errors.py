@@ -132,8 +132,9 @@ def test_a_bad_argument_of_start_is_named_and_leaves_nothing_behind(module_stage
     wrong_types, wrong_values = START[argument]
     for kind, values in ((InvalidTypeError, wrong_types), (InvalidArgumentError, wrong_values)):
         for value in values:
+            options = dict({"ca_file": platform.ca_file}, **{argument: value})
             with pytest.raises(SpotflowError) as caught:
-                DeviceClient.start(**arguments(platform, tmp_path, **{argument: value}))
+                DeviceClient.start(**arguments(platform, tmp_path, **options))
             check(caught, kind, argument, value)
     assert os.listdir(str(tmp_path)) == []
     assert platform.request_count() == requests
