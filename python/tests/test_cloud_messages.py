@@ -34,8 +34,9 @@ def test_messages_come_in_order_with_payload_and_properties(spotflow_emulator, s
     assert receive_payloads(client, 21) == [b""] + [str(number).encode() for number in range(20)]
 
 
-def test_without_the_wish_they_stay_in_the_hub(spotflow_emulator, start_client):
-    client = start_client(spotflow_emulator)
+@pytest.mark.parametrize("options", [{}, {"cloud_messages": False}, {"cloud_messages": None}])
+def test_without_the_wish_they_stay_in_the_hub(spotflow_emulator, start_client, options):
+    client = start_client(spotflow_emulator, **options)
     with pytest.raises(InvalidArgumentError, match="^cloud_messages: "):
         client.receive_cloud_message()
     send(spotflow_emulator, "waits")
