@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from support import eventually
+
 #: Of the wait's end after the signal. Generous beside the promised 0.2 s: this is no benchmark.
 SOON = 5.0
 
@@ -109,8 +111,7 @@ client.create_stream_sender().send_message("approved")
     assert program.line() == "interrupted"
     program.write("go on\n")
     first = emulator.wait_operation()
-    while emulator.operations()[-1].id == first.id:
-        time.sleep(0.01)
+    eventually("another operation", lambda: emulator.operations()[-1].id != first.id)
     emulator.approve(emulator.operations()[-1].id)
     program.end()
     assert [message.payload for message in emulator.messages()] == [b"approved"]
@@ -128,8 +129,7 @@ start().create_stream_sender().send_message("heard")
 """,
     )
     assert program.line() == "waiting"
-    while not spotflow_emulator.requests():
-        time.sleep(0.01)
+    eventually("a request", spotflow_emulator.requests)
     program.signal(signal.SIGINT)
     assert program.line() == "interrupted"
     spotflow_emulator.http_hang("any", False)
