@@ -2,6 +2,7 @@
 //! callback thread, which is Python's. There is one place for each kind: a slow callback sees the latest.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
@@ -12,6 +13,9 @@ use crate::errors::to_python;
 use crate::gate::outside_to_the_end;
 use crate::json;
 use crate::process::process;
+
+/// How long `start` waits for a callback that still shows an operation that is approved.
+const DISPLAY_GRACE: Duration = Duration::from_secs(1);
 
 /// The news of one client.
 #[derive(Default)]
@@ -27,6 +31,8 @@ struct State {
     connection: Option<spotflow_device::ConnectionChange>,
     /// Until `start` returns the program has no client, so only an operation is told.
     has_started: bool,
+    /// The callback thread is showing an operation.
+    is_showing: bool,
     is_over: bool,
 }
 
@@ -67,8 +73,20 @@ impl News {
         self.changed.notify_all();
     }
 
+    /// Waits a moment until the operation that was told is shown, so that `start` does not return before
+    /// that: an approval can come faster.
+    pub fn wait_shown(&self) {
+        let deadline = Instant::now() + DISPLAY_GRACE;
+        let mut state = self.state.lock();
+        while (state.operation.is_some() || state.is_showing)
+            && !self.changed.wait_until(&mut state, deadline).timed_out()
+        {}
+    }
+
     fn next(&self) -> Option<Event> {
         let mut state = self.state.lock();
+        state.is_showing = false;
+        self.changed.notify_all();
         loop {
             if state.is_over {
                 return None;
@@ -84,6 +102,7 @@ impl News {
 impl State {
     fn take(&mut self) -> Option<Event> {
         if let Some(operation) = self.operation.take() {
+            self.is_showing = true;
             return Some(Event::Operation(operation));
         }
         if !self.has_started {

@@ -118,7 +118,11 @@ pub fn start(
     }
     let signals = Signals::default();
     let builder = builder.interrupt_check(signals.clone());
-    let client = waiting(py, || builder.start())?;
+    let client = waiting(py, || {
+        let client = builder.start()?;
+        news.wait_shown();
+        Ok(client)
+    })?;
     signals.has_started();
 
     let handle = Arc::new(Handle {

@@ -103,6 +103,18 @@ def test_system_exit_ends_neither_the_program_nor_the_updates(spotflow_emulator,
     assert "SystemExit" in warning.getMessage()
 
 
+def test_an_operation_is_shown_before_the_start_returns(spotflow_emulator, start_client):
+    shown = []
+
+    def display(operation):
+        # Longer than an approval at once takes.
+        threading.Event().wait(0.5)
+        shown.append(operation.verification_code)
+
+    start_client(spotflow_emulator, display_provisioning_operation_callback=display)
+    assert shown == [operation.verification_code for operation in spotflow_emulator.operations()]
+
+
 def test_an_exception_of_the_display_is_logged_and_the_start_goes_on(start_spotflow_emulator, start_client, caplog):
     emulator = start_spotflow_emulator("--approve", "manual")
     shown = Seen()
