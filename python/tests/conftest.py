@@ -13,19 +13,16 @@ from support import PATIENCE, arguments
 pytest_plugins = ["spotflow_emulator.pytest_plugin"]
 
 
-@pytest.fixture(scope="session")
-def console(request):
-    """Standard error, whatever pytest captures."""
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        copy = os.dup(2)
-    yield copy
-    os.close(copy)
+def pytest_configure(config):
+    # Standard error, whatever is captured later.
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.console = os.dup(2)
 
 
-@pytest.fixture(autouse=True)
-def deadline(console):
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
     """A wait that a fault made endless ends the run, and says where it was."""
-    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=console)
+    faulthandler.dump_traceback_later(5 * PATIENCE, exit=True, file=item.config.console)
     yield
     faulthandler.cancel_dump_traceback_later()
 
