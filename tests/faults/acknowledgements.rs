@@ -1,0 +1,1 @@
+//! Deleted means acknowledged, whatever else is acknowledged, and in whatever order.

@@ -1,0 +1,1 @@
+//! The HTTP API refuses, fails, lies, or does not answer.

@@ -1,0 +1,1 @@
+//! TLS: certificates that are wrong, expired or not yet valid, and handshakes that stall.

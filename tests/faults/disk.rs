@@ -1,0 +1,1 @@
+//! The disk is full, read-only, forbidden, or gone.

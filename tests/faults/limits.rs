@@ -1,0 +1,1 @@
+//! The outbox has limits, and a policy for what does not fit.

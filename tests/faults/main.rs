@@ -1,0 +1,19 @@
+//! What the device does when something fails, by the place of the failure. The table of all faults is
+//! `tests/FAULTS.md`.
+
+#[allow(dead_code, reason = "shared with the contract's tests")]
+#[path = "../contract/support.rs"]
+mod support;
+
+mod acknowledgements;
+mod api;
+mod certificates;
+mod clocks;
+mod corruption;
+mod disk;
+mod limits;
+mod network;
+mod secrets;
+mod slow_link;
+mod twin;
+mod uploads;

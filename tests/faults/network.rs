@@ -1,0 +1,1 @@
+//! The network refuses, cuts, stalls, and comes back.

@@ -1,0 +1,1 @@
+//! No fault makes a secret appear in the log, at whatever level.

@@ -1,0 +1,1 @@
+//! Links of a few KB per second, and peers that say nothing.

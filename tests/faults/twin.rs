@@ -1,0 +1,1 @@
+//! The device twin: gaps, unknown versions, throttling, malformed documents.

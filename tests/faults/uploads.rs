@@ -1,0 +1,1 @@
+//! An upload fails at each of its steps.
