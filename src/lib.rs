@@ -204,8 +204,7 @@
 //! failed and is tried again; while a connection, a registration or an upload goes on failing for the same
 //! reason, once. `error`: what is lost or needs somebody. Nothing at these levels per Message.
 //!
-//! This crate logs no secrets at any level. But the HTTP library does at `trace`: it dumps requests and
-//! answers, tokens included. Keep its targets `ureq` and `ureq_proto` at `debug` or higher.
+//! No secret is logged at any level, `trace` included, by this crate or what it is made of.
 //!
 //! # Features
 //!

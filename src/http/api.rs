@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use ureq::http::{HeaderValue, Method, Request, header};
 
 use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
 use super::instance::Instance;
 use super::problem::Problem;
 use super::registration::{Registration, RegistrationAnswer};
+use super::request::{Method, Request};
 use super::time::{Lifetime, ServerTime};
+use crate::net::host::Host;
 use crate::secret::Secret;
 use crate::{Error, Result};
 
@@ -49,7 +50,7 @@ pub(crate) struct IssuedToken {
 #[derive(Clone)]
 pub(crate) struct Api {
     agent: Agent,
-    base_url: String,
+    host: Host,
     timeout: Duration,
 }
 
@@ -57,7 +58,7 @@ impl Api {
     pub fn new(instance: &Instance, agent: Agent) -> Api {
         Api {
             agent,
-            base_url: instance.base_url(),
+            host: instance.host().clone(),
             timeout: CONTROL_TIMEOUT,
         }
     }
@@ -76,7 +77,7 @@ impl Api {
     ) -> Result<NewOperation> {
         let call = Call {
             action: "start a Provisioning Operation",
-            method: Method::POST,
+            method: Method::Post,
             path: "/provisioning-operations/init",
             token: provisioning_token,
             token_name: PROVISIONING_TOKEN,
@@ -98,7 +99,7 @@ impl Api {
     ) -> Result<Completion> {
         let call = Call {
             action: "complete the Provisioning Operation",
-            method: Method::PUT,
+            method: Method::Put,
             path: "/provisioning-operations/complete",
             token: provisioning_token,
             token_name: PROVISIONING_TOKEN,
@@ -118,7 +119,7 @@ impl Api {
     pub fn register(&self, registration_token: &Secret) -> Result<Registration> {
         let call = Call {
             action: "register the device",
-            method: Method::PUT,
+            method: Method::Put,
             path: "/devices/register",
             token: registration_token,
             token_name: REGISTRATION_TOKEN,
@@ -140,7 +141,7 @@ impl Api {
     ) -> Result<IssuedToken> {
         let call = Call {
             action: "refresh the Registration Token",
-            method: Method::PUT,
+            method: Method::Put,
             path: "/devices/registration-tokens/refresh",
             token: provisioning_token,
             token_name: PROVISIONING_TOKEN,
@@ -152,8 +153,26 @@ impl Api {
     }
 
     fn send(&self, call: &Call) -> Result<Answer> {
-        let request = call.request(&self.base_url)?;
-        self.agent.call(call.action, request, self.timeout)
+        // No other can be a valid token, nor be told from what follows it.
+        if !call.token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::InvalidToken {
+                token: call.token_name,
+            });
+        }
+        let authorization = format!("DeviceToken {}", call.token.expose());
+        let body = call.body.to_string();
+        let request = Request {
+            method: call.method,
+            host: &self.host,
+            target: call.path.into(),
+            headers: &[
+                ("authorization", &authorization),
+                ("content-type", "application/json"),
+                ("accept", "application/json"),
+            ],
+            body: body.as_bytes(),
+        };
+        self.agent.call(call.action, &request, self.timeout)
     }
 }
 
@@ -178,27 +197,6 @@ struct TokenAnswer {
 }
 
 impl Call<'_> {
-    fn request(&self, base_url: &str) -> Result<Request<Vec<u8>>> {
-        let invalid = Error::InvalidToken {
-            token: self.token_name,
-        };
-        // Checked here, as the header's type lets more pass: no such token can be a valid one.
-        if !self.token.expose().bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(invalid);
-        }
-        let authorization = format!("DeviceToken {}", self.token.expose());
-        let mut authorization = HeaderValue::try_from(authorization).map_err(|_| invalid)?;
-        authorization.set_sensitive(true);
-        Request::builder()
-            .method(&self.method)
-            .uri(format!("{base_url}{}", self.path))
-            .header(header::AUTHORIZATION, authorization)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
-            .body(self.body.to_string().into_bytes())
-            .map_err(|_| Error::protocol(self.action, "the request could not be made"))
-    }
-
     /// The content of an answer that says success; the error of any other.
     fn success<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T> {
         if !matches!(answer.status, 200 | 201) {

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use super::request::HTTPS_PORT;
 use crate::net::host::Host;
 use crate::{Error, Result};
-
-const HTTPS_PORT: u16 = 443;
 
 /// The Platform's public instance.
 pub(crate) const DEFAULT_INSTANCE: &str = "api.eu1.spotflow.io";
@@ -32,9 +31,9 @@ impl Instance {
         Host::parse(host, HTTPS_PORT).map(Instance).map_err(refuse)
     }
 
-    /// `https://host` or `https://host:port`, without a slash at the end.
-    pub fn base_url(&self) -> String {
-        format!("https://{self}")
+    /// Where its API is.
+    pub fn host(&self) -> &Host {
+        &self.0
     }
 }
 
@@ -52,7 +51,6 @@ mod tests {
     fn all_ways_to_write_an_instance_are_equal() {
         let instance = Instance::parse(DEFAULT_INSTANCE).unwrap();
         assert_eq!(instance.to_string(), DEFAULT_INSTANCE);
-        assert_eq!(instance.base_url(), "https://api.eu1.spotflow.io");
         for text in [
             "https://api.eu1.spotflow.io/",
             "HTTPS://API.EU1.spotflow.io",
@@ -70,7 +68,7 @@ mod tests {
         assert_eq!(Instance::parse(&instance.to_string()).unwrap(), instance);
         assert_ne!(Instance::parse("localhost").unwrap(), instance);
         let ipv6 = Instance::parse("https://[::1]:8443").unwrap();
-        assert_eq!(ipv6.base_url(), "https://[::1]:8443");
+        assert_eq!(ipv6.to_string(), "[::1]:8443");
     }
 
     #[test]

@@ -3,13 +3,18 @@
 //! Everything here blocks, and runs on threads that have nothing else to do.
 
 pub(crate) mod agent;
+mod answer;
 pub(crate) mod api;
+mod body;
+mod exchange;
 mod failure;
 pub(crate) mod instance;
 mod problem;
 pub(crate) mod registration;
+mod request;
 pub(crate) mod time;
 pub(crate) mod upload;
+mod waiting;
 
 pub(crate) use registration::{HubCredentials, HubDeviceId};
 

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -24,6 +26,10 @@ pub(super) enum Reply {
     Json(u16, String),
     /// These bytes, then the end of the connection.
     Raw(Vec<u8>),
+    /// These bytes, then the end of the connection, which TLS is not told of.
+    Cut(Vec<u8>),
+    /// These bytes, one every 50 ms.
+    Trickle(Vec<u8>),
     /// Nothing, until the other side gives up.
     Silence,
 }
@@ -31,6 +37,7 @@ pub(super) enum Reply {
 pub(super) struct TestServer {
     pub host: String,
     root: CertificateDer<'static>,
+    reads_bodies: Arc<AtomicBool>,
     requests: Arc<Mutex<Vec<Request>>>,
     /// Tells that a request was read, whatever came of it.
     pub arrived: mpsc::Receiver<()>,
@@ -42,6 +49,13 @@ impl TestServer {
         let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         TestServer::with_certificate(&params.self_signed(&key).unwrap(), &key, reply)
+    }
+
+    /// One that answers without reading bodies.
+    pub fn unread(reply: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> TestServer {
+        let server = TestServer::start(reply);
+        server.reads_bodies.store(false, Ordering::SeqCst);
+        server
     }
 
     pub fn with_certificate(
@@ -64,17 +78,24 @@ impl TestServer {
         let requests = Arc::<Mutex<Vec<Request>>>::default();
         let (tell, arrived) = mpsc::channel();
         let (reply, record) = (Arc::new(reply), Arc::clone(&requests));
+        let reads_bodies = Arc::new(AtomicBool::new(true));
+        let reads = Arc::clone(&reads_bodies);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
-                let stream = StreamOwned::new(connection, stream.unwrap());
+                let stream = stream.unwrap();
+                // What is held back for an acknowledgement is lost by a close on unread data.
+                stream.set_nodelay(true).unwrap();
+                let stream = StreamOwned::new(connection, stream);
                 let (reply, record, tell) = (Arc::clone(&reply), Arc::clone(&record), tell.clone());
-                thread::spawn(move || serve(stream, &*reply, &record, &tell));
+                let reads = reads.load(Ordering::SeqCst);
+                thread::spawn(move || serve(stream, reads, &*reply, &record, &tell));
             }
         });
         TestServer {
             host,
             root,
+            reads_bodies,
             requests,
             arrived,
         }
@@ -93,13 +114,26 @@ impl TestServer {
     }
 }
 
+/// A listener whose queue is full: who connects waits, as for a host that does not answer.
+pub(super) fn unanswering() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(socket);
+        assert!(waiting.len() < 10_000, "the system's queue has an end");
+    }
+    (listener, waiting)
+}
+
 fn serve(
     mut stream: StreamOwned<ServerConnection, TcpStream>,
+    reads_body: bool,
     reply: &dyn Fn(&Request) -> Reply,
     record: &Mutex<Vec<Request>>,
     tell: &mpsc::Sender<()>,
 ) {
-    let Some(request) = read(&mut stream) else {
+    let Some(request) = read(&mut stream, reads_body) else {
         return;
     };
     let answer = reply(&request);
@@ -116,6 +150,23 @@ fn serve(
         Reply::Raw(bytes) => {
             stream.write_all(&bytes).ok();
         }
+        Reply::Cut(bytes) => {
+            stream.write_all(&bytes).ok();
+            stream.flush().ok();
+            return;
+        }
+        Reply::Trickle(bytes) => {
+            for byte in bytes {
+                if stream
+                    .write_all(&[byte])
+                    .and_then(|()| stream.flush())
+                    .is_err()
+                {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        }
         Reply::Silence => {
             stream.read_exact(&mut [0]).ok();
         }
@@ -124,7 +175,7 @@ fn serve(
     stream.flush().ok();
 }
 
-fn read(stream: &mut impl Read) -> Option<Request> {
+fn read(stream: &mut impl Read, reads_body: bool) -> Option<Request> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -138,6 +189,9 @@ fn read(stream: &mut impl Read) -> Option<Request> {
     };
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut body = bytes.split_off(end + 4);
+    if !reads_body {
+        return Some(Request { head, body });
+    }
     let length = head
         .lines()
         .find_map(|line| {

@@ -9,16 +9,16 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use ureq::http::{HeaderValue, Request, header};
 
 use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
 use super::registration::HubCredentials;
+use super::request::{HTTPS_PORT, Method, Request};
 use crate::net::host::Host;
+use crate::secret::Secret;
 use crate::{Error, Result};
 
 const ACTION: &str = "upload large content";
 const API_VERSION: &str = "api-version=2020-03-13";
-const HTTPS_PORT: u16 = 443;
 
 /// What may stand in a path besides letters and digits. `/` and `:` are part of the names.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
@@ -72,26 +72,20 @@ pub(crate) fn upload(
 /// The hub's end of the upload.
 struct Hub<'a> {
     agent: &'a Agent,
-    files_url: String,
-    authorization: HeaderValue,
+    host: Host,
+    files_path: String,
+    sas: &'a Secret,
 }
 
 impl<'a> Hub<'a> {
-    fn new(agent: &'a Agent, credentials: &HubCredentials) -> Result<Hub<'a>> {
+    fn new(agent: &'a Agent, credentials: &'a HubCredentials) -> Result<Hub<'a>> {
         let unusable = |_| Error::protocol(ACTION, "the hub's credentials are unusable");
-        let host = Host::parse(&credentials.host_name, HTTPS_PORT).map_err(unusable)?;
         let device = credentials.device.to_string();
-        let mut authorization = HeaderValue::from_str(credentials.sas.expose())
-            .map_err(|_| unusable("not a header"))?;
-        authorization.set_sensitive(true);
         Ok(Hub {
             agent,
-            files_url: format!(
-                "https://{}/devices/{}/files",
-                host.authority(HTTPS_PORT),
-                utf8_percent_encode(&device, PATH)
-            ),
-            authorization,
+            host: Host::parse(&credentials.host_name, HTTPS_PORT).map_err(unusable)?,
+            files_path: format!("/devices/{}/files", utf8_percent_encode(&device, PATH)),
+            sas: &credentials.sas,
         })
     }
 
@@ -134,12 +128,19 @@ impl<'a> Hub<'a> {
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Answer, UploadError> {
-        let request = Request::post(format!("{}{path}?{API_VERSION}", self.files_url))
-            .header(header::AUTHORIZATION, &self.authorization)
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(body.to_string().into_bytes())
-            .map_err(|_| UploadError::Transient(unmade_request()))?;
-        let answer = self.agent.call(ACTION, request, CONTROL_TIMEOUT);
+        let body = body.to_string();
+        let request = Request {
+            method: Method::Post,
+            host: &self.host,
+            target: format!("{}{path}?{API_VERSION}", self.files_path).into(),
+            headers: &[
+                ("authorization", self.sas.expose()),
+                ("content-type", "application/json"),
+                ("accept", "application/json"),
+            ],
+            body: body.as_bytes(),
+        };
+        let answer = self.agent.call(ACTION, &request, CONTROL_TIMEOUT);
         let answer = answer.map_err(UploadError::Transient)?;
         match answer.status {
             200..=299 => Ok(answer),
@@ -164,17 +165,22 @@ struct Place {
 
 impl Place {
     fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
-        let request = self
-            .url()
-            .and_then(|url| {
-                Request::put(url)
-                    .header("x-ms-blob-type", "BlockBlob")
-                    .header(header::CONTENT_TYPE, "application/octet-stream")
-                    .body(content)
-                    .ok()
-            })
-            .ok_or_else(|| UploadError::Transient(unmade_request()))?;
-        let answer = agent.transfer(ACTION, request);
+        let no_address = || Error::protocol(ACTION, "the hub named no usable address");
+        let (host, target) = self
+            .address()
+            .ok_or_else(|| UploadError::Transient(no_address()))?;
+        let request = Request {
+            method: Method::Put,
+            host: &host,
+            target: target.into(),
+            headers: &[
+                ("x-ms-blob-type", "BlockBlob"),
+                ("content-type", "application/octet-stream"),
+                ("accept", "*/*"),
+            ],
+            body: content,
+        };
+        let answer = agent.transfer(ACTION, &request);
         match answer.map_err(UploadError::Transient)?.status {
             200..=299 => Ok(()),
             // The sasToken has run out; the next try gets a new one.
@@ -183,18 +189,17 @@ impl Place {
         }
     }
 
-    fn url(&self) -> Option<String> {
+    /// The host, and the path with the signature.
+    fn address(&self) -> Option<(Host, String)> {
         let host = Host::parse(&self.host_name, HTTPS_PORT).ok()?;
         let query = self.sas_token.strip_prefix('?').unwrap_or(&self.sas_token);
         let is_query = |b: u8| b.is_ascii_graphic() && !b"#\"<>\\".contains(&b);
-        query.bytes().all(is_query).then(|| {
-            format!(
-                "https://{}/{}/{}?{query}",
-                host.authority(HTTPS_PORT),
-                utf8_percent_encode(&self.container_name, PATH),
-                utf8_percent_encode(&self.blob_name, PATH),
-            )
-        })
+        let target = || {
+            let container = utf8_percent_encode(&self.container_name, PATH);
+            let blob = utf8_percent_encode(&self.blob_name, PATH);
+            (host, format!("/{container}/{blob}?{query}"))
+        };
+        query.bytes().all(is_query).then(target)
     }
 }
 
@@ -229,10 +234,6 @@ fn unavailable(status: u16) -> Error {
         status,
         detail: None,
     }
-}
-
-fn unmade_request() -> Error {
-    Error::protocol(ACTION, "the hub named no usable address")
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub(crate) mod host;
 pub(crate) mod resolve;
 pub(crate) mod tls_failure;
+pub(crate) mod tls_socket;
 pub(crate) mod trust;

@@ -8,19 +8,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::{Error, Result};
 
-/// The client talks to one hub, which may fail over.
+/// The client talks to an instance, its storage and one hub, which may fail over.
 const TLS_SESSIONS_MAX: usize = 8;
 
-/// The trusted roots, ready for both users of TLS: our own link, and ureq.
+/// The trusted roots, ready for both users of TLS: the link and HTTP.
 #[derive(Clone)]
-pub(crate) struct Trust {
-    rustls: Arc<ClientConfig>,
-    ureq: TlsConfig,
-}
+pub(crate) struct Trust(Arc<ClientConfig>);
 
 impl Trust {
     /// The system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and those of the PEM file.
@@ -41,14 +37,9 @@ impl Trust {
         roots.into_trust()
     }
 
-    /// For connections driven directly. The same configuration each time, so sessions are resumed.
+    /// The same configuration each time, so sessions are resumed.
     pub fn rustls(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.rustls)
-    }
-
-    /// For [`ureq`].
-    pub fn ureq(&self) -> TlsConfig {
-        self.ureq.clone()
+        Arc::clone(&self.0)
     }
 
     #[cfg(test)]
@@ -61,22 +52,17 @@ impl Trust {
 
 struct Roots {
     store: RootCertStore,
-    certificates: Vec<Certificate<'static>>,
 }
 
 impl Roots {
     fn none() -> Roots {
         Roots {
             store: RootCertStore::empty(),
-            certificates: Vec::new(),
         }
     }
 
     fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), rustls::Error> {
-        let for_ureq = Certificate::from_der(&certificate).to_owned();
-        self.store.add(certificate)?;
-        self.certificates.push(for_ureq);
-        Ok(())
+        self.store.add(certificate)
     }
 
     fn add_system(&mut self) {
@@ -115,20 +101,13 @@ impl Roots {
     fn into_trust(self) -> Result<Trust> {
         // Named explicitly: the process's default provider is the application's to choose.
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
-        let mut rustls = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let mut rustls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::system("set TLS up", error))?
             .with_root_certificates(self.store)
             .with_no_client_auth();
         rustls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS_MAX);
-        let ureq = TlsConfig::builder()
-            .root_certs(RootCerts::from(self.certificates))
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        Ok(Trust {
-            rustls: Arc::new(rustls),
-            ureq,
-        })
+        Ok(Trust(Arc::new(rustls)))
     }
 }
 
@@ -163,7 +142,6 @@ mod tests {
     fn loaded(path: &Path) -> Result<usize> {
         let mut roots = Roots::none();
         roots.add_file(path)?;
-        assert_eq!(roots.store.len(), roots.certificates.len());
         Ok(roots.store.len())
     }
 

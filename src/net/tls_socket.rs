@@ -1,0 +1,196 @@
+//! A TCP socket with TLS that never blocks: mio and rustls, driven directly.
+//!
+//! `rustls::StreamOwned` hides plaintext from the poller and reports a full socket as end of file.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Buf;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+/// Plaintext that rustls may hold encrypted while the socket is full.
+const TLS_BUFFER_BYTES: usize = 16 << 10;
+
+/// A TCP connection that is made in the background.
+pub(crate) struct Connecting {
+    socket: TcpStream,
+}
+
+impl Connecting {
+    /// Starts to connect; the poller says when there is news.
+    pub fn start(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connecting> {
+        let mut socket = TcpStream::connect(address)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Connecting { socket })
+    }
+
+    /// Whether the connection is made; an error if it cannot be.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What may follow after all that was there has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// More can come.
+    Open,
+    /// The peer said that this was all.
+    Ended,
+    /// The connection ended, and anybody on the way can have done that.
+    Cut,
+}
+
+/// Why the socket or its TLS failed.
+#[derive(Debug)]
+pub(crate) enum TlsSocketError {
+    Io(io::Error),
+    Tls(rustls::Error),
+}
+
+impl From<io::Error> for TlsSocketError {
+    fn from(error: io::Error) -> TlsSocketError {
+        TlsSocketError::Io(error)
+    }
+}
+
+/// A connected socket with TLS, registered with a poller (edge-triggered).
+pub(crate) struct TlsSocket {
+    socket: TcpStream,
+    tls: ClientConnection,
+    readable: bool,
+    writable: bool,
+    incoming: Incoming,
+}
+
+impl TlsSocket {
+    pub fn new(
+        connected: Connecting,
+        name: ServerName<'static>,
+        config: Arc<ClientConfig>,
+    ) -> Result<TlsSocket, TlsSocketError> {
+        let socket = connected.socket;
+        socket.set_nodelay(true)?;
+        let mut tls = ClientConnection::new(config, name).map_err(TlsSocketError::Tls)?;
+        tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        Ok(TlsSocket {
+            socket,
+            tls,
+            // Edges may have passed before anyone looked.
+            readable: true,
+            writable: true,
+            incoming: Incoming::Open,
+        })
+    }
+
+    /// Notes what the poller reported.
+    pub fn note(&mut self, event: &mio::event::Event) {
+        self.readable |= event.is_readable() || event.is_read_closed();
+        self.writable |= event.is_writable() || event.is_write_closed();
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// Gives `receive` all that has come, until the socket would have to wait; ends early when that
+    /// wants no more.
+    pub fn read<E: From<TlsSocketError>>(
+        &mut self,
+        mut receive: impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<Incoming, E> {
+        while self.readable && self.incoming == Incoming::Open {
+            match self.tls.read_tls(&mut self.socket) {
+                Ok(0) => self.incoming = Incoming::Cut,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(TlsSocketError::Io(error).into()),
+            }
+            let state = match self.tls.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // The alert tells the peer why; the connection is over either way.
+                    drop(self.tls.write_tls(&mut self.socket));
+                    return Err(TlsSocketError::Tls(error).into());
+                }
+            };
+            if !self.read_plaintext(&mut receive)? {
+                break;
+            }
+            if state.peer_has_closed() {
+                self.incoming = Incoming::Ended;
+            }
+        }
+        Ok(self.incoming)
+    }
+
+    fn read_plaintext<E: From<TlsSocketError>>(
+        &mut self,
+        receive: &mut impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.tls.reader().read(&mut buffer) {
+                Ok(0) => return Ok(true),
+                Ok(count) => {
+                    if !receive(buffer.get(..count).unwrap_or_default())? {
+                        return Ok(false);
+                    }
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return Ok(true);
+                }
+                Err(error) => return Err(TlsSocketError::Io(error).into()),
+            }
+        }
+    }
+
+    /// Sends of `output` what the socket takes, the handshake first; returns whether it took any.
+    pub fn write(&mut self, output: &mut impl Buf) -> io::Result<bool> {
+        let mut sent = false;
+        loop {
+            if !self.tls.is_handshaking() && output.has_remaining() {
+                let taken = self.tls.writer().write(output.chunk())?;
+                output.advance(taken);
+            }
+            if !self.writable || !self.tls.wants_write() {
+                return Ok(sent);
+            }
+            match self.tls.write_tls(&mut self.socket) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => sent = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether everything that was written is with the kernel.
+    pub fn is_flushed(&self) -> bool {
+        !self.tls.wants_write()
+    }
+
+    /// Says the TLS goodbye, as far as the socket takes it.
+    pub fn close(mut self) {
+        self.tls.send_close_notify();
+        drop(self.tls.write_tls(&mut self.socket));
+    }
+}
