@@ -74,8 +74,9 @@ pub enum Error {
         source: Source,
     },
 
-    /// There is no space left for the database file. Nothing of this call was stored.
-    #[error("{path}: no space left on the disk")]
+    /// There is no space left for the database file. Nothing of this call was stored. What was stored
+    /// before goes on being sent, and makes room as it is acknowledged.
+    #[error("{path}: no space left on its disk: free some, or wait until stored Messages are sent")]
     #[non_exhaustive]
     StorageFull {
         /// The database file.
@@ -238,6 +239,18 @@ impl Error {
             path: path.to_owned(),
             action,
             source: Arc::from(source.into()),
+        }
+    }
+
+    /// A failed operation on the database file or one beside it.
+    pub(crate) fn file(path: &Path, action: &'static str, source: std::io::Error) -> Error {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        match source.kind() {
+            StorageFull | QuotaExceeded => Error::StorageFull {
+                path: path.to_owned(),
+                source: Arc::new(source),
+            },
+            _ => Error::database(path, action, source),
         }
     }
 

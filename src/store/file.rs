@@ -7,6 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{published, schema};
@@ -17,7 +18,7 @@ pub(super) const PAGE_BYTES: u32 = 1024;
 /// SQLite's page cache, negative KiB.
 pub(super) const CACHE_KIB: i32 = -512;
 /// A WAL that a large Message made longer than this is cut back at its next reset.
-const WAL_BYTES_KEPT: u32 = 4 << 20;
+pub(super) const WAL_BYTES_KEPT: u32 = 4 << 20;
 
 /// The database path ends in `.db` and names a file, not a directory.
 pub(crate) fn validate_path(path: &Path) -> Result<()> {
@@ -59,6 +60,8 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    // The WAL stays at the end: see `reserve`.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)
 }
 
@@ -84,7 +87,7 @@ pub(super) fn create_private(path: &Path) -> Result<bool> {
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(Error::database(path, "create the file", error)),
+        Err(error) => Err(Error::file(path, "create the file", error)),
     }
 }
 
@@ -114,6 +117,11 @@ pub(super) fn sync_directory(path: &Path) -> Result<()> {
 #[cfg(not(unix))]
 pub(super) fn sync_directory(_path: &Path) -> Result<()> {
     Ok(())
+}
+
+/// The file itself, if the path is a link to it.
+pub(super) fn behind_links(path: &Path) -> Result<PathBuf> {
+    fs::canonicalize(path).map_err(|error| Error::file(path, "find the file", error))
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

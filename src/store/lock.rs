@@ -21,7 +21,7 @@ impl FileLock {
     /// Locks `<database>-lock`, which holds the process id of the holder.
     pub fn acquire(database: &Path) -> Result<FileLock> {
         let path = with_suffix(database, "-lock");
-        let failed = |source| Error::database(&path, "open the lock file", source);
+        let failed = |source| Error::file(&path, "open the lock file", source);
         let mut file = private(OpenOptions::new().read(true).write(true).create(true))
             .open(&path)
             .map_err(failed)?;

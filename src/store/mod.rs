@@ -12,6 +12,7 @@ pub(crate) mod inbox_rows;
 mod lock;
 pub(crate) mod outbox_rows;
 mod published;
+mod reserve;
 mod schema;
 pub(crate) mod set_aside_rows;
 mod writer;
@@ -29,6 +30,7 @@ use crate::error::{Error, Result};
 use commit_queue::CommitQueue;
 use ids::MessageIds;
 use lock::FileLock;
+use reserve::Reserve;
 
 /// Keeps all threads out of a database.
 pub(crate) struct Hold(
@@ -55,10 +57,12 @@ impl Store {
         let connection = file::open(path, SystemClock.wall_ms())?;
         let ids = MessageIds::load(&connection)
             .map_err(|error| file::sqlite_error(path, "read the database", error))?;
-        let queue = Arc::new(CommitQueue::new(Writer::new(
+        let reserve = Reserve::open(path)?;
+        let queue = Arc::new(CommitQueue::new(Writer::with_reserve(
             connection,
             path.to_owned(),
             ids,
+            reserve,
         )));
         let runner = Arc::clone(&queue);
         let held = lock.clone();

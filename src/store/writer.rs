@@ -9,7 +9,8 @@ use super::Durability;
 use super::commit_queue::Job;
 use super::file::sqlite_error;
 use super::ids::MessageIds;
-use crate::error::{Error, Result};
+use super::reserve::Reserve;
+use crate::error::{Chain, Error, Result};
 
 /// WAL pages after which a checkpoint moves them into the database.
 const CHECKPOINT_PAGES: usize = 1000;
@@ -22,7 +23,11 @@ pub(crate) struct Writer {
     path: PathBuf,
     synced: Durability,
     wal_pages: usize,
+    /// There may be something in the WAL that is not in the database.
+    wal_is_used: bool,
     ids: MessageIds,
+    /// Behind the connection: see [`Reserve`].
+    reserve: Option<Reserve>,
 }
 
 impl Writer {
@@ -32,8 +37,31 @@ impl Writer {
             path,
             synced: Durability::PowerSafe,
             wal_pages: 0,
+            wal_is_used: true,
             ids,
+            reserve: None,
         }
+    }
+
+    /// For a database in use, whose acknowledgements must be recorded on a full disk too.
+    pub(super) fn with_reserve(
+        connection: Connection,
+        path: PathBuf,
+        ids: MessageIds,
+        reserve: Reserve,
+    ) -> Writer {
+        let mut writer = Writer {
+            reserve: Some(reserve),
+            ..Writer::new(connection, path, ids)
+        };
+        if let Err(error) = writer.reserve_pages() {
+            let path = writer.path.display();
+            log::warn!(
+                "{path}: acknowledgements may not be recorded until there is space: {}",
+                Chain(&error)
+            );
+        }
+        writer
     }
 
     /// The connection, inside a job's transaction.
@@ -62,7 +90,10 @@ impl Writer {
         let Some(durability) = jobs.iter().map(|job| job.durability).max() else {
             return;
         };
-        let result = self.transaction(durability, &mut jobs);
+        let mut result = self.transaction(durability, &mut jobs);
+        if matches!(result, Err(Error::StorageFull { .. })) && self.empty_wal() {
+            result = self.transaction(durability, &mut jobs);
+        }
         match result {
             // One job fails for all, unless the outcome is unknown: a second try could store twice.
             Err(error) if jobs.len() > 1 && !matches!(error, Error::OutcomeUnknown { .. }) => {
@@ -90,11 +121,34 @@ impl Writer {
                 return Err(failed(&self.path, error));
             }
         }
+        if let Err(error) = self.reserve_pages() {
+            self.roll_back();
+            return Err(error);
+        }
         if let Err(error) = self.sql().and_then(|sql| sql.execute_batch("COMMIT")) {
             self.roll_back();
             return Err(commit_error(&self.path, error));
         }
+        self.wal_is_used = true;
         Ok(())
+    }
+
+    /// What the transaction wants to commit must not be more than a checkpoint can write.
+    fn reserve_pages(&mut self) -> Result<()> {
+        let Some(reserve) = &mut self.reserve else {
+            return Ok(());
+        };
+        let connection = self.connection.as_ref().ok_or(Error::Closed)?;
+        let pages: i64 = connection
+            .prepare_cached("PRAGMA page_count")
+            .and_then(|mut pragma| pragma.query_row((), |row| row.get(0)))
+            .map_err(|error| sqlite_error(&self.path, "write to the database", error))?;
+        reserve.grow(pages.unsigned_abs())
+    }
+
+    /// On a full disk: whether the WAL can now be used from its start again, and could not before.
+    fn empty_wal(&mut self) -> bool {
+        std::mem::take(&mut self.wal_is_used) && self.move_wal()
     }
 
     fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {
@@ -125,20 +179,36 @@ impl Writer {
         self.wal_pages >= CHECKPOINT_PAGES
     }
 
-    /// Moves the WAL into the database, and shrinks the file if that is worth it.
-    pub(super) fn checkpoint(&mut self) {
-        self.wal_pages = 0;
-        if let Err(error) = self.shrink().and_then(|()| self.move_wal()) {
-            log::warn!("{}: cannot checkpoint: {error}", self.path.display());
+    /// Moves the WAL into the database, and shrinks the file if that is worth it; returns whether all of
+    /// it was moved.
+    pub(super) fn checkpoint(&mut self) -> bool {
+        // To shrink takes room first: on a full disk it is for later.
+        if let Err(error) = self.shrink() {
+            log::warn!(
+                "{}: the file is not shrunk yet: {error}",
+                self.path.display()
+            );
         }
+        self.move_wal()
     }
 
-    fn move_wal(&self) -> rusqlite::Result<()> {
+    fn move_wal(&mut self) -> bool {
         use rusqlite::MAIN_DB;
         use rusqlite::wal::CheckpointMode;
-        self.sql()?
-            .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)
-            .map(drop)
+        self.wal_pages = 0;
+        let moved = self
+            .sql()
+            .and_then(|sql| sql.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE));
+        if let Some(reserve) = &mut self.reserve {
+            reserve.checkpointed();
+        }
+        match moved {
+            Ok((frames, moved)) => frames == moved,
+            Err(error) => {
+                log::warn!("{}: cannot checkpoint: {error}", self.path.display());
+                false
+            }
+        }
     }
 
     /// Rewrites a file that is almost all free pages, as after a large backlog has drained.
@@ -155,11 +225,17 @@ impl Writer {
 
     /// Closes the database; nothing can be written any more.
     pub(super) fn close(&mut self) {
-        self.checkpoint();
+        let is_moved = self.checkpoint();
         if let Some(connection) = self.connection.take()
             && let Err((_, error)) = connection.close()
         {
             log::warn!("{}: cannot close: {error}", self.path.display());
+        }
+        if let Some(reserve) = self.reserve.take()
+            && is_moved
+            && let Err(error) = reserve.void_wal()
+        {
+            log::warn!("{}: the WAL stays as it is: {error}", self.path.display());
         }
     }
 }

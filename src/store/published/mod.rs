@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::file::{
-    CACHE_KIB, PAGE_BYTES, create_private, open_error, sqlite_error, sync_directory, with_suffix,
+    CACHE_KIB, PAGE_BYTES, behind_links, create_private, open_error, sqlite_error, sync_directory,
+    with_suffix,
 };
 use super::ids::MessageIds;
 use super::writer::Writer;
@@ -245,7 +246,7 @@ fn sync(take_over: &mut TakeOver) -> Result<()> {
         .write(true)
         .open(&take_over.new_file)
         .and_then(|file| file.sync_all())
-        .map_err(|error| Error::database(&take_over.new_file, "sync the file", error))
+        .map_err(|error| Error::file(&take_over.new_file, "sync the file", error))
 }
 
 /// Step 4. A journal of the old database would be applied to the new one. None is needed any more:
@@ -278,10 +279,6 @@ fn sync_name(take_over: &mut TakeOver) -> Result<()> {
 
 fn temporary(file: &Path) -> PathBuf {
     with_suffix(file, "-upgrade")
-}
-
-fn behind_links(path: &Path) -> Result<PathBuf> {
-    fs::canonicalize(path).map_err(|error| Error::database(path, "find the file", error))
 }
 
 /// Removes a file that may be there.

@@ -49,7 +49,10 @@ fn assert_starts(directory: &Path, messages: usize) {
     let store = Store::open(&directory.join("device.db")).unwrap();
     assert_eq!(texts(&store), numbers(messages));
     drop(store);
-    assert_eq!(files(directory), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        files(directory),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 /// As the published SDK would read it.
@@ -106,7 +109,10 @@ fn what_a_crash_left_is_removed_also_when_there_is_nothing_to_take_over() {
     drop(Store::open(&path).unwrap());
     fs::write(temporary(&path), "tokens").unwrap();
     drop(Store::open(&path).unwrap());
-    assert_eq!(files(directory.path()), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        files(directory.path()),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 /// As a kill within a transaction leaves it: changed pages in the file, what was in them in the journal.
@@ -175,7 +181,10 @@ fn a_void_journal_does_not_stay_beside_the_new_file() {
     let left = crash(published.directory());
     assert_eq!(files(left.path()), ["device.db", "device.db-journal"]);
     drop(Store::open(&left.path().join("device.db")).unwrap());
-    assert_eq!(files(left.path()), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        files(left.path()),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 #[test]
@@ -247,7 +256,10 @@ fn a_file_that_another_process_has_open_is_refused_and_left_alone() {
     assert!(holder.is_blamed(STEPS[REPLACE](&mut take_over)));
     drop(take_over);
     assert_eq!(published.bytes(), before);
-    assert_eq!(published.files(), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        published.files(),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 #[test]
@@ -261,7 +273,10 @@ fn a_damaged_file_is_refused_and_left_alone() {
     fs::write(&path, &damaged).unwrap();
     assert!(matches!(Store::open(&path), Err(Error::Database { .. })));
     assert_eq!(fs::read(&path).unwrap(), damaged);
-    assert_eq!(files(directory.path()), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        files(directory.path()),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 #[test]
@@ -283,7 +298,10 @@ fn a_second_start_finds_our_database_and_ids_go_on() {
     let next = store.read(|writer| writer.next_id()).unwrap();
     assert!(next > last_id);
     drop(store);
-    assert_eq!(files(directory.path()), ["device.db", "device.db-lock"]);
+    assert_eq!(
+        files(directory.path()),
+        ["device.db", "device.db-lock", "device.db-wal"]
+    );
 }
 
 #[cfg(unix)]

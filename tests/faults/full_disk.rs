@@ -1,0 +1,190 @@
+//! The disk is full: while storing, at the start, during an upgrade, when the file should shrink.
+
+use std::fs;
+
+use spotflow_device::Error;
+
+use crate::small_disk::{SmallDisk, on_a_disk_of};
+use crate::support::{PATIENCE, Stage, eventually, sender};
+
+fn stage_on(disk: &SmallDisk) -> Stage {
+    Stage {
+        directory: tempfile::tempdir_in(disk.path()).unwrap(),
+        ..Stage::new()
+    }
+}
+
+fn assert_full<T: std::fmt::Debug>(stage: &Stage, result: Result<T, Error>) {
+    let error = result.expect_err("there is no room for this");
+    assert!(matches!(error, Error::StorageFull { .. }), "{error}");
+    assert!(error.is_retryable());
+    let text = error.to_string();
+    let database = stage.database();
+    assert!(text.starts_with(database.to_str().unwrap()), "{text}");
+    assert!(text.contains("no space left"), "{text}");
+}
+
+/// Stores Messages of this size until the disk is full; returns those that were accepted.
+fn store_until_full(
+    stage: &Stage,
+    client: &spotflow_device::DeviceClient,
+    bytes: usize,
+) -> Vec<String> {
+    let sender = sender(client);
+    let mut accepted = Vec::new();
+    loop {
+        let text = format!("{} {}", accepted.len(), "x".repeat(bytes));
+        match sender.enqueue_message(text.clone()) {
+            Ok(_) => accepted.push(text),
+            full => {
+                assert_full(stage, full);
+                return accepted;
+            }
+        }
+    }
+}
+
+fn drain(stage: &Stage, client: &spotflow_device::DeviceClient) {
+    stage.platform.accept_connections(true).unwrap();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    assert_eq!(client.pending_messages_count(), 0);
+}
+
+#[test]
+fn on_a_full_disk_nothing_accepted_is_lost_and_acknowledgements_make_room_again() {
+    on_a_disk_of(
+        4096,
+        "full_disk::on_a_full_disk_nothing_accepted_is_lost_and_acknowledgements_make_room_again",
+        |disk| {
+            for bytes in [0, 200, 3000, 100_000] {
+                let stage = stage_on(&disk);
+                let client = stage.start();
+                stage.cut_off();
+                let mut accepted = store_until_full(&stage, &client, bytes.max(3000));
+                disk.fill();
+                accepted.extend(store_until_full(&stage, &client, bytes));
+                assert_eq!(client.pending_messages_count(), accepted.len() as u64);
+                drain(&stage, &client);
+                assert!(stage.received() == accepted, "{bytes}");
+
+                // The disk is as full as before; the file has room of its own now.
+                let sender = sender(&client);
+                sender.enqueue_message("there is room again").unwrap();
+                client.wait_enqueued_messages_sent().unwrap();
+                disk.free();
+            }
+        },
+    );
+}
+
+#[test]
+fn what_others_fill_the_disk_with_does_not_keep_acknowledgements_from_being_recorded() {
+    on_a_disk_of(
+        4096,
+        "full_disk::what_others_fill_the_disk_with_does_not_keep_acknowledgements_from_being_recorded",
+        |disk| {
+            let stage = stage_on(&disk);
+            let client = stage.device().in_flight_window(16).start().unwrap();
+            stage.cut_off();
+            let sender = sender(&client);
+            // Few enough for all of them to be in the WAL and none in the database.
+            let texts: Vec<String> = (0..600).map(|number| format!("{number}")).collect();
+            for text in &texts {
+                sender.enqueue_message(text.clone()).unwrap();
+            }
+            disk.fill();
+            store_until_full(&stage, &client, 2000).clear();
+            let accepted = client.pending_messages_count();
+            drain(&stage, &client);
+            assert_eq!(stage.received().len() as u64, accepted);
+            client.close();
+            // Recorded on the disk, not only in memory.
+            let client = stage.start();
+            assert_eq!(client.pending_messages_count(), 0);
+            assert_eq!(stage.received().len() as u64, accepted);
+        },
+    );
+}
+
+#[test]
+fn a_device_starts_on_a_full_disk_and_sends_and_forgets_what_it_has() {
+    on_a_disk_of(
+        4096,
+        "full_disk::a_device_starts_on_a_full_disk_and_sends_and_forgets_what_it_has",
+        |disk| {
+            let stage = stage_on(&disk);
+            let client = stage.start();
+            stage.cut_off();
+            let sender = sender(&client);
+            let texts: Vec<String> = (0..300).map(|number| format!("{number}")).collect();
+            sender.enqueue_messages(texts.clone()).unwrap();
+            client.close();
+            disk.fill();
+            let client = stage.start();
+            drain(&stage, &client);
+            assert_eq!(stage.received(), texts);
+            client.close();
+            assert_eq!(stage.start().pending_messages_count(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_first_start_on_a_full_disk_says_so_and_succeeds_when_there_is_space() {
+    on_a_disk_of(
+        4096,
+        "full_disk::a_first_start_on_a_full_disk_says_so_and_succeeds_when_there_is_space",
+        |disk| {
+            let stage = stage_on(&disk);
+            disk.fill();
+            assert_full(&stage, stage.device().start());
+            disk.free();
+            sender(&stage.start()).send_message("here").unwrap();
+        },
+    );
+}
+
+#[test]
+fn the_client_goes_on_by_itself_once_there_is_space() {
+    on_a_disk_of(
+        4096,
+        "full_disk::the_client_goes_on_by_itself_once_there_is_space",
+        |disk| {
+            let stage = stage_on(&disk);
+            let client = stage.start();
+            stage.cut_off();
+            disk.fill();
+            let mut accepted = store_until_full(&stage, &client, 2000);
+            disk.free();
+            let sender = sender(&client);
+            sender.enqueue_message("with space").unwrap();
+            accepted.push("with space".to_owned());
+            drain(&stage, &client);
+            assert!(stage.received() == accepted);
+        },
+    );
+}
+
+#[test]
+fn the_file_shrinks_on_a_full_disk_too_after_a_large_backlog_has_drained() {
+    on_a_disk_of(
+        16 << 10,
+        "full_disk::the_file_shrinks_on_a_full_disk_too_after_a_large_backlog_has_drained",
+        |disk| {
+            let stage = stage_on(&disk);
+            let client = stage.device().in_flight_window(64).start().unwrap();
+            stage.cut_off();
+            let sender = sender(&client);
+            for _ in 0..15 {
+                sender.enqueue_messages(vec![vec![7; 2000]; 100]).unwrap();
+            }
+            let bytes = || fs::metadata(stage.database()).unwrap().len();
+            eventually("the backlog is in the file", || bytes() > 2 << 20);
+            disk.fill();
+            drain(&stage, &client);
+            eventually("the file shrinks", || bytes() < 200 << 10);
+        },
+    );
+}

@@ -1,0 +1,77 @@
+//! A disk of a few KB or MB, which a test can really fill: a tmpfs in a mount namespace of its own.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Set in the process that has the disk: where it is.
+const DISK: &str = "SPOTFLOW_TEST_DISK";
+const DONE: &str = "ran on a disk of its own";
+
+/// Runs the body of the test of this name (as the test harness calls it) in a process that has a disk of
+/// so many KiB to itself. Any user may do that where user namespaces are allowed.
+pub fn on_a_disk_of(kib: u32, test: &str, body: impl FnOnce(SmallDisk)) {
+    if let Some(directory) = std::env::var_os(DISK) {
+        body(SmallDisk(directory.into()));
+        println!("{DONE}");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mount = r#"mount -t tmpfs -o "size=$1" none "$2" && exec "$3" --exact "$4" --nocapture"#;
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount"])
+        .args(["sh", "-c", mount, "sh", &format!("{kib}k")])
+        .arg(directory.path())
+        .arg(std::env::current_exe().expect("this program"))
+        .arg(test)
+        .env(DISK, directory.path())
+        .output()
+        .expect("`unshare` (util-linux) is needed to give a test a disk of its own");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    // A wrong name runs no test at all, which is a success, too.
+    let passed = output.status.success() && stdout.contains(DONE);
+    assert!(
+        passed,
+        "{}: either the test failed on its disk, or this system gives it none (needed: `unshare --user \
+         --map-root-user --mount` and a tmpfs)\n{stdout}\n{stderr}",
+        output.status
+    );
+}
+
+/// The disk of this process.
+pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Uses up what is left, to the last block.
+    pub fn fill(&self) {
+        let mut filler = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.filler())
+            .unwrap();
+        for bytes in [1 << 20, 64 << 10, 4096, 1] {
+            loop {
+                match filler.write_all(&vec![0xaa; bytes]) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+
+    /// Gives up what [`fill`](Self::fill) took.
+    pub fn free(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+}
