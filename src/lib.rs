@@ -219,6 +219,8 @@ mod clock;
 mod compression;
 mod error;
 mod failure_log;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod inbox;
 mod link;

@@ -9,7 +9,7 @@ mod body;
 mod exchange;
 mod failure;
 pub(crate) mod instance;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod registration;
 mod request;
 pub(crate) mod time;

@@ -30,16 +30,17 @@ impl Problem {
             .map(|part| part.trim())
             .filter(|part| !part.is_empty())
             .collect();
-        let mut text = parts.join(": ");
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret, "***");
-        }
-        let text: String = text
+        // Cleaned first: a secret with a control character in it would look like none until it is gone.
+        let mut text: String = parts
+            .join(": ")
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
             .filter(|c| !c.is_control())
-            .take(TEXT_LENGTH_MAX)
             .collect();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret, "***");
+        }
+        let text: String = text.chars().take(TEXT_LENGTH_MAX).collect();
         (!text.is_empty()).then_some(text)
     }
 
@@ -96,6 +97,12 @@ mod tests {
             problem.text(&["abc", ""]).unwrap(),
             "Token '***' is bad: ***"
         );
+    }
+
+    #[test]
+    fn a_secret_is_blotted_out_also_when_a_control_character_splits_it() {
+        let problem = Problem::parse(br#"{"title": "Token ab\u0000c is bad"}"#);
+        assert_eq!(problem.text(&["abc"]).unwrap(), "Token *** is bad");
     }
 
     #[test]

@@ -476,4 +476,6 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -2,14 +2,14 @@ use super::*;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
-fn device() -> HubDeviceId {
+pub(super) fn device() -> HubDeviceId {
     HubDeviceId {
         workspace_id: "ws".to_owned(),
         device_id: "dev".to_owned(),
     }
 }
 
-fn session_with(in_flight: InFlight, cloud_messages: bool) -> Session {
+pub(super) fn session_with(in_flight: InFlight, cloud_messages: bool) -> Session {
     let login = Login {
         device: device(),
         hub_host_name: "hub.example".to_owned(),
@@ -24,7 +24,7 @@ fn session_with(in_flight: InFlight, cloud_messages: bool) -> Session {
 }
 
 /// Takes all output and reads it as the hub would.
-fn sent(session: &mut Session) -> Vec<Packet> {
+pub(super) fn sent(session: &mut Session) -> Vec<Packet> {
     let mut bytes = session.output().split();
     session.sent(true, Moment::START);
     let mut packets = Vec::new();
@@ -44,7 +44,7 @@ fn connack(session_present: bool) -> Packet {
     Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, session_present))
 }
 
-fn connected(in_flight: InFlight, session_present: bool) -> Session {
+pub(super) fn connected(in_flight: InFlight, session_present: bool) -> Session {
     let mut session = session_with(in_flight, true);
     sent(&mut session);
     receive(&mut session, connack(session_present)).unwrap();
@@ -75,7 +75,7 @@ fn acknowledge_subscriptions(session: &mut Session) {
     }
 }
 
-fn message(id: i64) -> Outgoing {
+pub(super) fn message(id: i64) -> Outgoing {
     Outgoing {
         id,
         stored_at_ms: 0,
