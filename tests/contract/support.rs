@@ -1,5 +1,8 @@
 //! A device and its Platform for a test.
 
+#[path = "leaks.rs"]
+pub mod leaks;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -7,16 +10,20 @@ use parking_lot::{Condvar, Mutex};
 use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, StreamSender};
 use spotflow_emulator::{Builder, Platform};
 
+use leaks::{Leaks, Text};
+
 /// The deadline for whatever should come promptly: never reached unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Device ID that tests ask for.
 pub const DEVICE: &str = "test-device";
 
-/// An embedded Platform, and a directory for the database.
+/// An embedded Platform, and a directory for the database. At its end nothing of what the process
+/// logged since its start may hold one of the Platform's secrets.
 pub struct Stage {
     pub platform: Platform,
     pub directory: tempfile::TempDir,
+    logged_before: usize,
 }
 
 impl Stage {
@@ -26,9 +33,24 @@ impl Stage {
 
     pub fn with(builder: Builder) -> Stage {
         Stage {
+            logged_before: LogCapture::install().0.lock().len(),
             platform: builder.start().expect("the embedded Platform starts"),
             directory: tempfile::tempdir().expect("a temporary directory"),
         }
+    }
+
+    /// What was logged since this began and holds a secret of its Platform.
+    pub fn leaks(&self) -> Vec<String> {
+        let texts: Vec<Text> = LogCapture::install()
+            .lines()
+            .into_iter()
+            .skip(self.logged_before)
+            .map(|line| Text {
+                source: line.target,
+                text: line.text,
+            })
+            .collect();
+        Leaks::of(self.platform.secrets()).find(&texts)
     }
 
     pub fn database(&self) -> PathBuf {
@@ -69,6 +91,15 @@ impl Stage {
             .iter()
             .map(|message| text(&message.payload))
             .collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let leaks = self.leaks();
+            assert!(leaks.is_empty(), "secrets were logged: {leaks:#?}");
+        }
     }
 }
 
@@ -162,10 +193,11 @@ pub fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
 #[derive(Debug, Clone)]
 pub struct LogLine {
     pub level: log::Level,
+    pub target: String,
     pub text: String,
 }
 
-/// All that the process logs at debug level and above.
+/// All that the process logs, at every level.
 pub struct LogCapture(Mutex<Vec<LogLine>>);
 
 impl LogCapture {
@@ -174,7 +206,7 @@ impl LogCapture {
         static CAPTURE: LogCapture = LogCapture(Mutex::new(Vec::new()));
         // Fails if it is installed already.
         if log::set_logger(&CAPTURE).is_ok() {
-            log::set_max_level(log::LevelFilter::Debug);
+            log::set_max_level(log::LevelFilter::Trace);
         }
         &CAPTURE
     }
@@ -192,6 +224,7 @@ impl log::Log for LogCapture {
     fn log(&self, record: &log::Record<'_>) {
         self.0.lock().push(LogLine {
             level: record.level(),
+            target: record.target().to_owned(),
             text: record.args().to_string(),
         });
     }

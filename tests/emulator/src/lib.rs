@@ -45,7 +45,7 @@
 //! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
 //! sessions forgotten, twin requests throttled or left unanswered, sockets left open in silence
 //! ([`Platform::go_silent`]), ports closed. HTTP calls can be answered with any status or body, late, or not at all
-//! ([`Platform::http_status`]). An order holds for everything that happens after the call that gave it returned.
+//! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]). An order holds for everything that happens after the call that gave it returned.
 //!
 //! # Limits
 //!
@@ -140,6 +140,6 @@ pub use news::Event;
 pub use platform::{Builder, Platform};
 pub use provisioning::{Approval, Operation, OperationState};
 pub use registry::Device;
-pub use requests::{HttpRequest, Route};
+pub use requests::{HttpRequest, RawAnswer, Route};
 pub use traffic::Traffic;
 pub use upload::Upload;

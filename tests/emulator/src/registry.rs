@@ -42,6 +42,8 @@ pub(crate) struct Sas {
 pub(crate) struct DeviceEntry {
     pub public: Arc<Device>,
     pub sas: Vec<Sas>,
+    /// Of every SAS that there ever was.
+    pub signatures: Vec<String>,
     pub mailbox: Mailbox,
 }
 
@@ -88,6 +90,7 @@ impl Registry {
                     device_id: device_id.to_owned(),
                 }),
                 sas: Vec::new(),
+                signatures: Vec::new(),
                 mailbox: Mailbox::default(),
             });
         self.issue(hub_id, provisioning_token.to_owned(), lifetime, None)
@@ -177,12 +180,13 @@ impl DeviceEntry {
         self.sas.retain(|sas| !is_past(sas.expires));
         let hub_id = format!("{}:{}", self.public.workspace_id, self.public.device_id);
         let resource = format!("{hub_host}/devices/{hub_id}");
+        let signature = secrets::token("");
         let value = format!(
-            "SharedAccessSignature sr={}&sig={}%3D&se={}",
+            "SharedAccessSignature sr={}&sig={signature}%3D&se={}",
             utf8_percent_encode(&resource, NON_ALPHANUMERIC),
-            secrets::token(""),
             clock.unix_seconds(lifetime),
         );
+        self.signatures.push(signature);
         self.sas.push(Sas {
             value: value.clone(),
             expires: Instant::now().checked_add(lifetime),

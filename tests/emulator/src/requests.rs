@@ -74,15 +74,96 @@ pub(crate) enum Replacement {
     Body(Vec<u8>),
 }
 
-struct Rule {
+/// Bytes in place of an answer, whatever they mean: see
+/// [`Platform::http_raw`](crate::Platform::http_raw).
+#[derive(Debug, Clone)]
+#[must_use = "it has to be given to `Platform::http_raw`"]
+pub struct RawAnswer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) early: bool,
+    pub(crate) pause: Duration,
+    pub(crate) end: RawEnd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RawEnd {
+    Declared,
+    Cut,
+    Reset,
+    Silence,
+}
+
+impl RawAnswer {
+    /// These bytes, once the request is there; then the connection is closed as it should be.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self {
+            bytes: bytes.into(),
+            early: false,
+            pause: Duration::ZERO,
+            end: RawEnd::Declared,
+        }
+    }
+
+    /// Comes as soon as the request's head is there; the body is not read.
+    pub fn early(self) -> Self {
+        Self {
+            early: true,
+            ..self
+        }
+    }
+
+    /// Comes a byte at a time, with this pause after each.
+    pub fn trickling(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    /// Ends the connection without TLS's goodbye.
+    pub fn cut(self) -> Self {
+        Self {
+            end: RawEnd::Cut,
+            ..self
+        }
+    }
+
+    /// Resets the connection.
+    pub fn reset(self) -> Self {
+        Self {
+            end: RawEnd::Reset,
+            ..self
+        }
+    }
+
+    /// Leaves the connection open, and says nothing more.
+    pub fn then_silence(self) -> Self {
+        Self {
+            end: RawEnd::Silence,
+            ..self
+        }
+    }
+}
+
+struct Rule<T> {
     route: Route,
-    replacement: Replacement,
+    replacement: T,
     remaining: u64,
+}
+
+/// What the first rule that covers the route says, counted.
+fn take_first<T: Clone>(rules: &mut Vec<Rule<T>>, route: Route) -> Option<T> {
+    let index = rules.iter().position(|rule| rule.route.covers(route))?;
+    let rule = &mut rules[index];
+    let replacement = rule.replacement.clone();
+    rule.remaining -= 1;
+    if rule.remaining == 0 {
+        rules.remove(index);
+    }
+    Some(replacement)
 }
 
 #[derive(Default)]
 pub(crate) struct HttpState {
-    rules: Vec<Rule>,
+    rules: Vec<Rule<Replacement>>,
+    raw_rules: Vec<Rule<RawAnswer>>,
     hanging: Vec<Route>,
     delays: HashMap<Route, Duration>,
     requests: Vec<HttpRequest>,
@@ -100,8 +181,19 @@ impl HttpState {
         }
     }
 
+    pub fn replace_raw(&mut self, route: Route, replacement: RawAnswer, count: u64) {
+        if count > 0 {
+            self.raw_rules.push(Rule {
+                route,
+                replacement,
+                remaining: count,
+            });
+        }
+    }
+
     pub fn clear_faults(&mut self) {
         self.rules.clear();
+        self.raw_rules.clear();
         self.hanging.clear();
         self.delays.clear();
     }
@@ -131,17 +223,12 @@ impl HttpState {
 
     /// The answer to give instead, counted.
     pub fn take_replacement(&mut self, route: Route) -> Option<Replacement> {
-        let index = self
-            .rules
-            .iter()
-            .position(|rule| rule.route.covers(route))?;
-        let rule = &mut self.rules[index];
-        let replacement = rule.replacement.clone();
-        rule.remaining -= 1;
-        if rule.remaining == 0 {
-            self.rules.remove(index);
-        }
-        Some(replacement)
+        take_first(&mut self.rules, route)
+    }
+
+    /// The bytes to give instead, counted.
+    pub fn take_raw(&mut self, route: Route) -> Option<RawAnswer> {
+        take_first(&mut self.raw_rules, route)
     }
 
     /// Notes a request; the number is for `answered`.

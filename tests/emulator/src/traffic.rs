@@ -54,6 +54,10 @@ pub(crate) struct Tap<S> {
 }
 
 impl<S> Tap<S> {
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     pub fn into_inner(self) -> S {
         self.stream
     }

@@ -117,6 +117,11 @@ impl Uploads {
         self.entries[index].content.clone()
     }
 
+    /// What only the device is told: the signatures of the places.
+    pub fn signatures(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.signature.as_str())
+    }
+
     pub fn all(&self) -> Vec<Upload> {
         self.entries
             .iter()

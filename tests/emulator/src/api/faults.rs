@@ -29,7 +29,7 @@ pub(crate) async fn watch(State(core): State<Arc<Core>>, request: Request, next:
 }
 
 /// Waits as long as the faults want it.
-async fn hold(core: &Core, route: Route) {
+pub(super) async fn hold(core: &Core, route: Route) {
     let mut changes = core.http_faults_changed.subscribe();
     let delay = core.look().http.delay(route);
     if !delay.is_zero() {

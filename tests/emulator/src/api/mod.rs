@@ -4,6 +4,7 @@ mod faults;
 mod files;
 mod problem;
 mod provisioning;
+mod raw;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::hub::connection::Stream;
 use crate::state::Core;
@@ -28,7 +30,21 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 const UPLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Serves one connection's requests, as long as the port is open.
-pub(crate) async fn serve(core: Arc<Core>, stream: Stream, mut accepting: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    mut stream: Stream,
+    mut accepting: watch::Receiver<bool>,
+) {
+    let head = tokio::select! {
+        head = timeout(HEADER_TIMEOUT, raw::read_head(&mut stream)) => head,
+        _ = accepting.wait_for(|accept| !accept) => return,
+    };
+    let Ok(head) = head else {
+        return;
+    };
+    let Some(stream) = raw::answer(&core, stream, head).await else {
+        return;
+    };
     let service = TowerToHyperService::new(router(core));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

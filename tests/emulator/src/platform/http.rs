@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Platform;
 use crate::error::Timeout;
-use crate::requests::{HttpRequest, HttpState, Replacement, Route};
+use crate::requests::{HttpRequest, HttpState, RawAnswer, Replacement, Route};
 
 impl Platform {
     /// Answers the next `count` such requests with that status, as a problem with that type, and does nothing else
@@ -24,6 +24,13 @@ impl Platform {
         let replacement = Replacement::Body(body.into());
         self.core
             .change(|state| state.http.replace(route, replacement, count));
+    }
+
+    /// Answers the next `count` such requests with these bytes, and does nothing else for them. Only the first
+    /// request of a connection can be answered so. What [`Platform::http_hang`] holds is answered when it goes on.
+    pub fn http_raw(&self, route: Route, answer: RawAnswer, count: u64) {
+        self.core
+            .change(|state| state.http.replace_raw(route, answer, count));
     }
 
     /// Takes such requests and does not answer them; `false`: goes on with those that are still there.

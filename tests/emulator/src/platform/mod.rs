@@ -156,6 +156,21 @@ impl Platform {
         self.core.settings.provisioning_token.clone()
     }
 
+    /// All that a device must not show to anybody: every token, and the signature of every password and upload
+    /// link that was ever given out.
+    pub fn secrets(&self) -> Vec<String> {
+        let state = self.core.look();
+        let devices = state.registry.devices.values();
+        let provisioning = state.provisioning.tokens.keys();
+        let mut secrets: Vec<String> = provisioning
+            .chain(state.registry.tokens.keys())
+            .cloned()
+            .collect();
+        secrets.extend(devices.flat_map(|device| device.signatures.iter().cloned()));
+        secrets.extend(state.uploads.signatures().map(str::to_owned));
+        secrets
+    }
+
     /// The Workspace of [`Platform::provisioning_token`].
     pub fn workspace_id(&self) -> String {
         self.core.settings.workspace_id.clone()

@@ -212,6 +212,11 @@ impl Client {
         })
     }
 
+    /// The bare stream, for what is no MQTT.
+    pub fn into_stream(self) -> StreamOwned<ClientConnection, TcpStream> {
+        self.stream
+    }
+
     /// Connects as the device does; returns whether the session was present.
     pub fn connect(platform: &Platform, credentials: &Credentials) -> (Self, bool) {
         let (client, code, session_present) = Self::connect_with(platform, credentials.connect());
