@@ -4,6 +4,7 @@
 pub mod leaks;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
@@ -21,9 +22,9 @@ pub const DEVICE: &str = "test-device";
 /// An embedded Platform, and a directory for the database. At its end nothing of what the process
 /// logged since its start may hold one of the Platform's secrets.
 pub struct Stage {
-    pub platform: Platform,
+    pub platform: Arc<Platform>,
     pub directory: tempfile::TempDir,
-    logged_before: usize,
+    pub log: WatchedLog,
 }
 
 impl Stage {
@@ -32,25 +33,16 @@ impl Stage {
     }
 
     pub fn with(builder: Builder) -> Stage {
+        let logged_before = LogCapture::install().0.lock().len();
+        let platform = Arc::new(builder.start().expect("the embedded Platform starts"));
         Stage {
-            logged_before: LogCapture::install().0.lock().len(),
-            platform: builder.start().expect("the embedded Platform starts"),
+            log: WatchedLog {
+                logged_before,
+                platform: Arc::clone(&platform),
+            },
+            platform,
             directory: tempfile::tempdir().expect("a temporary directory"),
         }
-    }
-
-    /// What was logged since this began and holds a secret of its Platform.
-    pub fn leaks(&self) -> Vec<String> {
-        let texts: Vec<Text> = LogCapture::install()
-            .lines()
-            .into_iter()
-            .skip(self.logged_before)
-            .map(|line| Text {
-                source: line.target,
-                text: line.text,
-            })
-            .collect();
-        Leaks::of(self.platform.secrets()).find(&texts)
     }
 
     pub fn database(&self) -> PathBuf {
@@ -94,7 +86,29 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+/// What the process logs while there is a Platform.
+pub struct WatchedLog {
+    logged_before: usize,
+    platform: Arc<Platform>,
+}
+
+impl WatchedLog {
+    /// What holds a secret of the Platform.
+    pub fn leaks(&self) -> Vec<String> {
+        let texts: Vec<Text> = LogCapture::install()
+            .lines()
+            .into_iter()
+            .skip(self.logged_before)
+            .map(|line| Text {
+                source: line.target,
+                text: line.text,
+            })
+            .collect();
+        Leaks::of(self.platform.secrets()).find(&texts)
+    }
+}
+
+impl Drop for WatchedLog {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let leaks = self.leaks();
