@@ -70,7 +70,7 @@ fn every_connection_string_is_read_as_it_was_written() {
             word(choices),
             word(choices)
         );
-        let mut parts = vec![
+        let mut parts = [
             "HostName=hub.example".to_owned(),
             format!("DeviceId={workspace}:{device}"),
             format!("SharedAccessSignature={sas}"),

@@ -58,18 +58,13 @@ pub(crate) fn fuzz_share(
         done.send(()).ok();
     });
     let mut last = 0;
-    loop {
-        match is_done.recv_timeout(CASE_LIMIT) {
-            Err(RecvTimeoutError::Timeout) => {
-                let case = progress.load(Ordering::Relaxed);
-                assert_ne!(
-                    case, last,
-                    "{decoder}: this case of seed {seed} does not end"
-                );
-                last = case;
-            }
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
-        }
+    while let Err(RecvTimeoutError::Timeout) = is_done.recv_timeout(CASE_LIMIT) {
+        let case = progress.load(Ordering::Relaxed);
+        assert_ne!(
+            case, last,
+            "{decoder}: this case of seed {seed} does not end"
+        );
+        last = case;
     }
     if let Err(failure) = worker.join() {
         std::panic::resume_unwind(failure);
