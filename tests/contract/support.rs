@@ -24,6 +24,7 @@ pub const DEVICE: &str = "test-device";
 pub struct Stage {
     pub platform: Arc<Platform>,
     pub directory: tempfile::TempDir,
+    #[allow(dead_code, reason = "looks at the log when it is dropped")]
     pub log: WatchedLog,
 }
 

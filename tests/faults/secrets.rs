@@ -28,6 +28,8 @@ const MARKS: [&str; 4] = [
     "sr=hub",
 ];
 
+type Scenario = Box<dyn Fn(&mut Watch) + Send>;
+
 /// More would take long, as the device waits twice as long after each.
 const BROKEN_AT_ONCE: usize = 3;
 
@@ -345,7 +347,7 @@ fn no_secret_is_logged_or_shown_whatever_fails() {
     in_a_process_of_its_own(
         "secrets::no_secret_is_logged_or_shown_whatever_fails",
         || {
-            let mut scenarios: Vec<Box<dyn Fn(&mut Watch) + Send>> = vec![
+            let mut scenarios: Vec<Scenario> = vec![
                 Box::new(registration_fails_in_every_way),
                 Box::new(refreshes_fail),
                 Box::new(uploads_are_misled),
@@ -362,7 +364,7 @@ fn no_secret_is_logged_or_shown_whatever_fails() {
                 }
             }
             let watches: Vec<Watch> = std::thread::scope(|scope| {
-                let start = |scenario: Box<dyn Fn(&mut Watch) + Send>| {
+                let start = |scenario: Scenario| {
                     scope.spawn(move || {
                         let mut watch = Watch::new();
                         scenario(&mut watch);
