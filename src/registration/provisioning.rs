@@ -115,6 +115,7 @@ impl Registrar {
                 }
                 Err(error) => {
                     // The operation lives on at the Platform: an outage does not cost the approval.
+                    self.parts.status.failed(&error);
                     failures.failed(
                         "cannot ask for the approval",
                         Chain(&error).to_string(),
