@@ -8,6 +8,8 @@ use serde_json::json;
 use spotflow_device::{DeviceClient, Error};
 use spotflow_emulator::{Platform, RawAnswer, Route};
 
+use crate::answers::{broken_http, broken_json};
+use crate::cases::each;
 use crate::support::{
     DEVICE, LogCapture, PATIENCE, Stage, eventually, in_a_process_of_its_own, registration, sender,
 };
@@ -18,26 +20,6 @@ const REFUSED: [u16; 4] = [400, 403, 410, 412];
 /// The documented limits, and what a busy machine adds.
 const START_LIMIT: Duration = Duration::from_secs(10 + 2);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5 + 2);
-/// How many tests of one table run at once: most of their time they wait.
-const AT_ONCE: usize = 12;
-
-/// Runs `case` for each of `cases`, several at once.
-fn each<T: Send>(cases: impl IntoIterator<Item = T>, case: impl Fn(T) + Sync) {
-    let cases = parking_lot::Mutex::new(cases.into_iter().collect::<Vec<T>>());
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some(next) = cases.lock().pop() else {
-                        return;
-                    };
-                    case(next);
-                }
-            });
-        }
-    });
-}
-
 fn is_status(error: &Error, wanted: u16) -> bool {
     match error {
         Error::Unavailable { status, .. } => *status == wanted && UNAVAILABLE.contains(status),
@@ -245,99 +227,13 @@ fn the_log_warns_of_a_failing_api_once_per_reason() {
     });
 }
 
-/// Answers that are none, by what is wrong with them.
-fn broken() -> Vec<(&'static str, RawAnswer)> {
-    let ok = |rest: &str| RawAnswer::new(format!("HTTP/1.1 200 OK\r\n{rest}"));
-    let body = |body: &str| {
-        let length = body.len();
-        ok(&format!("Content-Length: {length}\r\n\r\n{body}"))
-    };
-    let chunked = |chunks: &str| ok(&format!("Transfer-Encoding: chunked\r\n\r\n{chunks}"));
-    let large = "x".repeat(70_000);
-    vec![
-        ("nothing", RawAnswer::new("")),
-        ("nothing, and a reset", RawAnswer::new("").reset()),
-        ("no HTTP", RawAnswer::new("SSH-2.0-OpenSSH_9.2\r\n\r\n")),
-        ("HTTP/2", RawAnswer::new("HTTP/2 200 OK\r\n\r\n{}")),
-        ("another protocol", RawAnswer::new("HTTP/1.1 101 X\r\n\r\n")),
-        (
-            "informational only",
-            RawAnswer::new("HTTP/1.1 100 X\r\n\r\n"),
-        ),
-        (
-            "a redirection",
-            RawAnswer::new("HTTP/1.1 307 X\r\nLocation: https://a/\r\nContent-Length: 0\r\n\r\n"),
-        ),
-        ("no content", RawAnswer::new("HTTP/1.1 204 X\r\n\r\n")),
-        (
-            "a cut head",
-            RawAnswer::new("HTTP/1.1 200 OK\r\nContent-").cut(),
-        ),
-        (
-            "a reset in the head",
-            RawAnswer::new("HTTP/1.1 200 OK\r\nContent-").reset(),
-        ),
-        ("a head too large", ok(&format!("a: {large}\r\n\r\n{{}}"))),
-        (
-            "a head without end",
-            ok(&format!("a: {large}")).then_silence(),
-        ),
-        (
-            "too many headers",
-            ok(&format!("{}\r\n{{}}", "a: b\r\n".repeat(200))),
-        ),
-        ("a cut body", ok("Content-Length: 99\r\n\r\n{\"a\"").cut()),
-        ("a truncated body", ok("Content-Length: 99\r\n\r\n{\"a\"")),
-        (
-            "a reset in the body",
-            ok("Content-Length: 99\r\n\r\n{\"a\"").reset(),
-        ),
-        ("a cut where the connection is the end", ok("\r\n{}").cut()),
-        ("a body too large", body(&large)),
-        (
-            "a body without end",
-            ok(&format!("\r\n{large}")).then_silence(),
-        ),
-        ("a negative length", ok("Content-Length: -1\r\n\r\n{}")),
-        (
-            "two lengths",
-            ok("Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
-        ),
-        (
-            "two framings",
-            ok("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"),
-        ),
-        ("a bad size of a chunk", chunked("-2\r\n{}\r\n0\r\n\r\n")),
-        ("a huge chunk", chunked("ffffffffffffffff\r\n{}")),
-        ("a cut chunk", chunked("9\r\n{}").cut()),
-        ("an empty body", body("")),
-        ("malformed JSON", body("{\"registrationToken\": \"")),
-        (
-            "bytes",
-            RawAnswer::new(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n\xff\xfe\x00\x80"),
-        ),
-        ("null", body("null")),
-        ("a list", body("[]")),
-        ("no fields", body("{}")),
-        (
-            "fields of other types",
-            body(
-                r#"{"registrationToken": 1, "connectionString": [], "provisioningOperationId": {}}"#,
-            ),
-        ),
-        (
-            "a page",
-            ok("Content-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"),
-        ),
-    ]
-}
-
 #[test]
 fn a_broken_answer_is_told_and_the_next_one_heals_it() {
     let routes = [Route::Init, Route::Complete, Route::Register];
     let cases = routes.into_iter().flat_map(|route| {
-        broken()
+        broken_http()
             .into_iter()
+            .chain(broken_json())
             .map(move |(what, answer)| (route, what, answer))
     });
     each(cases, |(route, what, answer)| {
@@ -362,24 +258,27 @@ fn a_broken_answer_is_told_and_the_next_one_heals_it() {
 
 #[test]
 fn a_broken_answer_to_a_refresh_is_told_and_the_next_one_heals_it() {
-    each(broken(), |(what, answer)| {
-        let lifetime = Some(Duration::from_secs(4));
-        let stage = Stage::with(Platform::builder().registration_token_lifetime(lifetime));
-        stage.platform.http_raw(Route::Refresh, answer, 1);
-        let client = stage.start();
-        let told = || {
-            matches!(
-                last_error(&client),
-                Some(Error::Protocol { .. } | Error::Network { .. })
-            )
-        };
-        eventually(what, told);
-        stage
-            .platform
-            .wait_for_request(Route::Refresh, 2, PATIENCE)
-            .unwrap();
-        assert_works(&client);
-    });
+    each(
+        broken_http().into_iter().chain(broken_json()),
+        |(what, answer)| {
+            let lifetime = Some(Duration::from_secs(4));
+            let stage = Stage::with(Platform::builder().registration_token_lifetime(lifetime));
+            stage.platform.http_raw(Route::Refresh, answer, 1);
+            let client = stage.start();
+            let told = || {
+                matches!(
+                    last_error(&client),
+                    Some(Error::Protocol { .. } | Error::Network { .. })
+                )
+            };
+            eventually(what, told);
+            stage
+                .platform
+                .wait_for_request(Route::Refresh, 2, PATIENCE)
+                .unwrap();
+            assert_works(&client);
+        },
+    );
 }
 
 #[test]
@@ -428,7 +327,8 @@ fn an_unusual_but_right_answer_is_understood() {
 
 #[test]
 fn a_registered_device_starts_in_time_whatever_the_silence() {
-    let silences: [(&str, fn(&Platform)); 4] = [
+    type Silence = fn(&Platform);
+    let silences: [(&str, Silence); 4] = [
         ("no answer", |platform| {
             platform.http_hang(Route::Register, true)
         }),

@@ -6,7 +6,9 @@
 mod support;
 
 mod acknowledgements;
+mod answers;
 mod api;
+mod cases;
 mod certificates;
 mod clocks;
 mod corruption;

@@ -1,1 +1,366 @@
-//! An upload fails at each of its steps.
+//! Large content does not go up: refused, cut off, sent astray or left waiting, at each of the three
+//! steps of its upload.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use spotflow_device::{DeviceClient, Error};
+use spotflow_emulator::{Platform, RawAnswer, Route};
+
+use crate::answers::{broken_http, broken_json};
+use crate::cases::each;
+use crate::support::{DEVICE, PATIENCE, Stage, eventually, in_a_process_of_its_own, sender};
+
+const STEPS: [Route; 3] = [Route::FileUpload, Route::BlobPut, Route::FileNotification];
+/// More than sockets and TLS hold on their way.
+const MUCH: usize = 16 << 20;
+
+fn last_error(client: &DeviceClient) -> Option<Error> {
+    client.status().last_error
+}
+
+fn large() -> Vec<u8> {
+    (0..300_000_u32)
+        .map(|number| (number % 251) as u8)
+        .collect()
+}
+
+/// Large content and a small Message behind it are stored.
+fn enqueue(client: &DeviceClient) {
+    let sender = sender(client);
+    sender.enqueue_message(large()).unwrap();
+    sender.enqueue_message("behind").unwrap();
+}
+
+/// Both arrive, once and in order.
+fn assert_arrive(stage: &Stage, client: &DeviceClient, what: &str) {
+    let waited = client.wait_enqueued_messages_sent_timeout(2 * PATIENCE);
+    waited.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    let messages = stage.platform.messages();
+    let arrived: Vec<_> = messages
+        .iter()
+        .map(|message| message.payload.as_slice())
+        .collect();
+    assert!(arrived == [large().as_slice(), b"behind"], "{what}");
+    assert_eq!(client.status().set_aside_messages, 0, "{what}");
+}
+
+/// The pauses between attempts, each of which begins with a question for a place.
+fn pauses(platform: &Platform) -> Vec<Duration> {
+    let requests = platform.http_requests();
+    let times: Vec<Instant> = requests
+        .iter()
+        .filter(|request| request.route == Route::FileUpload)
+        .map(|request| request.at)
+        .collect();
+    times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+/// How often a step has to fail for two attempts to fail: a lost notification is repeated once.
+fn failures(route: Route, repeated: bool) -> u64 {
+    if route == Route::FileNotification && repeated {
+        4
+    } else {
+        2
+    }
+}
+
+fn assert_backs_off(stage: &Stage, what: &str) {
+    let pauses = pauses(&stage.platform);
+    assert_eq!(pauses.len(), 2, "{what}: three attempts");
+    let least = [Duration::from_millis(500), Duration::from_secs(1)];
+    let enough = pauses
+        .iter()
+        .zip(least)
+        .all(|(pause, least)| *pause >= least);
+    assert!(enough, "{what}: {pauses:?}");
+}
+
+/// The hub is told of every place that it gave out and that came to nothing, where the device knew.
+fn assert_told(stage: &Stage, route: Route, what: &str) {
+    let uploads = stage.platform.uploads();
+    let failed = uploads
+        .iter()
+        .filter(|upload| upload.success == Some(false))
+        .count();
+    assert_eq!(
+        failed,
+        if route == Route::BlobPut { 2 } else { 0 },
+        "{what}"
+    );
+    assert_eq!(
+        uploads.last().and_then(|upload| upload.success),
+        Some(true),
+        "{what}"
+    );
+}
+
+#[test]
+fn a_status_that_may_pass_delays_the_content_and_what_is_behind_it() {
+    let cases = STEPS.into_iter().flat_map(|route| {
+        let of_hub: &[u16] = match route {
+            Route::BlobPut => &[403],
+            _ => &[401, 403, 404],
+        };
+        let all = of_hub.iter().copied().chain([408, 429, 500, 502, 503]);
+        all.map(move |status| (route, status))
+    });
+    each(cases, |(route, status)| {
+        let what = format!("{route:?} {status}");
+        let stage = Stage::new();
+        let repeated = !matches!(status, 401 | 403 | 404);
+        stage
+            .platform
+            .http_status(route, status, None, failures(route, repeated));
+        let client = stage.start();
+        enqueue(&client);
+        assert_arrive(&stage, &client, &what);
+        let error = last_error(&client);
+        assert!(
+            matches!(error, Some(Error::Unavailable { status: told, .. } | Error::Refused { status: told, .. }) if told == status),
+            "{what}: {error:?}"
+        );
+        assert_backs_off(&stage, &what);
+        assert_told(&stage, route, &what);
+        // The SAS may be what the hub does not take.
+        let renewed = stage.platform.http_request_count(Route::Register) > 1;
+        assert_eq!(renewed, route != Route::BlobPut && !repeated, "{what}");
+    });
+}
+
+#[test]
+fn a_broken_answer_delays_the_content_and_what_is_behind_it() {
+    let of_every_step = STEPS.into_iter().flat_map(|route| {
+        broken_http()
+            .into_iter()
+            .map(move |(what, answer)| (route, what, answer))
+    });
+    let places = broken_json()
+        .into_iter()
+        .map(|(what, answer)| (Route::FileUpload, what, answer));
+    each(of_every_step.chain(places), |(route, what, answer)| {
+        let what = format!("{route:?}, {what}");
+        let stage = Stage::new();
+        stage
+            .platform
+            .http_raw(route, answer, failures(route, true));
+        let client = stage.start();
+        enqueue(&client);
+        assert_arrive(&stage, &client, &what);
+        let error = last_error(&client);
+        assert!(
+            matches!(error, Some(Error::Protocol { .. } | Error::Network { .. })),
+            "{what}: {error:?}"
+        );
+        assert_backs_off(&stage, &what);
+        assert_told(&stage, route, &what);
+    });
+}
+
+#[test]
+fn a_step_without_an_answer_is_given_up_and_tried_again() {
+    // An upload itself may take hours: that its silence stalls nothing else is shown in the contract.
+    each([Route::FileUpload, Route::FileNotification], |route| {
+        let what = format!("{route:?}");
+        let stage = Stage::new();
+        let answer = RawAnswer::new("HTTP/1.1 2").then_silence();
+        stage.platform.http_raw(route, answer, 1);
+        let client = stage.start();
+        enqueue(&client);
+        assert_arrive(&stage, &client, &what);
+        // A lost notification of success is repeated at once, and no failure.
+        if route == Route::FileUpload {
+            assert!(
+                matches!(last_error(&client), Some(Error::Network { .. })),
+                "{what}"
+            );
+            assert!(
+                pauses(&stage.platform)[0] >= Duration::from_secs(10),
+                "{what}"
+            );
+        }
+        assert_eq!(stage.platform.uploads().len(), 1, "{what}");
+    });
+}
+
+#[test]
+fn a_storage_that_refuses_much_content_before_its_end_is_heard() {
+    let stage = Stage::new();
+    let answer = "HTTP/1.1 413 X\r\nContent-Length: 9\r\n\r\ntoo large";
+    stage
+        .platform
+        .http_raw(Route::BlobPut, RawAnswer::new(answer).early(), 5);
+    let client = stage.start();
+    let sender = sender(&client);
+    sender.enqueue_message(vec![7; MUCH]).unwrap();
+    sender.enqueue_message("behind").unwrap();
+    eventually("the status tells", || {
+        matches!(
+            last_error(&client),
+            Some(Error::Refused { status: 413, .. })
+        )
+    });
+    assert_eq!(client.pending_messages_count(), 2, "it may yet be taken");
+    let waited = client.wait_enqueued_messages_sent_timeout(2 * PATIENCE);
+    assert!(matches!(waited, Err(Error::SetAside)), "{waited:?}");
+    let [message] = &client.set_aside_messages().unwrap()[..] else {
+        panic!("one Message is set aside");
+    };
+    assert!(message.reason.contains("413"), "{}", message.reason);
+    assert_eq!(stage.received(), ["behind"]);
+    let uploads = stage.platform.uploads();
+    assert_eq!(uploads.len(), 5);
+    assert!(
+        uploads.iter().all(|upload| upload.success == Some(false)),
+        "the hub is told"
+    );
+
+    client.retry_set_aside_messages(&[message.id]).unwrap();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    assert_eq!(stage.platform.messages().pop().unwrap().payload.len(), MUCH);
+}
+
+#[test]
+fn a_success_before_the_end_of_the_content_is_not_believed() {
+    let stage = Stage::new();
+    let answer = RawAnswer::new("HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n").early();
+    stage.platform.http_raw(Route::BlobPut, answer, 1);
+    let client = stage.start();
+    let content: Vec<u8> = (0..MUCH).map(|number| (number % 251) as u8).collect();
+    sender(&client).enqueue_message(content.clone()).unwrap();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    let messages = stage.platform.messages();
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].payload == content, "it is there as a whole");
+    assert!(last_error(&client).is_some());
+}
+
+#[test]
+fn a_hostile_place_gets_nothing_and_only_delays_the_content() {
+    let foreign = Platform::start().unwrap();
+    let stranger = foreign.hub_host_name();
+    let link = "?sv=1&sig=abc&sp=rw";
+    let places = [
+        ("no host", "", "c", "b", link),
+        ("a host with a path", "hub.example/x?", "c", "b", link),
+        ("a host with a user", "user@hub.example", "c", "b", link),
+        ("a host with a line", "hub.example\r\nX: y", "c", "b", link),
+        ("a token with a line", &stranger, "c", "b", "?a\r\nX: y"),
+        ("a token with a space", &stranger, "c", "b", "? HTTP/1.1"),
+        ("a token with a fragment", &stranger, "c", "b", "?a#b"),
+        ("a token that is no ASCII", &stranger, "c", "b", "?\u{e4}"),
+        ("nobody's address", "127.0.0.1:1", "c", "b", link),
+        ("no such name", "no-such-host.invalid", "c", "b", link),
+        ("another's storage", &stranger, "c", "b", link),
+        ("a path upwards", &stranger, "..", "../..//x y?z#", link),
+    ];
+    each(places, |(what, host, container, blob, token)| {
+        let stage = Stage::new();
+        let place = json!({
+            "correlationId": "correlation", "hostName": host, "containerName": container,
+            "blobName": blob, "sasToken": token,
+        });
+        stage
+            .platform
+            .http_body(Route::FileUpload, place.to_string(), 1);
+        let client = stage.start();
+        enqueue(&client);
+        assert_arrive(&stage, &client, what);
+        let error = last_error(&client);
+        assert!(error.is_some_and(|error| error.is_retryable()), "{what}");
+        assert_eq!(
+            stage.platform.http_request_count(Route::BlobPut),
+            1,
+            "{what}"
+        );
+        // Of the place that came to nothing, and of the one that did not.
+        assert_eq!(
+            stage.platform.http_request_count(Route::FileNotification),
+            2,
+            "{what}"
+        );
+    });
+    assert!(foreign.http_requests().is_empty());
+}
+
+#[test]
+fn an_outage_of_the_uploads_leaves_everything_else_alone() {
+    let stage = Stage::new();
+    let client = stage.start();
+    sender(&client).send_message("before").unwrap();
+    stage
+        .platform
+        .http_status(Route::FileUpload, 503, None, 1_000);
+    enqueue(&client);
+    stage
+        .platform
+        .wait_for_request(Route::FileUpload, 3, PATIENCE)
+        .unwrap();
+    let registrations = stage.platform.http_request_count(Route::Register);
+    client
+        .update_reported_properties(&json!({"works": true}))
+        .unwrap();
+    eventually("the report is confirmed", || {
+        !client.any_pending_reported_properties_updates()
+    });
+    stage.platform.expire_sas(DEVICE).unwrap();
+    let renewed = stage
+        .platform
+        .wait_for_request(Route::Register, registrations + 1, PATIENCE);
+    renewed.unwrap();
+    eventually("it is connected again", || client.status().is_connected);
+    assert_eq!(stage.received(), ["before"]);
+    stage.platform.clear_http_faults();
+    client
+        .wait_enqueued_messages_sent_timeout(2 * PATIENCE)
+        .unwrap();
+    assert_eq!(stage.platform.messages().len(), 3);
+    assert_eq!(stage.received().pop().unwrap(), "behind");
+}
+
+/// The time on a processor of this process's threads of that name.
+#[cfg(target_os = "linux")]
+fn cpu_time(name: &str) -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let read = |path: std::path::PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let of_name = tasks
+        .map(|task| task.unwrap().path())
+        .filter(|task| read(task.join("comm")).trim_end() == name);
+    let nanoseconds: u64 = of_name
+        .filter_map(|task| {
+            read(task.join("schedstat"))
+                .split(' ')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
+        .sum();
+    Duration::from_nanos(nanoseconds)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upload_that_waits_takes_no_processor_time() {
+    let name = "uploads::an_upload_that_waits_takes_no_processor_time";
+    in_a_process_of_its_own(name, || {
+        for (route, content) in [(Route::FileUpload, 300_000), (Route::BlobPut, MUCH)] {
+            let stage = Stage::new();
+            stage.platform.http_hang(route, true);
+            let client = stage.start();
+            sender(&client).enqueue_message(vec![7; content]).unwrap();
+            stage.platform.wait_for_request(route, 1, PATIENCE).unwrap();
+            // Until it has filled what there is of buffers, and is at rest.
+            let at_rest = || {
+                let before = cpu_time("spotflow-upload");
+                std::thread::park_timeout(Duration::from_millis(500));
+                cpu_time("spotflow-upload") - before < Duration::from_millis(2)
+            };
+            eventually("the upload is at rest", at_rest);
+            client.close();
+        }
+    });
+}
