@@ -1,0 +1,208 @@
+//! Starts the library on what a power cut left, without a network, and reads what it finds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, Error};
+
+use crate::device::{content, message};
+use crate::recorder::Image;
+
+pub const DATABASE: &str = "device.db";
+/// In a Message that the reopening itself stores.
+const PROBE: &str = "probe-0-5";
+/// A start that has all it needs does not take longer without a network.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where images are put: memory, if there is such a file system, as nothing there has to last.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    tempfile::tempdir_in(memory)
+        .or_else(|_| tempfile::tempdir())
+        .expect("a directory")
+}
+
+pub fn write(image: &Image) -> tempfile::TempDir {
+    let directory = scratch();
+    for (name, bytes) in image {
+        fs::write(directory.path().join(name), bytes).expect("a file");
+    }
+    directory
+}
+
+/// What the database has.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Found {
+    /// The names of pending Messages, by id.
+    pub pending: BTreeMap<i64, String>,
+    pub set_aside: BTreeMap<i64, String>,
+    pub inbox: BTreeMap<i64, String>,
+    /// The number in the Reported Properties that the application wants.
+    pub wanted: Option<u64>,
+    pub desired_version: Option<u64>,
+    pub has_token: bool,
+}
+
+/// Whose database it is.
+pub trait Options {
+    fn options(&self, database: &Path) -> DeviceClientBuilder;
+}
+
+/// How the client is started on an image.
+pub struct Start<'a> {
+    pub options: &'a dyn Options,
+    /// Whether the device is registered, so that the start must succeed.
+    pub is_registered: bool,
+    /// Whether to store a Message, too.
+    pub probes: bool,
+}
+
+impl Start<'_> {
+    /// Starts the library on the directory and ends it; returns what is stored then. Panics if it does
+    /// not start, finds damage, asks for an approval, or leaves something beside its files.
+    pub fn on(&self, directory: &Path) -> Found {
+        let database = directory.join(DATABASE);
+        let log = Complaints::about(directory);
+        let asked = Arc::new(AtomicBool::new(false));
+        let (asks, began) = (Arc::clone(&asked), Instant::now());
+        let limit = match self.is_registered {
+            true => START_LIMIT,
+            false => Duration::ZERO,
+        };
+        let started = self.options.options(&database)
+            .on_provisioning(move |_| asks.store(true, Ordering::Release))
+            .interrupt_check(move || began.elapsed() >= limit)
+            .start();
+        match started {
+            Ok(client) => self.look(client, &database),
+            Err(Error::Interrupted) if !self.is_registered => {}
+            Err(error) => panic!("it does not start: {error:?}"),
+        }
+        assert!(!asked.load(Ordering::Acquire), "it asks for an approval");
+        assert_eq!(log.lines(), [""; 0]);
+        let names = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+        let mut left: Vec<_> = fs::read_dir(directory).expect("it").map(names).collect();
+        left.sort();
+        assert_eq!(left, [DATABASE, "device.db-lock"], "files left behind");
+        let mut found = read(&database);
+        if self.probes && self.is_registered {
+            let (id, text) = found.pending.pop_last().expect("the probe is stored");
+            assert_eq!(text, PROBE, "the newest Message has the highest id");
+            let others = found.pending.keys().chain(found.set_aside.keys());
+            assert!(others.chain(found.inbox.keys()).all(|other| *other < id));
+        }
+        found
+    }
+
+    fn look(&self, client: DeviceClient, database: &Path) {
+        let status = client.status();
+        let pending = client.pending_messages_count();
+        if self.probes {
+            let sender = client.create_stream_sender(None, None, Compression::Uncompressed);
+            sender
+                .and_then(|sender| sender.enqueue_message(message(PROBE)))
+                .expect("a Message is stored");
+        }
+        client.close();
+        let found = read(database);
+        assert_eq!(
+            (pending + u64::from(self.probes), status.set_aside_messages),
+            (found.pending.len() as u64, found.set_aside.len() as u64),
+            "the counts are of what is there"
+        );
+    }
+}
+
+/// Reads a database of ours that nobody has open, and checks that it is whole.
+pub fn read(database: &Path) -> Found {
+    let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .expect("the database opens");
+    let problems: String = connection
+        .pragma_query_value(None, "integrity_check", |row| row.get(0))
+        .expect("it can be checked");
+    assert_eq!(problems, "ok");
+    let mut found = Found::default();
+    if !connection.table_exists(None, "outbox").expect("a schema") {
+        return found;
+    }
+    let rows = |table: &str| {
+        let sql = format!("SELECT id, properties, body FROM {table} ORDER BY id");
+        let mut statement = connection.prepare(&sql).expect("the table");
+        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>).expect("rows")
+    };
+    found.pending = rows("outbox").into_iter().map(named).collect();
+    found.set_aside = rows("set_aside").into_iter().map(named).collect();
+    let text = |(id, _, body)| (id, String::from_utf8(body).expect("text"));
+    found.inbox = rows("inbox").into_iter().map(text).collect();
+    let twin = |kind: &str| -> Option<(u64, serde_json::Value)> {
+        let sql = "SELECT version, document FROM twin WHERE kind = ?1";
+        let row = connection.query_row(sql, [kind], |row| {
+            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, String>(1)?))
+        });
+        let (version, document) = row.ok()?;
+        Some((version, serde_json::from_str(&document).expect("JSON")))
+    };
+    found.wanted = twin("wanted").and_then(|(_, document)| document["number"].as_u64());
+    found.desired_version = twin("desired").map(|(version, _)| version);
+    let sql = "SELECT registration_token IS NOT NULL AND workspace_id IS NOT NULL FROM device";
+    found.has_token = connection.query_row(sql, (), |row| row.get(0)).unwrap_or(false);
+    found
+}
+
+/// Id, properties and body.
+type Row = (i64, String, Vec<u8>);
+
+/// A Message by its name, if its content is what it was.
+fn named((id, properties, body): Row) -> (i64, String) {
+    let name = properties.split('&').find_map(|it| it.strip_prefix("message-id="));
+    let name = name.expect("a message id").to_owned();
+    let is_link = body.starts_with(br#"{"link":"#) && content(&name).len() > 250_000;
+    assert!(is_link || body == content(&name), "{name} has changed");
+    (id, name)
+}
+
+/// What the library complains about, by the directory that it is about.
+struct Complaints(PathBuf);
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Logger;
+
+impl log::Log for Logger {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        metadata.level() <= log::Level::Warn && metadata.target().starts_with("spotflow_device")
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let line = format!("{}: {}", record.level(), record.args());
+            LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Complaints {
+    fn about(directory: &Path) -> Complaints {
+        // Fails if it is installed already.
+        if log::set_logger(&Logger).is_ok() {
+            log::set_max_level(log::LevelFilter::Warn);
+        }
+        Complaints(directory.to_owned())
+    }
+
+    /// Every line about a database names it.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.0.to_str().expect("a plain path");
+        let about = lines.extract_if(.., |line| line.contains(path));
+        about.collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! The system calls by which files change, with the names that the C library gives them: the linker
+//! takes these for SQLite's calls and for those of Rust's standard library alike. Each does what it is
+//! asked for, and tells [`recorder`](crate::recorder) if it concerns a watched directory.
+//!
+//! Not all calls that exist are here, but those that are made: a recording that misses one does not
+//! lead to the files that are on the disk, which every recorded run checks.
+#![allow(unsafe_code, reason = "functions of the C library")]
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+
+use crate::recorder::{self, Opened, Target};
+
+/// The name, unless it is no text: the tests' own files have plain names.
+unsafe fn text<'a>(path: *const c_char) -> Option<&'a str> {
+    unsafe { CStr::from_ptr(path) }.to_str().ok()
+}
+
+unsafe fn real_open(directory: c_int, path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    unsafe { libc::syscall(libc::SYS_openat, directory, path, flags, mode) as c_int }
+}
+
+unsafe fn open_recorded(path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    let real = || unsafe { real_open(libc::AT_FDCWD, path, flags, mode) };
+    match unsafe { text(path) }.and_then(recorder::find) {
+        Some((watch, name)) => {
+            let opened = Opened {
+                creates: flags & libc::O_CREAT != 0,
+                truncates: flags & libc::O_TRUNC != 0,
+            };
+            watch.open(&name, opened, real)
+        }
+        None => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    unsafe { open_recorded(path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn open64(path: *const c_char, flags: c_int, mode: c_uint) -> c_int {
+    unsafe { open_recorded(path, flags, mode) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn close(fd: c_int) -> c_int {
+    recorder::closed(fd);
+    unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, count: usize) -> isize {
+    let real = || unsafe { libc::syscall(libc::SYS_write, fd, bytes, count) as isize };
+    match recorder::file(fd) {
+        Some(target) => {
+            let offset = unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) };
+            unsafe { written(&target, offset, bytes, real) }
+        }
+        None => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite64(
+    fd: c_int,
+    bytes: *const c_void,
+    count: usize,
+    offset: c_long,
+) -> isize {
+    let real = || unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, offset) as isize };
+    match recorder::file(fd) {
+        Some(target) => unsafe { written(&target, offset, bytes, real) },
+        None => real(),
+    }
+}
+
+unsafe fn written(
+    target: &Target,
+    offset: c_long,
+    bytes: *const c_void,
+    real: impl FnOnce() -> isize,
+) -> isize {
+    let copy = |count| unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), count) }.to_vec();
+    target.write(offset.unsigned_abs(), copy, real)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate64(fd: c_int, bytes: c_long) -> c_int {
+    let real = || unsafe { libc::syscall(libc::SYS_ftruncate, fd, bytes) as c_int };
+    match recorder::file(fd) {
+        Some(target) => target.resize(bytes.unsigned_abs(), real),
+        None => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate(fd: c_int, bytes: c_long) -> c_int {
+    unsafe { ftruncate64(fd, bytes) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fsync(fd: c_int) -> c_int {
+    let real = || unsafe { libc::syscall(libc::SYS_fsync, fd) as c_int };
+    match recorder::file(fd) {
+        Some(target) => target.sync(real),
+        None => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
+    unsafe { fsync(fd) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    let here = libc::AT_FDCWD;
+    let real = || unsafe { libc::syscall(libc::SYS_renameat2, here, from, here, to, 0) as c_int };
+    let names = unsafe { text(from).zip(text(to)) };
+    let found = names.and_then(|(from, to)| recorder::find(from).zip(recorder::find(to)));
+    match found {
+        Some(((watch, from), (_, to))) => watch.rename(&from, &to, real),
+        None => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    let real = || unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, 0) as c_int };
+    match unsafe { text(path) }.and_then(recorder::find) {
+        Some((watch, name)) => watch.remove(&name, real),
+        None => real(),
+    }
+}
