@@ -10,8 +10,9 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Durability {
     /// The end of the process at any instant, but not the loss of power or a crash of the operating
-    /// system: these can lose the Messages stored since the last sync (of the order of 1,000 small
-    /// ones), always the newest ones.
+    /// system. These can lose the newest Messages, however long ago they were stored: the last 500 at
+    /// most, fewer if they are large (together 1,000 KiB, where each counts as its size and 2 KiB), and
+    /// those that the last commit added to these.
     KillSafe,
     /// Power loss as well: the commit that stores a Message is synced to the disk.
     #[default]

@@ -12,7 +12,8 @@ use super::ids::MessageIds;
 use super::reserve::Reserve;
 use crate::error::{Chain, Error, Result};
 
-/// WAL pages after which a checkpoint moves them into the database.
+/// WAL pages after which a checkpoint moves them into the database. So many pages at most are not
+/// synced, beside those of the last commit: until the checkpoint comes, each commit is synced.
 const CHECKPOINT_PAGES: usize = 1000;
 /// Free pages above which an almost empty file is rewritten to its small size.
 const SHRINK_FREE_PAGES: i64 = 2000;
@@ -61,6 +62,9 @@ impl Writer {
                 Chain(&error)
             );
         }
+        // What a killed process wrote may not be synced yet: a power cut must not lose that in addition
+        // to what this one leaves unsynced.
+        writer.move_wal();
         writer
     }
 
@@ -87,9 +91,12 @@ impl Writer {
 
     /// Commits the jobs together, or each by itself if one of them fails.
     pub(super) fn commit(&mut self, mut jobs: Vec<Job>) {
-        let Some(durability) = jobs.iter().map(|job| job.durability).max() else {
+        let Some(mut durability) = jobs.iter().map(|job| job.durability).max() else {
             return;
         };
+        if self.checkpoint_due() {
+            durability = Durability::PowerSafe;
+        }
         let mut result = self.transaction(durability, &mut jobs);
         if matches!(result, Err(Error::StorageFull { .. })) && self.empty_wal() {
             result = self.transaction(durability, &mut jobs);

@@ -289,7 +289,7 @@ class Durability:
 
     - `POWER_SAFE` (the default): the loss of power. Each commit is synced to the disk.
     - `KILL_SAFE`: the end of the process at any instant. Storing is many times faster and spares the flash;
-      the loss of power can cost the newest Messages, of the order of 1,000 small ones.
+      the loss of power can cost the newest Messages: the last 500, if they are small, at most.
     """
 
     KILL_SAFE: ClassVar[Durability]

@@ -12,7 +12,7 @@ use spotflow_emulator::Platform;
 
 use crate::disk::{Disk, Fate};
 use crate::recorder::{Recording, Watch, files};
-use crate::reopening::DATABASE;
+use crate::reopening::{DATABASE, Options, write};
 
 /// Never reached unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,8 +26,11 @@ pub fn name(thread: usize, number: usize, bytes: usize) -> String {
 /// The content of the Message of this name.
 pub fn content(name: &str) -> Vec<u8> {
     let bytes = name.rsplit('-').next().and_then(|bytes| bytes.parse().ok());
-    let words = name.bytes().chain([b' ']).cycle();
-    words.take(bytes.unwrap_or(0)).collect()
+    let bytes: usize = bytes.unwrap_or(0);
+    let word = format!("{name} ");
+    let mut content = word.repeat(bytes.div_ceil(word.len())).into_bytes();
+    content.truncate(bytes);
+    content
 }
 
 pub fn message(name: &str) -> Message {
@@ -61,7 +64,15 @@ fn lock(ledger: &SharedLedger) -> std::sync::MutexGuard<'_, Ledger> {
 pub struct Kind {
     pub durability: Durability,
     pub window: usize,
+    pub device_id: &'static str,
 }
+
+/// The default.
+pub const POWER_SAFE: Kind = Kind {
+    durability: Durability::PowerSafe,
+    window: 1,
+    device_id: DEVICE,
+};
 
 pub struct Device {
     pub platform: Platform,
@@ -74,7 +85,11 @@ pub struct Device {
 impl Device {
     /// Recorded from before the first start.
     pub fn new(kind: Kind) -> Device {
-        Device::in_directory(kind, Platform::start().expect("the Platform"), tempfile::tempdir())
+        Device::in_directory(
+            kind,
+            Platform::start().expect("the Platform"),
+            tempfile::tempdir(),
+        )
     }
 
     pub fn in_directory(
@@ -104,16 +119,16 @@ impl Device {
         }
     }
 
-    pub fn options(&self, database: &Path) -> DeviceClientBuilder {
-        options(&self.platform, self.kind, database)
-    }
-
     pub fn database(&self) -> PathBuf {
         self.directory.path().join(DATABASE)
     }
 
     pub fn start(&self) -> DeviceClient {
-        let options = self.options(&self.database()).on_provisioning(|_| {});
+        self.start_as(self.kind)
+    }
+
+    pub fn start_as(&self, kind: Kind) -> DeviceClient {
+        let options = options(&self.platform, kind, &self.database()).on_provisioning(|_| {});
         let client = options.start().expect("the device starts");
         let now = self.now();
         lock(&self.ledger).registered_at.get_or_insert(now);
@@ -135,7 +150,12 @@ impl Device {
     }
 
     /// Stores so many in one commit each.
-    pub fn store_each(&self, client: &DeviceClient, thread: usize, numbers: std::ops::Range<usize>) {
+    pub fn store_each(
+        &self,
+        client: &DeviceClient,
+        thread: usize,
+        numbers: std::ops::Range<usize>,
+    ) {
         let sender = sender(client);
         for number in numbers {
             self.store(&sender, &[name(thread, number, 40 + number % 300)]);
@@ -145,7 +165,9 @@ impl Device {
     pub fn report(&self, client: &DeviceClient, number: u64) {
         let began = self.now();
         let document = serde_json::json!({ "number": number });
-        client.update_reported_properties(&document).expect("it is stored");
+        client
+            .update_reported_properties(&document)
+            .expect("it is stored");
         let now = self.now();
         lock(&self.ledger).wanted.push((number, began, now));
     }
@@ -163,7 +185,9 @@ impl Device {
     }
 
     pub fn offline(&self, offline: bool) {
-        self.platform.accept_connections(!offline).expect("the door moves");
+        self.platform
+            .accept_connections(!offline)
+            .expect("the door moves");
         if offline {
             self.platform.close_connections();
         }
@@ -172,29 +196,34 @@ impl Device {
     /// Ends the recording. All clients are closed.
     pub fn end(self, title: &str) -> Run {
         let recording = self.watch.end();
-        let disk = recording.operations.iter().fold(Disk::new(&recording), |mut disk, operation| {
-            disk.apply(operation);
-            disk
-        });
-        let replayed = disk.survive(Fate::Kept, &mut fastrand::Rng::new());
-        assert!(
-            replayed == files(self.directory.path()),
-            "what is on the disk is not what was recorded"
-        );
         let ledger = std::mem::take(&mut *lock(&self.ledger));
         self.platform.accept_all_messages();
-        let syncs = recording.operations.iter().filter(|it| it.is_sync()).count();
+        let syncs = recording
+            .operations
+            .iter()
+            .filter(|it| it.is_sync())
+            .count();
         let mut line = format!("{title}: {} operations", recording.operations.len());
         let counts = (ledger.accepted.len(), ledger.received.len());
-        write!(line, ", {syncs} syncs, {} accepted, {} received", counts.0, counts.1).expect("text");
+        write!(
+            line,
+            ", {syncs} syncs, {} accepted, {} received",
+            counts.0, counts.1
+        )
+        .expect("text");
         println!("{line}");
-        Run {
+        let run = Run {
             title: title.to_owned(),
             platform: self.platform,
             kind: self.kind,
             recording,
             ledger,
-        }
+        };
+        let disk = run.disk(run.recording.operations.len());
+        let replayed = disk.survive(Fate::Kept, &mut fastrand::Rng::new());
+        let is_complete = replayed == files(self.directory.path());
+        assert!(is_complete, "what is on the disk is not what was recorded");
+        run
     }
 }
 
@@ -207,17 +236,61 @@ pub struct Run {
     pub ledger: Ledger,
 }
 
-impl Run {
-    pub fn options(&self, database: &Path) -> DeviceClientBuilder {
+impl Options for Run {
+    fn options(&self, database: &Path) -> DeviceClientBuilder {
         options(&self.platform, self.kind, database)
     }
 }
 
-fn options(platform: &Platform, kind: Kind, database: &Path) -> DeviceClientBuilder {
+impl Run {
+    /// The disk before this operation.
+    pub fn disk(&self, at: usize) -> Disk {
+        let mut disk = Disk::new(&self.recording);
+        self.recording.operations[..at]
+            .iter()
+            .for_each(|operation| disk.apply(operation));
+        disk
+    }
+
+    /// A run that is killed at this operation and goes on with a second one.
+    pub fn killed(mut self, at: usize, go_on: impl FnOnce(Device) -> Run) -> Run {
+        let disk = self.disk(at);
+        let directory = write(&disk.survive(Fate::Kept, &mut fastrand::Rng::new()));
+        let then = go_on(Device::in_directory(
+            self.kind,
+            self.platform,
+            Ok(directory),
+        ));
+        self.recording.operations.truncate(at);
+        self.recording
+            .operations
+            .extend(disk.goes_on(&then.recording));
+        let Ledger {
+            accepted, received, ..
+        } = &mut self.ledger;
+        for (mine, later) in [
+            (accepted, then.ledger.accepted),
+            (received, then.ledger.received),
+        ] {
+            mine.retain(|(_, when)| *when <= at);
+            for (name, when) in later {
+                if !mine.iter().any(|(known, _)| *known == name) {
+                    mine.push((name, when + at));
+                }
+            }
+        }
+        Run {
+            platform: then.platform,
+            ..self
+        }
+    }
+}
+
+pub fn options(platform: &Platform, kind: Kind, database: &Path) -> DeviceClientBuilder {
     DeviceClient::builder(platform.provisioning_token(), database)
         .instance(platform.instance())
         .ca_file(platform.ca_file())
-        .device_id(DEVICE)
+        .device_id(kind.device_id)
         .cloud_messages(true)
         .durability(kind.durability)
         .in_flight_window(kind.window)

@@ -37,9 +37,18 @@ enum Change {
 
 #[derive(Clone)]
 enum Renaming {
-    Create { name: String, file: FileId },
-    Rename { from: String, to: String, file: FileId },
-    Remove { name: String },
+    Create {
+        name: String,
+        file: FileId,
+    },
+    Rename {
+        from: String,
+        to: String,
+        file: FileId,
+    },
+    Remove {
+        name: String,
+    },
 }
 
 /// How the disk fares in a power cut.
@@ -129,6 +138,11 @@ impl Disk {
                 let bytes = *bytes as usize;
                 self.file(*file).change(Change::Resize { bytes });
             }
+            Operation::Allocate { file, bytes } => {
+                let file = self.file(*file);
+                let bytes = file.current.len().max(*bytes as usize);
+                file.change(Change::Resize { bytes });
+            }
             Operation::Sync { file } => self.file(*file).sync(),
         }
     }
@@ -140,6 +154,28 @@ impl Disk {
     fn rename(&mut self, renaming: Renaming) {
         renaming.apply(&mut self.names);
         self.renamings.push(renaming);
+    }
+
+    /// The operations of a recording that began with all that is here, for this disk.
+    pub fn goes_on(&self, recording: &Recording) -> Vec<Operation> {
+        let names = recording.ids_before().into_iter();
+        let known: HashMap<FileId, FileId> = names
+            .map(|(name, file)| (file, self.names[&name]))
+            .collect();
+        let unused = self.files.keys().max().map_or(0, |last| last + 1);
+        let here = |file: FileId| known.get(&file).copied().unwrap_or(unused + file);
+        let mut operations = recording.operations.clone();
+        for operation in &mut operations {
+            match operation {
+                Operation::Create { file, .. }
+                | Operation::Write { file, .. }
+                | Operation::Resize { file, .. }
+                | Operation::Allocate { file, .. }
+                | Operation::Sync { file } => *file = here(*file),
+                _ => {}
+            }
+        }
+        operations
     }
 
     /// The name of a file, if it has one.
@@ -313,7 +349,9 @@ impl File {
                 let from = offset + random.usize(0..=new.len());
                 let to = (from - from % SECTOR_BYTES + SECTOR_BYTES).min(end);
                 let range = from.min(bytes.len())..to.min(bytes.len());
-                bytes[range].iter_mut().for_each(|byte| *byte = random.u8(..));
+                bytes[range]
+                    .iter_mut()
+                    .for_each(|byte| *byte = random.u8(..));
             }
         }
     }

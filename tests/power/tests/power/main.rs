@@ -15,3 +15,5 @@ mod survey;
 
 mod careless;
 mod messages;
+mod set_aside;
+mod upgrade;

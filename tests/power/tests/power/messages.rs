@@ -5,19 +5,24 @@ use std::time::Duration;
 use spotflow_device::Durability;
 use spotflow_emulator::AckMode;
 
-use crate::device::{DEVICE, Device, Kind, PATIENCE, Run, name, sender};
+use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, Run, name, sender};
+use crate::recorder::Operation;
 use crate::survey::{Plan, survey};
+
+const THREADS: usize = 3;
 
 /// A device that is busy in all ways: three threads store, large content is uploaded, properties and
 /// commands come and go; and a second start.
 fn busy(kind: Kind, title: &str) -> Run {
     let device = Device::new(kind);
     if kind.window > 1 {
-        device.platform.acknowledge(AckMode::After(Duration::from_millis(5)));
+        device
+            .platform
+            .acknowledge(AckMode::After(Duration::from_millis(5)));
     }
     let client = device.start();
     std::thread::scope(|scope| {
-        for thread in 0..3 {
+        for thread in 0..THREADS {
             let (device, client) = (&device, &client);
             scope.spawn(move || device.store_each(client, thread, 0..25));
         }
@@ -34,7 +39,10 @@ fn busy(kind: Kind, title: &str) -> Run {
                 let sent = device.platform.send_cloud_message(DEVICE, text, &[]);
                 sent.expect("it is queued");
                 let desired = serde_json::json!({ "number": number });
-                device.platform.set_desired(DEVICE, &desired).expect("it is set");
+                device
+                    .platform
+                    .set_desired(DEVICE, &desired)
+                    .expect("it is set");
                 device.process_one(&client);
             }
         });
@@ -42,22 +50,202 @@ fn busy(kind: Kind, title: &str) -> Run {
     client.close();
     let client = device.start();
     device.store_each(&client, 0, 25..35);
-    client.wait_enqueued_messages_sent_timeout(PATIENCE).expect("all is sent");
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
     client.close();
     device.end(title)
 }
 
+/// A backlog from a time without a network, which drains at once.
+fn drained(kind: Kind, title: &str) -> Run {
+    let device = Device::new(kind);
+    device.start().close();
+    device.offline(true);
+    let client = device.start();
+    let names: Vec<String> = (0..900).map(|number| name(0, number, 50)).collect();
+    let sender = sender(&client);
+    names
+        .chunks(150)
+        .for_each(|some| device.store(&sender, some));
+    device.offline(false);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    client.close();
+    device.end(title)
+}
+
+/// Singly stored without syncs, first without a network, then with one.
+fn unsynced(kind: Kind, title: &str) -> Run {
+    let device = Device::new(kind);
+    device.start().close();
+    device.offline(true);
+    let client = device.start();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (device, client) = (&device, &client);
+            scope.spawn(move || device.store_each(client, thread, 0..400));
+        }
+    });
+    device.offline(false);
+    device.store_each(&client, 0, 400..500);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    client.close();
+    device.end(title)
+}
+
+/// A large backlog in a file that is small again in the end.
+fn shrunk() -> Run {
+    let device = Device::new(POWER_SAFE);
+    let client = device.start();
+    let names: Vec<String> = (0..20).map(|number| name(0, number, 150_000)).collect();
+    device.store(&sender(&client), &names);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    device.offline(true);
+    device.store_each(&client, 1, 0..5);
+    client.close();
+    device.offline(false);
+    let client = device.start();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    client.close();
+    device.end("shrunk")
+}
+
+const WINDOW: usize = 16;
+
+fn with_window(durability: Durability) -> Kind {
+    Kind {
+        durability,
+        window: WINDOW,
+        ..POWER_SAFE
+    }
+}
+
 #[test]
 fn what_a_busy_device_has_accepted_survives_every_power_cut() {
-    let kind = Kind {
-        durability: Durability::PowerSafe,
-        window: 1,
-    };
-    let run = busy(kind, "busy");
     let plan = Plan {
         between: 12,
         again: 25,
         deliveries: 8,
+    };
+    survey(&busy(POWER_SAFE, "busy"), plan);
+}
+
+#[test]
+fn with_a_window_what_was_accepted_survives_every_power_cut() {
+    let plan = Plan {
+        between: 12,
+        again: 25,
+        deliveries: 8,
+    };
+    survey(
+        &busy(with_window(Durability::PowerSafe), "busy, window 16"),
+        plan,
+    );
+}
+
+#[test]
+fn a_power_cut_repeats_the_last_256_acknowledged_messages_at_most() {
+    let plan = Plan {
+        between: 10,
+        again: 25,
+        deliveries: 4,
+    };
+    let totals = survey(&drained(POWER_SAFE, "drained"), plan);
+    // The bound holds everywhere; that it is nearly reached shows that the disk does forget.
+    assert!(totals.repeated_max > 200, "{totals:?}");
+}
+
+#[test]
+fn with_a_window_a_power_cut_repeats_that_many_more() {
+    let plan = Plan {
+        between: 10,
+        again: 25,
+        deliveries: 4,
+    };
+    let totals = survey(
+        &drained(with_window(Durability::PowerSafe), "drained, window 16"),
+        plan,
+    );
+    assert!(totals.repeated_max > 200, "{totals:?}");
+}
+
+#[test]
+fn a_kill_before_the_power_cut_does_not_add_to_the_repeats() {
+    let drained = drained(POWER_SAFE, "drained, killed");
+    // Some 255 acknowledgements are recorded, and not synced.
+    let received = |count: usize| drained.ledger.received[count].1;
+    let syncs = drained.recording.operations.iter().enumerate();
+    let killed_at = syncs
+        .filter(|(at, operation)| operation.is_sync() && *at > received(200))
+        .map(|(at, _)| at)
+        .next()
+        .expect("the acknowledgements are synced in the end");
+    let run = drained.killed(killed_at, |device| {
+        let client = device.start();
+        client
+            .wait_enqueued_messages_sent_timeout(PATIENCE)
+            .expect("all is sent");
+        client.close();
+        device.end("goes on")
+    });
+    let plan = Plan {
+        between: 10,
+        again: 25,
+        deliveries: 2,
+    };
+    let totals = survey(&run, plan);
+    assert!(totals.repeated_max > 200, "{totals:?}");
+}
+
+#[test]
+fn kill_safe_loses_the_newest_messages_only_and_no_more_than_documented() {
+    let kind = Kind {
+        durability: Durability::KillSafe,
+        ..POWER_SAFE
+    };
+    let plan = Plan {
+        between: 70,
+        again: 25,
+        deliveries: 4,
+    };
+    let totals = survey(&unsynced(kind, "kill-safe"), plan);
+    assert!(totals.survivals_with_loss > 0, "{totals:?}");
+    // And one each of the threads that share a commit.
+    assert!(totals.lost_max <= 500 + THREADS, "{totals:?}");
+}
+
+#[test]
+fn kill_safe_with_a_window_loses_the_newest_messages_only() {
+    let plan = Plan {
+        between: 60,
+        again: 25,
+        deliveries: 4,
+    };
+    let run = unsynced(with_window(Durability::KillSafe), "kill-safe, window 16");
+    let totals = survey(&run, plan);
+    assert!(totals.survivals_with_loss > 0, "{totals:?}");
+}
+
+#[test]
+fn a_file_that_is_being_shrunk_survives_every_power_cut() {
+    let run = shrunk();
+    let is_small = |operation: &&Operation| matches!(operation, Operation::Resize { bytes, .. } if (1..100_000).contains(bytes));
+    assert!(
+        run.recording.operations.iter().any(|it| is_small(&it)),
+        "it did not shrink"
+    );
+    let plan = Plan {
+        between: 200,
+        again: 10,
+        deliveries: 2,
     };
     survey(&run, plan);
 }

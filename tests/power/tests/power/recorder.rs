@@ -14,12 +14,34 @@ pub type Image = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug, Clone)]
 pub enum Operation {
-    Create { name: String, file: FileId },
-    Write { file: FileId, offset: u64, bytes: Vec<u8> },
-    Resize { file: FileId, bytes: u64 },
-    Sync { file: FileId },
-    Rename { from: String, to: String },
-    Remove { name: String },
+    Create {
+        name: String,
+        file: FileId,
+    },
+    Write {
+        file: FileId,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    /// Makes the file that long, unless it is longer.
+    Allocate {
+        file: FileId,
+        bytes: u64,
+    },
+    Resize {
+        file: FileId,
+        bytes: u64,
+    },
+    Sync {
+        file: FileId,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
     SyncDirectory,
 }
 
@@ -195,7 +217,9 @@ impl Directory {
                 log.files += 1;
                 log.names.insert(name.to_owned(), file);
                 let name = name.to_owned();
-                log.recording.operations.push(Operation::Create { name, file });
+                log.recording
+                    .operations
+                    .push(Operation::Create { name, file });
                 Some(file)
             }
             (_, None) => return fd,
@@ -272,6 +296,16 @@ impl Target {
         let done = real();
         if done == 0 {
             self.record(&mut log, |file| Operation::Resize { file, bytes });
+        }
+        done
+    }
+
+    /// Makes the file that long, unless it is longer.
+    pub fn allocate(&self, bytes: u64, real: impl FnOnce() -> i32) -> i32 {
+        let mut log = self.directory.log();
+        let done = real();
+        if done == 0 {
+            self.record(&mut log, |file| Operation::Allocate { file, bytes });
         }
         done
     }

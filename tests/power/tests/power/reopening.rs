@@ -53,12 +53,18 @@ pub trait Options {
     fn options(&self, database: &Path) -> DeviceClientBuilder;
 }
 
+impl<F: Fn(&Path) -> DeviceClientBuilder> Options for F {
+    fn options(&self, database: &Path) -> DeviceClientBuilder {
+        self(database)
+    }
+}
+
 /// How the client is started on an image.
 pub struct Start<'a> {
     pub options: &'a dyn Options,
     /// Whether the device is registered, so that the start must succeed.
     pub is_registered: bool,
-    /// Whether to store a Message, too.
+    /// Whether to store a Message, too, once it has started.
     pub probes: bool,
 }
 
@@ -74,7 +80,9 @@ impl Start<'_> {
             true => START_LIMIT,
             false => Duration::ZERO,
         };
-        let started = self.options.options(&database)
+        let started = self
+            .options
+            .options(&database)
             .on_provisioning(move |_| asks.store(true, Ordering::Release))
             .interrupt_check(move || began.elapsed() >= limit)
             .start();
@@ -88,9 +96,9 @@ impl Start<'_> {
         let names = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
         let mut left: Vec<_> = fs::read_dir(directory).expect("it").map(names).collect();
         left.sort();
-        assert_eq!(left, [DATABASE, "device.db-lock"], "files left behind");
+        assert_eq!(left, [DATABASE, "device.db-lock", "device.db-wal"], "files left behind");
         let mut found = read(&database);
-        if self.probes && self.is_registered {
+        if self.probes {
             let (id, text) = found.pending.pop_last().expect("the probe is stored");
             assert_eq!(text, PROBE, "the newest Message has the highest id");
             let others = found.pending.keys().chain(found.set_aside.keys());
@@ -134,7 +142,8 @@ pub fn read(database: &Path) -> Found {
         let sql = format!("SELECT id, properties, body FROM {table} ORDER BY id");
         let mut statement = connection.prepare(&sql).expect("the table");
         let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>).expect("rows")
+        rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>)
+            .expect("rows")
     };
     found.pending = rows("outbox").into_iter().map(named).collect();
     found.set_aside = rows("set_aside").into_iter().map(named).collect();
@@ -143,7 +152,10 @@ pub fn read(database: &Path) -> Found {
     let twin = |kind: &str| -> Option<(u64, serde_json::Value)> {
         let sql = "SELECT version, document FROM twin WHERE kind = ?1";
         let row = connection.query_row(sql, [kind], |row| {
-            Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, String>(1)?))
+            Ok((
+                row.get::<_, i64>(0)?.unsigned_abs(),
+                row.get::<_, String>(1)?,
+            ))
         });
         let (version, document) = row.ok()?;
         Some((version, serde_json::from_str(&document).expect("JSON")))
@@ -151,7 +163,9 @@ pub fn read(database: &Path) -> Found {
     found.wanted = twin("wanted").and_then(|(_, document)| document["number"].as_u64());
     found.desired_version = twin("desired").map(|(version, _)| version);
     let sql = "SELECT registration_token IS NOT NULL AND workspace_id IS NOT NULL FROM device";
-    found.has_token = connection.query_row(sql, (), |row| row.get(0)).unwrap_or(false);
+    found.has_token = connection
+        .query_row(sql, (), |row| row.get(0))
+        .unwrap_or(false);
     found
 }
 
@@ -160,7 +174,9 @@ type Row = (i64, String, Vec<u8>);
 
 /// A Message by its name, if its content is what it was.
 fn named((id, properties, body): Row) -> (i64, String) {
-    let name = properties.split('&').find_map(|it| it.strip_prefix("message-id="));
+    let name = properties
+        .split('&')
+        .find_map(|it| it.strip_prefix("message-id="));
     let name = name.expect("a message id").to_owned();
     let is_link = body.starts_with(br#"{"link":"#) && content(&name).len() > 250_000;
     assert!(is_link || body == content(&name), "{name} has changed");
@@ -182,7 +198,10 @@ impl log::Log for Logger {
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
             let line = format!("{}: {}", record.level(), record.args());
-            LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            LINES
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(line);
         }
     }
 

@@ -100,6 +100,21 @@ unsafe extern "C" fn ftruncate(fd: c_int, bytes: c_long) -> c_int {
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn fallocate64(fd: c_int, mode: c_int, from: c_long, bytes: c_long) -> c_int {
+    let real =
+        || unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, from, bytes) as c_int };
+    match recorder::file(fd) {
+        Some(target) if mode == 0 => target.allocate((from + bytes).unsigned_abs(), real),
+        _ => real(),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fallocate(fd: c_int, mode: c_int, from: c_long, bytes: c_long) -> c_int {
+    unsafe { fallocate64(fd, mode, from, bytes) }
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn fsync(fd: c_int) -> c_int {
     let real = || unsafe { libc::syscall(libc::SYS_fsync, fd) as c_int };
     match recorder::file(fd) {
@@ -133,3 +148,15 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
         None => real(),
     }
 }
+
+/// Before there are threads: no certificates but those of the embedded Platform. To read the system's
+/// takes most of a start's time in a debug build.
+extern "C" fn trust_nothing_else() {
+    for name in [c"SSL_CERT_FILE", c"SSL_CERT_DIR"] {
+        unsafe { libc::setenv(name.as_ptr(), c"/dev/null".as_ptr(), 1) };
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = trust_nothing_else;

@@ -10,7 +10,7 @@ use spotflow_device::{DeviceClientBuilder, Durability};
 use crate::device::{Ledger, PATIENCE, Run};
 use crate::disk::{Disk, Fate};
 use crate::recorder::{Image, Operation, Watch};
-use crate::reopening::{DATABASE, Found, Start, read, write};
+use crate::reopening::{DATABASE, Found, Options, Start, read, write};
 
 /// Messages that a power cut can repeat beside those of the window: `ACKNOWLEDGEMENTS_PER_SYNC` in
 /// src/outbox/state.rs, less the one whose record is synced.
@@ -23,14 +23,18 @@ pub fn repeated_max(window: usize) -> usize {
 
 /// A seed from the environment, or a random one.
 pub fn seed() -> u64 {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     seed.unwrap_or_else(|| fastrand::u64(..))
 }
 
 /// How many survivals there are of each cut.
 pub fn survivals() -> usize {
     let survivals = std::env::var("SURVIVALS").ok();
-    survivals.and_then(|survivals| survivals.parse().ok()).unwrap_or(3)
+    survivals
+        .and_then(|survivals| survivals.parse().ok())
+        .unwrap_or(3)
 }
 
 /// Where a run is cut, beside every sync.
@@ -69,7 +73,9 @@ struct Survey<'a> {
 pub fn survey(run: &Run, plan: Plan) -> Totals {
     let seed = seed();
     println!("{}: SEED={seed} SURVIVALS={}", run.title, survivals());
-    run.platform.accept_connections(false).expect("the door closes");
+    run.platform
+        .accept_connections(false)
+        .expect("the door closes");
     let mut survey = Survey {
         judge: Judge::new(run),
         run,
@@ -80,9 +86,16 @@ pub fn survey(run: &Run, plan: Plan) -> Totals {
     };
     let began = std::time::Instant::now();
     survey.cut_everywhere();
-    run.platform.accept_connections(true).expect("the door opens");
+    run.platform
+        .accept_connections(true)
+        .expect("the door opens");
     survey.deliver();
-    println!("{}: {:?} in {:.1?}", run.title, survey.totals, began.elapsed());
+    println!(
+        "{}: {:?} in {:.1?}",
+        run.title,
+        survey.totals,
+        began.elapsed()
+    );
     survey.totals
 }
 
@@ -97,7 +110,9 @@ impl Survey<'_> {
                 self.totals.cuts += 1;
             }
             if let Operation::Sync { file } = operation
-                && disk.name_of(*file).is_some_and(|name| name.ends_with("-wal"))
+                && disk
+                    .name_of(*file)
+                    .is_some_and(|name| name.ends_with("-wal"))
             {
                 let kept = self.kept(&disk);
                 self.judge.synced(at, &kept);
@@ -159,10 +174,11 @@ impl Survey<'_> {
     }
 
     fn start(&self, at: usize, probes: bool) -> Start<'_> {
+        let is_registered = self.judge.is_registered(at);
         Start {
             options: self,
-            is_registered: self.judge.is_registered(at),
-            probes,
+            is_registered,
+            probes: probes && is_registered,
         }
     }
 
@@ -203,7 +219,7 @@ impl Survey<'_> {
     }
 }
 
-impl crate::reopening::Options for Survey<'_> {
+impl Options for Survey<'_> {
     fn options(&self, database: &Path) -> DeviceClientBuilder {
         self.run.options(database)
     }
@@ -218,7 +234,7 @@ impl Totals {
 }
 
 /// Says where a check failed.
-struct Place<'a>(&'a str);
+pub struct Place<'a>(pub &'a str);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
@@ -258,11 +274,19 @@ impl<'a> Judge<'a> {
     fn new(run: &'a Run) -> Judge<'a> {
         let ledger = &run.ledger;
         let received = ledger.received.iter().enumerate();
-        let order: HashMap<&str, usize> =
-            received.map(|(place, (name, _))| (name.as_str(), place)).collect();
+        let order: HashMap<&str, usize> = received
+            .map(|(place, (name, _))| (name.as_str(), place))
+            .collect();
         let accepted = ledger.accepted.iter();
         let mut accepted: Vec<(usize, usize)> = accepted
-            .map(|(name, at)| (*at, *order.get(name.as_str()).expect("all are received in the end")))
+            .map(|(name, at)| {
+                (
+                    *at,
+                    *order
+                        .get(name.as_str())
+                        .expect("all are received in the end"),
+                )
+            })
             .collect();
         accepted.sort_unstable();
         let judge = Judge {
@@ -285,7 +309,10 @@ impl<'a> Judge<'a> {
             let thread = name.split('-').next();
             let place = self.order[name.as_str()];
             let before = last.insert(thread, place);
-            assert!(before.is_none_or(|before| before < place), "{name} is out of order");
+            assert!(
+                before.is_none_or(|before| before < place),
+                "{name} is out of order"
+            );
         }
     }
 
@@ -294,7 +321,9 @@ impl<'a> Judge<'a> {
     }
 
     fn received(&self, at: usize) -> usize {
-        self.ledger.received.partition_point(|(_, when)| *when <= at)
+        self.ledger
+            .received
+            .partition_point(|(_, when)| *when <= at)
     }
 
     fn pending(&mut self, at: usize, found: &Found) -> Pending {
@@ -302,8 +331,11 @@ impl<'a> Judge<'a> {
             let known = self.names.entry(*id).or_insert_with(|| name.clone());
             assert_eq!(known, name, "the id {id} repeats");
         }
-        let places: Vec<usize> =
-            found.pending.values().map(|name| self.order[name.as_str()]).collect();
+        let places: Vec<usize> = found
+            .pending
+            .values()
+            .map(|name| self.order[name.as_str()])
+            .collect();
         assert!(
             places.windows(2).all(|pair| pair[0] + 1 == pair[1]),
             "out of order, or one is missing: {places:?}"
@@ -339,12 +371,17 @@ impl<'a> Judge<'a> {
         );
         let known = self.accepted.partition_point(|(when, _)| *when <= at);
         let known = self.accepted[..known].iter();
-        let lost = known.filter(|(_, place)| *place >= pending.to && *place >= received).count();
+        let lost = known
+            .filter(|(_, place)| *place >= pending.to && *place >= received)
+            .count();
         let repeated = received.min(pending.to) - pending.from;
         if self.durability == Durability::PowerSafe {
             assert_eq!(lost, 0, "lost: {pending:?}, received {received}");
         }
-        assert!(repeated <= repeated_max(self.window), "{repeated} are repeated");
+        assert!(
+            repeated <= repeated_max(self.window),
+            "{repeated} are repeated"
+        );
         self.judge_properties(at, found);
         self.judge_inbox(at, found);
         assert_eq!(found.set_aside.len(), 0);
