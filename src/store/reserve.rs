@@ -81,11 +81,12 @@ impl Reserve {
     }
 
     /// Behind the end of the connection, when everything in the WAL is in the database too: makes the WAL
-    /// void, and keeps what a delete needs of it. A power cut may undo that, and does no harm: then the
-    /// next start finds in the WAL what is in the database.
+    /// void, and keeps what a delete needs of it. That it is void must be on the disk before it is cut:
+    /// a WAL that holds some of its frames would put old pages in the place of newer ones.
     pub fn void_wal(self) -> io::Result<()> {
         let mut wal = OpenOptions::new().write(true).open(&self.wal)?;
         wal.write_all(&[0; WAL_HEADER_BYTES])?;
+        wal.sync_data()?;
         let kept = wal_bytes(self.database.metadata()?.len());
         if wal.metadata()?.len() > kept {
             wal.set_len(kept)?;

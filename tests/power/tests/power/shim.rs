@@ -101,8 +101,7 @@ unsafe extern "C" fn ftruncate(fd: c_int, bytes: c_long) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fallocate64(fd: c_int, mode: c_int, from: c_long, bytes: c_long) -> c_int {
-    let real =
-        || unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, from, bytes) as c_int };
+    let real = || unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, from, bytes) as c_int };
     match recorder::file(fd) {
         Some(target) if mode == 0 => target.allocate((from + bytes).unsigned_abs(), real),
         _ => real(),
