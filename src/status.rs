@@ -1,10 +1,11 @@
 //! The client's status: a snapshot for the application, and the board it is read from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
@@ -32,7 +33,8 @@ pub struct Status {
     pub pending_messages: u64,
     /// The bytes of their stored payloads (compressed, where compression is used).
     pub pending_bytes: u64,
-    /// How long ago the oldest of them was stored, by the wall clock; zero if the clock was set back.
+    /// How long ago the oldest of them was stored, or put back, by the wall clock; within what is known
+    /// for sure: one of this run is not older than the run, one of an earlier run not younger.
     pub oldest_pending_age: Option<Duration>,
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
@@ -50,8 +52,38 @@ pub struct ConnectionChange {
     pub error: Option<Error>,
 }
 
+/// Before this library, 2026, no Message was stored: such a label is of a clock that was not set.
+const FIRST_LABEL_MS: i64 = 1_767_225_600_000;
+
+/// When this run began.
+pub(crate) struct RunStart {
+    pub at: Moment,
+    /// The newest Message stored before it.
+    pub newest_message: i64,
+}
+
+impl RunStart {
+    /// The age of the Message with this id, labelled with the wall clock when it was stored. A wall
+    /// clock that jumps must not make it older than this run, or younger, than is known for sure.
+    pub fn age_of(&self, (id, stored_at_ms): (i64, i64), now: Moment, wall_ms: i64) -> Duration {
+        let in_run = now.since(self.at);
+        let by_label = wall_ms.saturating_sub(stored_at_ms);
+        let by_label = Duration::from_millis(u64::try_from(by_label).unwrap_or(0));
+        if id > self.newest_message {
+            return by_label.min(in_run);
+        }
+        match stored_at_ms < FIRST_LABEL_MS {
+            true => in_run,
+            false => by_label.max(in_run),
+        }
+    }
+}
+
 /// Where the link and the workers write what the status shows.
-pub(crate) struct StatusBoard(Mutex<Board>);
+pub(crate) struct StatusBoard {
+    clock: Arc<dyn Clock>,
+    board: Mutex<Board>,
+}
 
 struct Board {
     is_connected: bool,
@@ -72,40 +104,44 @@ pub(crate) struct BoardReading {
 }
 
 impl StatusBoard {
-    pub fn new(set_aside: u64) -> StatusBoard {
-        StatusBoard(Mutex::new(Board {
+    pub fn new(set_aside: u64, clock: Arc<dyn Clock>) -> StatusBoard {
+        let board = Board {
             is_connected: false,
-            changed_at: SystemClock.now(),
+            changed_at: clock.now(),
             connects: 0,
             last_error: None,
             set_aside,
-        }))
+        };
+        StatusBoard {
+            clock,
+            board: Mutex::new(board),
+        }
     }
 
     pub fn connected(&self) {
-        let mut board = self.0.lock();
+        let mut board = self.board.lock();
         board.is_connected = true;
         board.connects += 1;
-        board.changed_at = SystemClock.now();
+        board.changed_at = self.clock.now();
     }
 
     pub fn disconnected(&self) {
-        let mut board = self.0.lock();
+        let mut board = self.board.lock();
         board.is_connected = false;
-        board.changed_at = SystemClock.now();
+        board.changed_at = self.clock.now();
     }
 
     pub fn failed(&self, error: &Error) {
-        self.0.lock().last_error = Some((error.clone(), SystemClock.now()));
+        self.board.lock().last_error = Some((error.clone(), self.clock.now()));
     }
 
     pub fn set_aside_is(&self, count: u64) {
-        self.0.lock().set_aside = count;
+        self.board.lock().set_aside = count;
     }
 
     pub fn read(&self) -> BoardReading {
-        let board = self.0.lock();
-        let now = SystemClock.now();
+        let board = self.board.lock();
+        let now = self.clock.now();
         let (last_error, failed_at) = board.last_error.clone().unzip();
         BoardReading {
             is_connected: board.is_connected,
@@ -115,5 +151,44 @@ impl StatusBoard {
             last_error_age: failed_at.map(|at| now.since(at)),
             set_aside: board.set_aside,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEARS_50_MS: i64 = 50 * 365 * 86_400_000;
+    const NOW_MS: i64 = 1_800_000_000_000;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A minute after the start.
+    fn age(message: (i64, i64), wall_ms: i64) -> Duration {
+        let start = RunStart {
+            at: Moment::START,
+            newest_message: 10,
+        };
+        start.age_of(message, Moment::START + MINUTE, wall_ms)
+    }
+
+    #[test]
+    fn a_message_of_this_run_is_never_older_than_the_run() {
+        let after = NOW_MS + 60_000;
+        assert_eq!(age((11, NOW_MS + 50_000), after), MINUTE / 6);
+        for start_ms in [0, NOW_MS - YEARS_50_MS, NOW_MS + YEARS_50_MS] {
+            for wall_ms in [after, after + YEARS_50_MS, after - YEARS_50_MS] {
+                let age = age((11, start_ms + 50_000), wall_ms);
+                assert!(age <= MINUTE, "{age:?} from {start_ms} to {wall_ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_earlier_run_is_at_least_as_old_as_this_one() {
+        let (hour_ms, after) = (3_600_000, NOW_MS + 60_000);
+        assert_eq!(age((10, NOW_MS - hour_ms), after), 61 * MINUTE);
+        assert_eq!(age((10, NOW_MS), 60_000), MINUTE, "not set now");
+        assert_eq!(age((10, 5_000), after), MINUTE, "not set then");
+        assert_eq!(age((10, NOW_MS + YEARS_50_MS), after), MINUTE, "ahead then");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::DeviceClient;
 use super::core::Core;
 use crate::callbacks::{ConnectionCallback, DesiredCallback};
+use crate::clock::{Clock, SystemClock};
 use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::message::rules::validate_device_id;
@@ -51,6 +52,7 @@ pub struct DeviceClientBuilder {
     pub(super) durability: Durability,
     pub(super) window: usize,
     pub(super) keep_alive: Duration,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl DeviceClientBuilder {
@@ -70,6 +72,7 @@ impl DeviceClientBuilder {
             durability: Durability::default(),
             window: 1,
             keep_alive: KEEP_ALIVE,
+            clock: Arc::new(SystemClock),
         }
     }
 

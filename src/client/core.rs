@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use super::builder::DeviceClientBuilder;
 use super::wiring::Wiring;
 use crate::callbacks::Callbacks;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::http::HubDeviceId;
@@ -25,7 +25,7 @@ use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::registration::{Registrar, RegistrarParts};
 use crate::secret::Secret;
-use crate::status::StatusBoard;
+use crate::status::{RunStart, StatusBoard};
 use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
 use crate::store::{Durability, Store, set_aside_rows};
 use crate::uploader::Uploader;
@@ -43,12 +43,13 @@ pub(super) struct Core {
     pub status: Arc<StatusBoard>,
     pub registrar: Arc<Registrar>,
     pub clock: Arc<dyn Clock>,
+    pub start: RunStart,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub codec: Codec,
     pub durability: Durability,
     uploader: Arc<Uploader>,
     callbacks: Option<Arc<Callbacks>>,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     agent: Agent,
     link_thread: Mutex<Option<JoinHandle<()>>>,
     closed: AtomicBool,
@@ -61,7 +62,8 @@ impl Core {
     /// registered.
     pub fn start(options: DeviceClientBuilder) -> Result<Core> {
         let instance = Instance::parse(options.instance.as_deref().unwrap_or(DEFAULT_INSTANCE))?;
-        let trust = Trust::load(options.ca_file.as_deref())?;
+        let clock = options.clock;
+        let trust = Trust::load(options.ca_file.as_deref(), Arc::clone(&clock))?;
         let store = Arc::new(Store::open(&options.database)?);
         let (stored_device, set_aside) = store.read(|writer| {
             Ok((
@@ -76,16 +78,19 @@ impl Core {
             options.device_id,
         );
 
-        let (poll, mailbox) = Link::poller()?;
+        let (poller, mailbox) = Link::poller()?;
         let callbacks = match (options.desired_callback, options.connection_callback) {
             (None, None) => None,
             (desired, connection) => Some(Arc::new(Callbacks::start(desired, connection)?)),
         };
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let status = Arc::new(StatusBoard::new(set_aside));
+        let status = Arc::new(StatusBoard::new(set_aside, Arc::clone(&clock)));
         let agent = Agent::new(&trust);
         let outbox = Outbox::open(Arc::clone(&store), wiring.clone(), options.window)?;
+        let start = RunStart {
+            at: clock.now(),
+            newest_message: outbox.stored_through(),
+        };
         let properties = Properties::open(Arc::clone(&store), wiring.clone())?;
         let inbox = match options.cloud_messages {
             true => Some(Inbox::open(Arc::clone(&store))?),
@@ -134,7 +139,7 @@ impl Core {
                 trust,
                 keep_alive: options.keep_alive,
             },
-            poll,
+            poller,
             Arc::clone(&mailbox),
         );
         let link_thread = std::thread::Builder::new()
@@ -149,6 +154,7 @@ impl Core {
             status,
             registrar,
             clock,
+            start,
             interrupt_check: options.interrupt_check,
             codec: options.codec,
             durability: options.durability,

@@ -1,6 +1,8 @@
 //! The client as the application sees it.
 
 mod builder;
+#[cfg(test)]
+mod clock_tests;
 mod core;
 mod fork;
 mod sender;
@@ -289,11 +291,8 @@ impl DeviceClient {
     pub fn status(&self) -> Status {
         let board = self.core.status.read();
         let pending = self.core.outbox.pending();
-        let now_ms = self.core.clock.wall_ms();
-        let age = |stored_at_ms: i64| {
-            let ms = now_ms.saturating_sub(stored_at_ms);
-            Duration::from_millis(u64::try_from(ms).unwrap_or(0))
-        };
+        let (now, wall_ms) = (self.core.clock.now(), self.core.clock.wall_ms());
+        let age = |label| self.core.start.age_of(label, now, wall_ms);
         Status {
             is_connected: board.is_connected,
             connection_age: board.connection_age,
@@ -302,7 +301,7 @@ impl DeviceClient {
             last_error_age: board.last_error_age,
             pending_messages: pending.count,
             pending_bytes: pending.bytes,
-            oldest_pending_age: self.core.outbox.oldest_stored_at_ms().map(age),
+            oldest_pending_age: self.core.outbox.oldest_label().map(age),
             set_aside_messages: board.set_aside,
         }
     }

@@ -98,7 +98,7 @@ impl Link {
             self.attempt_failed(&Error::network("connect to the hub", error), now);
             return;
         };
-        let (registry, tls) = (self.poll.registry(), self.parts.trust.rustls());
+        let (registry, tls) = (self.poller.registry(), self.parts.trust.rustls());
         let transport = Transport::connect(address, name, tls, registry, SOCKET);
         let in_flight = std::mem::take(&mut self.in_flight);
         let opened = match transport {

@@ -28,7 +28,6 @@ pub(super) fn exchange(
     suspects: &mut Suspects,
     now: Moment,
 ) -> Result<Outcome, TransportError> {
-    connection.session.tick(now)?;
     if connection.connected_at.is_none() && now >= connection.connect_deadline {
         return Err(TransportError::TimedOut);
     }
@@ -38,6 +37,8 @@ pub(super) fn exchange(
         handle(event, connection, parts, mailbox, suspects, now)?;
     }
     read?;
+    // Behind the read: after a suspend, what came before it is still to be read.
+    connection.session.tick(now)?;
     if connection.leave_by.is_some() {
         return leave(connection, now);
     }

@@ -89,6 +89,12 @@ impl Liveness {
         self.life_due(owed).is_some_and(|due| now >= due)
     }
 
+    /// Whether the peer has heard nothing for so long that it must have let go (MQTT 3.1.1, 3.1.2.10: one
+    /// and a half times the keep-alive), as when the machine was suspended.
+    pub fn is_let_go(&self, now: Moment) -> bool {
+        now >= self.last_sent + self.keep_alive + self.keep_alive / 2
+    }
+
     /// When a ping is due, if nothing else is sent before.
     pub fn ping_due(&self) -> Option<Moment> {
         (!self.ping_sent).then(|| self.last_sent + self.keep_alive)

@@ -16,6 +16,7 @@ mod exchange;
 mod in_flight;
 mod liveness;
 pub(crate) mod mailbox;
+mod poller;
 mod publishing;
 pub(crate) mod session;
 mod suspects;
@@ -28,7 +29,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::Token;
 
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
@@ -46,6 +47,7 @@ use connection::Connection;
 use exchange::{Outcome, exchange};
 use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
+use poller::Poller;
 use session::SessionError;
 use suspects::{End, Suspects};
 use transport::TransportError;
@@ -89,7 +91,7 @@ pub(crate) struct LinkParts {
 /// The state of the link thread.
 pub(crate) struct Link {
     parts: LinkParts,
-    poll: Poll,
+    poller: Poller,
     mailbox: Arc<Mailbox>,
     credentials: Option<HubCredentials>,
     phase: Phase,
@@ -120,11 +122,11 @@ enum Phase {
 
 impl Link {
     /// A link that waits for credentials.
-    pub fn new(parts: LinkParts, poll: Poll, mailbox: Arc<Mailbox>) -> Link {
+    pub fn new(parts: LinkParts, poller: Poller, mailbox: Arc<Mailbox>) -> Link {
         let suspects = Suspects::new(parts.keep_alive, fastrand::Rng::new());
         Link {
             parts,
-            poll,
+            poller,
             mailbox,
             credentials: None,
             phase: Phase::Idle,
@@ -140,16 +142,15 @@ impl Link {
     }
 
     /// A poller, and the mailbox whose waker wakes it.
-    pub fn poller() -> Result<(Poll, Arc<Mailbox>)> {
-        let poll = Poll::new().map_err(|error| Error::system("create a poller", error))?;
-        let waker = mio::Waker::new(poll.registry(), MAILBOX)
+    pub fn poller() -> Result<(Poller, Arc<Mailbox>)> {
+        let poller = Poller::new().map_err(|error| Error::system("create a poller", error))?;
+        let waker = mio::Waker::new(poller.registry(), MAILBOX)
             .map_err(|error| Error::system("create a waker", error))?;
-        Ok((poll, Mailbox::new(waker)))
+        Ok((poller, Mailbox::new(waker)))
     }
 
     /// The thread's loop; ends after [`Mailbox::close`].
     pub fn run(mut self) {
-        let mut events = Events::with_capacity(16);
         loop {
             let now = self.parts.clock.now();
             self.take_wishes(now);
@@ -158,19 +159,13 @@ impl Link {
             if self.closing && !matches!(self.phase, Phase::Open(_)) {
                 break;
             }
-            let timeout = self
-                .next_timer()
-                .map(|due| due.since(self.parts.clock.now()));
-            match self.poll.poll(&mut events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    log::error!("the poller failed: {error}; the link ends");
-                    break;
-                }
+            let due = self.next_timer();
+            if let Err(error) = self.poller.wait(due, &*self.parts.clock) {
+                log::error!("the poller failed: {error}; the link ends");
+                break;
             }
             if let Phase::Open(connection) = &mut self.phase {
-                for event in events.iter().filter(|event| event.token() == SOCKET) {
+                for event in self.poller.events().filter(|event| event.token() == SOCKET) {
                     connection.transport.note(event);
                 }
             }
@@ -375,7 +370,7 @@ impl Link {
                 connected_at,
                 ..
             } = *connection;
-            transport.deregister(self.poll.registry());
+            transport.deregister(self.poller.registry());
             self.in_flight = session.into_in_flight();
             self.parts.properties.connection_lost();
             if let Some(inbox) = &self.parts.inbox {
@@ -452,7 +447,9 @@ fn transport_error(error: TransportError) -> Error {
         TransportError::Session(SessionError::Refused(refusal)) => Error::ConnectionRefused {
             reason: refusal.reason,
         },
-        TransportError::Session(error @ SessionError::Silent) => Error::network(ACTION, error),
+        TransportError::Session(error @ (SessionError::Silent | SessionError::LetGo)) => {
+            Error::network(ACTION, error)
+        }
         TransportError::Session(error) => Error::protocol(ACTION, Chain(&error).to_string()),
         error @ (TransportError::Closed | TransportError::TimedOut) => {
             Error::network(ACTION, error)

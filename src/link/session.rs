@@ -83,6 +83,8 @@ pub(crate) enum SessionError {
     Unsendable(#[source] mqttbytes::Error),
     #[error("the hub refused the connection: {}", .0.reason)]
     Refused(Refusal),
+    #[error("this device was asleep for longer than the hub waits")]
+    LetGo,
     #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
     Silent,
 }
@@ -391,12 +393,16 @@ impl Session {
     }
 
     /// Pings when nothing was sent for the keep-alive time; fails when the peer owes an answer for
-    /// too long.
+    /// too long, or must have let go.
     pub fn tick(&mut self, now: Moment) -> Result<(), SessionError> {
         if self.liveness.is_overdue(&self.owed(), now) {
             return Err(SessionError::Silent);
         }
         if self.ping_due().is_some_and(|due| now >= due) {
+            // A ping to a hub that has let go would only be waited for.
+            if self.liveness.is_let_go(now) {
+                return Err(SessionError::LetGo);
+            }
             self.ping()?;
         }
         Ok(())

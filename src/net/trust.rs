@@ -1,14 +1,18 @@
 //! The roots that every TLS connection of a client is checked against, read once.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::clock::Clock;
 use crate::{Error, Result};
 
 /// The client talks to an instance, its storage and one hub, which may fail over.
@@ -23,7 +27,8 @@ impl Trust {
     ///
     /// What the system has but cannot be read is skipped with a warning: old stores hold odd
     /// certificates that no connection needs. The file was named on purpose, so it must be right.
-    pub fn load(additional_ca_file: Option<&Path>) -> Result<Trust> {
+    /// `clock` says whether a certificate is valid now.
+    pub fn load(additional_ca_file: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Trust> {
         let mut roots = Roots::none();
         roots.add_system();
         if let Some(path) = additional_ca_file {
@@ -34,7 +39,7 @@ impl Trust {
                 "this machine has no trusted root certificate: no TLS connection can succeed"
             );
         }
-        roots.into_trust()
+        roots.into_trust(clock)
     }
 
     /// The same configuration each time, so sessions are resumed.
@@ -46,7 +51,9 @@ impl Trust {
     pub fn only(root: CertificateDer<'static>) -> Trust {
         let mut roots = Roots::none();
         roots.add(root).unwrap();
-        roots.into_trust().unwrap()
+        roots
+            .into_trust(Arc::new(crate::clock::SystemClock))
+            .unwrap()
     }
 }
 
@@ -98,16 +105,32 @@ impl Roots {
         }
     }
 
-    fn into_trust(self) -> Result<Trust> {
+    fn into_trust(self, clock: Arc<dyn Clock>) -> Result<Trust> {
         // Named explicitly: the process's default provider is the application's to choose.
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
-        let mut rustls = ClientConfig::builder_with_provider(provider)
+        let mut rustls = ClientConfig::builder_with_details(provider, Arc::new(WallTime(clock)))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::system("set TLS up", error))?
             .with_root_certificates(self.store)
             .with_no_client_auth();
         rustls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS_MAX);
         Ok(Trust(Arc::new(rustls)))
+    }
+}
+
+/// By what certificates are valid or not: the one decision that has only the wall clock.
+struct WallTime(Arc<dyn Clock>);
+
+impl TimeProvider for WallTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let wall_ms = u64::try_from(self.0.wall_ms()).unwrap_or(0);
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(wall_ms)))
+    }
+}
+
+impl fmt::Debug for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WallTime")
     }
 }
 
@@ -152,7 +175,7 @@ mod tests {
             &format!("{}\n{}", certificate_pem(), certificate_pem()),
         );
         assert_eq!(loaded(&file.0).unwrap(), 2);
-        assert!(Trust::load(Some(&file.0)).is_ok());
+        assert!(Trust::load(Some(&file.0), Arc::new(crate::clock::SystemClock)).is_ok());
     }
 
     #[test]

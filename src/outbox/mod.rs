@@ -402,9 +402,14 @@ impl Outbox {
         self.state.lock().messages.pending()
     }
 
-    /// When the oldest pending Message was stored, by the wall clock.
-    pub fn oldest_stored_at_ms(&self) -> Option<i64> {
-        self.state.lock().messages.oldest_stored_at_ms()
+    /// The newest Message that was ever stored.
+    pub fn stored_through(&self) -> i64 {
+        self.state.lock().messages.stored_through()
+    }
+
+    /// The oldest pending Message, and when it was stored, by the wall clock.
+    pub fn oldest_label(&self) -> Option<(i64, i64)> {
+        self.state.lock().messages.oldest_label()
     }
 
     /// Everything pending was moved aside, in the transaction that has just been committed. Nothing is

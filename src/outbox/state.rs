@@ -263,13 +263,14 @@ impl State {
         self.pending
     }
 
-    /// When the oldest pending Message was stored, by the wall clock.
-    pub fn oldest_stored_at_ms(&self) -> Option<i64> {
-        let taken = self
-            .taken
-            .first_key_value()
-            .map(|(_, taken)| taken.stored_at_ms);
-        taken.or_else(|| self.ready.front().map(|message| message.stored_at_ms))
+    /// The oldest pending Message, and when it was stored, by the wall clock.
+    pub fn oldest_label(&self) -> Option<(i64, i64)> {
+        let taken = self.taken.first_key_value();
+        let taken = taken.map(|(id, taken)| (*id, taken.stored_at_ms));
+        taken.or_else(|| {
+            let ready = self.ready.front();
+            ready.map(|message| (message.id, message.stored_at_ms))
+        })
     }
 }
 
@@ -347,7 +348,7 @@ mod tests {
                 device_id: String::new(),
             },
             now_ms: 0,
-            status: Arc::new(StatusBoard::new(0)),
+            status: Arc::new(StatusBoard::new(0, Arc::new(crate::clock::SystemClock))),
         }
     }
 

@@ -94,6 +94,9 @@ fn half_of(now: Moment, life: Duration) -> Option<Moment> {
 }
 
 #[cfg(test)]
+mod simulation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

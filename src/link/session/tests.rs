@@ -474,3 +474,18 @@ fn no_bytes_from_the_hub_make_it_panic() {
         while session.next_event().is_some() {}
     }
 }
+
+#[test]
+fn a_hub_that_must_have_let_go_is_not_asked_any_more() {
+    let slept = |time| {
+        let mut session = quiet();
+        let outcome = session.tick(Moment::START + time);
+        (outcome, sent(&mut session))
+    };
+    let (outcome, packets) = slept(KEEP_ALIVE * 3 / 2 - Duration::from_secs(1));
+    outcome.unwrap();
+    assert_eq!(packets, [Packet::PingReq]);
+    let (outcome, packets) = slept(KEEP_ALIVE * 3 / 2);
+    assert!(matches!(outcome.unwrap_err(), SessionError::LetGo));
+    assert!(packets.is_empty());
+}
