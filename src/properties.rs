@@ -29,6 +29,17 @@ pub(crate) trait Listener: Send + Sync {
     fn reported_changed(&self);
 }
 
+/// What the answer to a read of the twin was good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// The twin is known.
+    Read,
+    /// It is older than an update that has come meanwhile: another read is needed.
+    Overtaken,
+    /// It is no twin: another read is needed, but not at once.
+    Unreadable,
+}
+
 /// The device twin, shared.
 pub(crate) struct Properties {
     this: Weak<Properties>,
@@ -133,13 +144,13 @@ impl Properties {
         self.state.lock().desired.read_sent();
     }
 
-    /// For the link: the answer to a read. Returns whether another read is needed.
-    pub fn full_twin(&self, payload: &[u8]) -> bool {
+    /// For the link: the answer to a read.
+    pub fn full_twin(&self, payload: &[u8]) -> ReadOutcome {
         let FullTwin { desired, reported } = match document::parse_full_twin(payload) {
             Ok(twin) => twin,
             Err(problem) => {
                 log::warn!("the hub sent a twin that cannot be read: {problem}");
-                return false;
+                return ReadOutcome::Unreadable;
             }
         };
         let mut state = self.state.lock();
@@ -151,7 +162,10 @@ impl Properties {
             self.save(TwinKind::Reported, row);
         }
         let outcome = state.desired.apply_full(desired);
-        self.after_desired(&mut state, outcome)
+        match self.after_desired(&mut state, outcome) {
+            true => ReadOutcome::Overtaken,
+            false => ReadOutcome::Read,
+        }
     }
 
     /// For the link: an update of the Desired Properties. Returns whether a read is needed.

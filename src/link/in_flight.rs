@@ -12,8 +12,8 @@ pub(crate) struct InFlight(VecDeque<Publish>);
 struct Publish {
     packet_id: u16,
     message: Outgoing,
-    /// On this connection: only then can a PUBACK be its own.
-    is_sent: bool,
+    /// On this connection: where it ends in the stream to the hub. Only behind it can a PUBACK be its own.
+    end: Option<u64>,
     /// On this connection or one before.
     was_sent: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Sending<'a> {
 impl InFlight {
     /// Another connection: it has sent nothing yet.
     pub fn begin_connection(&mut self) {
-        self.0.iter_mut().for_each(|it| it.is_sent = false);
+        self.0.iter_mut().for_each(|it| it.end = None);
     }
 
     /// How many there are, sent on this connection or not.
@@ -48,13 +48,13 @@ impl InFlight {
     /// The oldest Message that this connection has sent.
     pub fn oldest_sent(&self) -> Option<i64> {
         let mut publishes = self.0.iter();
-        publishes.find_map(|it| it.is_sent.then_some(it.message.id))
+        publishes.find_map(|it| it.end.map(|_| it.message.id))
     }
 
     /// The oldest publish that this connection has not sent: its place and the Message's id.
     pub fn next_unsent(&self) -> Option<(usize, i64)> {
         let mut publishes = self.0.iter().enumerate();
-        publishes.find_map(|(place, it)| (!it.is_sent).then_some((place, it.message.id)))
+        publishes.find_map(|(place, it)| it.end.is_none().then_some((place, it.message.id)))
     }
 
     /// Takes a Message in, behind all others.
@@ -62,15 +62,14 @@ impl InFlight {
         self.0.push_back(Publish {
             packet_id,
             message,
-            is_sent: false,
+            end: None,
             was_sent: false,
         });
     }
 
-    /// The one at this place, counted from the oldest, is being sent.
+    /// The one at this place, counted from the oldest, is about to be [written](Self::written).
     pub fn send(&mut self, place: usize) -> Option<Sending<'_>> {
         let publish = self.0.get_mut(place)?;
-        publish.is_sent = true;
         Some(Sending {
             packet_id: publish.packet_id,
             message: &publish.message,
@@ -78,9 +77,18 @@ impl InFlight {
         })
     }
 
-    /// A PUBACK came; returns whose it is, if it is of a publish that this connection has sent.
-    pub fn acknowledged(&mut self, packet_id: u16) -> Option<i64> {
-        let is_it = |it: &Publish| it.is_sent && it.packet_id == packet_id;
+    /// The one at this place ends there in the stream to the hub.
+    pub fn written(&mut self, place: usize, end: u64) {
+        if let Some(publish) = self.0.get_mut(place) {
+            publish.end = Some(end);
+        }
+    }
+
+    /// A PUBACK came when `taken` bytes of the stream had gone out; returns whose it is, if it is of a
+    /// publish that this connection has sent.
+    pub fn acknowledged(&mut self, packet_id: u16, taken: u64) -> Option<i64> {
+        let is_sent = |it: &Publish| it.end.is_some_and(|end| end <= taken);
+        let is_it = |it: &Publish| it.packet_id == packet_id && is_sent(it);
         let place = self.0.iter().position(is_it)?;
         self.0.remove(place).map(|publish| publish.message.id)
     }

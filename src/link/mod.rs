@@ -13,7 +13,7 @@
 mod attempt;
 mod connection;
 mod exchange;
-mod in_flight;
+pub(crate) mod in_flight;
 mod liveness;
 pub(crate) mod mailbox;
 mod poller;

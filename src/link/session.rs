@@ -102,6 +102,8 @@ pub(crate) struct Session {
     next_request: u32,
     input: BytesMut,
     output: BytesMut,
+    /// How many bytes were ever put into `output`.
+    written: u64,
     events: VecDeque<Event>,
     liveness: Liveness,
 }
@@ -135,6 +137,7 @@ impl Session {
             next_request: 1,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            written: 0,
             events: VecDeque::new(),
             liveness,
         };
@@ -278,7 +281,8 @@ impl Session {
     }
 
     fn handle_puback(&mut self, packet_id: u16, now: Moment) {
-        match self.in_flight.acknowledged(packet_id) {
+        let taken = self.written - self.output.len() as u64;
+        match self.in_flight.acknowledged(packet_id, taken) {
             Some(id) => {
                 self.liveness.acknowledged(now);
                 self.events.push_back(Event::Acknowledged(id));
@@ -349,7 +353,9 @@ impl Session {
         publish.pkid = sending.packet_id;
         publish.dup = sending.is_repeat && self.session_present;
         self.liveness.published();
-        self.write(&Packet::Publish(publish))
+        self.write(&Packet::Publish(publish))?;
+        self.in_flight.written(place, self.written);
+        Ok(())
     }
 
     /// Takes a Message out of the flight: it is not sent again.
@@ -447,10 +453,12 @@ impl Session {
     }
 
     fn write(&mut self, packet: &Packet) -> Result<(), SessionError> {
+        let before = self.output.len();
         packet
             .write(&mut self.output, MAX_PACKET_BYTES)
-            .map(drop)
-            .map_err(SessionError::Unsendable)
+            .map_err(SessionError::Unsendable)?;
+        self.written += (self.output.len() - before) as u64;
+        Ok(())
     }
 }
 
@@ -481,6 +489,8 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
     })
 }
 
+#[cfg(test)]
+mod acknowledgements;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]

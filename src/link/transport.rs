@@ -110,7 +110,9 @@ impl Transport {
             let state = match self.tls.process_new_packets() {
                 Ok(state) => state,
                 Err(error) => {
-                    // The alert tells the peer why; the connection is over either way.
+                    // What came before the bad record counts. The alert tells the peer why; the
+                    // connection is over either way.
+                    self.read_plaintext(session, now)?;
                     drop(self.tls.write_tls(&mut self.socket));
                     return Err(error.into());
                 }

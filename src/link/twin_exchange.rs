@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::session::{Session, SessionError};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
-use crate::properties::Properties;
+use crate::properties::{Properties, ReadOutcome};
 
 /// A request without an answer for so long is made again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -66,11 +66,7 @@ impl TwinExchange {
         if self.read.is_some_and(|read| read.number == number) {
             self.read = None;
             match status {
-                200 => {
-                    self.backoff.reset();
-                    self.has_read = true;
-                    self.read_wanted |= properties.full_twin(payload);
-                }
+                200 => self.was_read(properties.full_twin(payload), now),
                 _ => {
                     log::warn!("the hub did not send the twin: status {status}");
                     self.read_wanted = true;
@@ -96,6 +92,17 @@ impl TwinExchange {
             }
         } else {
             log::debug!("the hub answered a request that is not waiting; ignored");
+        }
+    }
+
+    fn was_read(&mut self, outcome: ReadOutcome, now: Moment) {
+        self.read_wanted |= outcome != ReadOutcome::Read;
+        match outcome {
+            ReadOutcome::Unreadable => self.back_off(now),
+            ReadOutcome::Read | ReadOutcome::Overtaken => {
+                self.has_read = true;
+                self.backoff.reset();
+            }
         }
     }
 

@@ -96,6 +96,12 @@ def _enqueue(sdk, client, messages, group, stream, compression):
     return client.pending_messages_count
 
 
+def _store(_sdk, client, payloads):
+    sender = client.create_stream_sender()
+    for payload in payloads:
+        sender.enqueue_message(payload)
+
+
 def _desired(_sdk, client):
     desired = client.get_desired_properties()
     return desired.version, desired.values
@@ -105,4 +111,4 @@ def _report(_sdk, client, properties):
     client.update_reported_properties(properties)
 
 
-_COMMANDS = {"enqueue": _enqueue, "desired": _desired, "report": _report}
+_COMMANDS = {"enqueue": _enqueue, "store": _store, "desired": _desired, "report": _report}

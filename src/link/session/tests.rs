@@ -34,13 +34,13 @@ pub(super) fn sent(session: &mut Session) -> Vec<Packet> {
     packets
 }
 
-fn receive(session: &mut Session, packet: Packet) -> Result<(), SessionError> {
+pub(super) fn receive(session: &mut Session, packet: Packet) -> Result<(), SessionError> {
     let mut bytes = BytesMut::new();
     packet.write(&mut bytes, MAX_PACKET_BYTES).unwrap();
     session.receive(&bytes, Moment::START)
 }
 
-fn connack(session_present: bool) -> Packet {
+pub(super) fn connack(session_present: bool) -> Packet {
     Packet::ConnAck(ConnAck::new(ConnectReturnCode::Success, session_present))
 }
 
@@ -52,19 +52,19 @@ pub(super) fn connected(in_flight: InFlight, session_present: bool) -> Session {
     session
 }
 
-fn publish(session: &mut Session, message: Outgoing) {
+pub(super) fn publish(session: &mut Session, message: Outgoing) {
     session.take_in(message);
     session.send(session.in_flight().count() - 1).unwrap();
 }
 
 /// Connected, subscribed, nothing under way.
-fn quiet() -> Session {
+pub(super) fn quiet() -> Session {
     let mut session = connected(InFlight::default(), false);
     acknowledge_subscriptions(&mut session);
     session
 }
 
-fn acknowledge_subscriptions(session: &mut Session) {
+pub(super) fn acknowledge_subscriptions(session: &mut Session) {
     for packet in sent(session) {
         if let Packet::Subscribe(subscribe) = packet {
             let codes =
@@ -84,7 +84,7 @@ pub(super) fn message(id: i64) -> Outgoing {
     }
 }
 
-fn publishes(packets: &[Packet]) -> Vec<(u16, bool, String)> {
+pub(super) fn publishes(packets: &[Packet]) -> Vec<(u16, bool, String)> {
     let mut publishes = Vec::new();
     for packet in packets {
         if let Packet::Publish(publish) = packet
@@ -97,7 +97,7 @@ fn publishes(packets: &[Packet]) -> Vec<(u16, bool, String)> {
     publishes
 }
 
-fn puback(session: &mut Session, packet_id: u16) -> Vec<Event> {
+pub(super) fn puback(session: &mut Session, packet_id: u16) -> Vec<Event> {
     receive(session, Packet::PubAck(PubAck::new(packet_id))).unwrap();
     std::iter::from_fn(|| session.next_event()).collect()
 }
@@ -209,6 +209,7 @@ fn only_what_this_connection_has_sent_can_be_acknowledged_on_it() {
     );
     assert_eq!(puback(&mut session, packet_id), []);
     session.send(0).unwrap();
+    sent(&mut session);
     assert_eq!(
         (session.in_flight().oldest_sent(), session.is_quiet()),
         (Some(1), false)

@@ -1,6 +1,9 @@
 //! The broker's faults: what a test told it to do wrong.
 
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::Message;
 
@@ -39,6 +42,8 @@ pub(crate) struct Faults {
     /// Status, and for how many requests.
     pub twin_status: Option<(u16, u64)>,
     pub withhold_twin_answers: bool,
+    /// What reads of the twin are answered with instead of it, one after the other.
+    pub false_twins: VecDeque<Bytes>,
     pub poison: Option<Poison>,
 }
 

@@ -104,6 +104,7 @@
 //! | `release_acknowledgements`, `close_connections`, `forget_sessions`, `clear_http_faults` | | |
 //! | `cut_after_messages` | `count`, `point`: `before_ack`, `after_ack` | |
 //! | `refuse_connects` | `code`, `count`? | |
+//! | `refuse_messages` | `refuse` | |
 //! | `go_silent`, `accept_connections` | `silent`, `accept` | |
 //! | `twin_status` | `status`, `count` | |
 //! | `http_status` | `route`, `status`, `problem_type`?, `count` | |

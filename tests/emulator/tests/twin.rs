@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
@@ -160,6 +161,35 @@ fn twin_requests_are_throttled_failed_and_left_unanswered() {
             .0
             .starts_with("$iothub/twin/res/200/")
     );
+}
+
+#[test]
+fn the_hub_can_be_made_to_lie() {
+    let platform = Platform::start().unwrap();
+    let (mut client, _) = connected(&platform);
+    client.subscribe(ANSWERS, QoS::AtMostOnce);
+    platform.answer_twin_reads_with([b"{".to_vec(), Vec::new()]);
+    let mut read = || {
+        client.deliver("$iothub/twin/GET/?$rid=1", 5, b"");
+        let answer = client.receive_publish();
+        (answer.topic, answer.payload)
+    };
+    let topic = "$iothub/twin/res/200/?$rid=1".to_owned();
+    assert_eq!(read(), (topic.clone(), b"{".to_vec().into()));
+    assert_eq!(read(), (topic.clone(), Vec::new().into()));
+    assert!(read().1.starts_with(b"{\"desired\""));
+
+    for packet_id in [None, NonZeroU16::new(7)] {
+        platform
+            .publish_to_device("dev-1", "no/topic", packet_id, "payload")
+            .unwrap();
+        let publish = client.receive_publish();
+        assert_eq!(publish.topic, "no/topic");
+        assert_eq!(publish.payload, "payload");
+        assert_eq!(publish.pkid, packet_id.map_or(0, NonZeroU16::get));
+    }
+    let unknown = platform.publish_to_device("nobody", "no/topic", None, "");
+    assert!(matches!(unknown, Err(Error::UnknownDevice(_))));
 }
 
 #[test]

@@ -34,6 +34,10 @@ class Faults(Channel):
         the order back."""
         self.command("refuse_connects", code=code, count=count)
 
+    def refuse_messages(self, refuse: bool = True) -> None:
+        """Closes the connection over which a Message comes, and does not record it, until told otherwise."""
+        self.command("refuse_messages", refuse=refuse)
+
     def go_silent(self, silent: bool = True) -> None:
         """Goes silent: MQTT connections stay open, new ones are taken, but nothing that arrives is handled and nothing
         is sent. `False`: goes on, with all that arrived meanwhile. The HTTP API works on."""

@@ -215,6 +215,13 @@ def test_the_hubs_faults_are_ordered(spotflow_emulator):
     with pytest.raises(CommandFailed, match="seconds are needed"):
         spotflow_emulator.acknowledge(AckMode.AFTER)
     spotflow_emulator.release_acknowledgements()
+    recorded = len(spotflow_emulator.messages())
+    spotflow_emulator.refuse_messages()
+    with bare_device.Connection(connection_string) as connection:
+        connection.publish("", b"refused")
+        spotflow_emulator.wait_connected("faulty", connected=False)
+    spotflow_emulator.refuse_messages(False)
+    assert len(spotflow_emulator.messages()) == recorded
     spotflow_emulator.go_silent()
     spotflow_emulator.go_silent(False)
     spotflow_emulator.forget_sessions()
@@ -225,7 +232,7 @@ def test_the_hubs_faults_are_ordered(spotflow_emulator):
     spotflow_emulator.accept_connections(True)
     with bare_device.Connection(connection_string) as connection:
         assert connection.code == 0
-    assert [c.code for c in spotflow_emulator.connections()] == [5, 0, 0, 0]
+    assert [c.code for c in spotflow_emulator.connections()] == [5, 0, 0, 0, 0]
 
 
 def test_a_summary_tells_the_last_of_everything(spotflow_emulator):

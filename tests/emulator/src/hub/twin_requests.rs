@@ -1,5 +1,6 @@
 //! The twin over MQTT: a device reads it and reports, the hub tells of new Desired Properties.
 
+use bytes::Bytes;
 use rmqtt_codec::v3::Packet;
 use serde_json::{Value, json};
 
@@ -9,10 +10,12 @@ use crate::news::Event;
 
 impl Turn<'_> {
     pub(super) fn twin_get(&mut self, rid: &str) {
-        let document = self.device.mailbox.twin.document();
-        match self.faults.fail_this_twin_request() {
-            Some(status) => self.answer(status, rid, None, &failure(status)),
-            None => self.answer(200, rid, None, &document),
+        if let Some(status) = self.faults.fail_this_twin_request() {
+            return self.answer(status, rid, None, &failure(status));
+        }
+        match self.faults.false_twins.pop_front() {
+            Some(payload) => self.answer_with(200, rid, None, payload),
+            None => self.answer(200, rid, None, &self.device.mailbox.twin.document()),
         }
     }
 
@@ -48,6 +51,14 @@ impl Turn<'_> {
     }
 
     fn answer(&mut self, status: u16, rid: &str, version: Option<u64>, body: &Value) {
+        let payload = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
+        self.answer_with(status, rid, version, payload.into());
+    }
+
+    fn answer_with(&mut self, status: u16, rid: &str, version: Option<u64>, payload: Bytes) {
         if self.faults.withhold_twin_answers {
             return;
         }
@@ -55,13 +66,7 @@ impl Turn<'_> {
             .map(|version| format!("&$version={version}"))
             .unwrap_or_default();
         let topic = format!("$iothub/twin/res/{status}/?$rid={rid}{version}");
-        let payload = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        self.link()
-            .publish(topics::TWIN_ANSWERS, topic, payload.into());
+        self.link().publish(topics::TWIN_ANSWERS, topic, payload);
     }
 }
 

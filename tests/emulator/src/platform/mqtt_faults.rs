@@ -3,6 +3,7 @@
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
+use rmqtt_codec::v3::QoS;
 use tokio::time::timeout;
 
 use super::{Gate, Platform};
@@ -95,6 +96,13 @@ impl Platform {
             .change(|state| state.faults.twin_status = (count > 0).then_some((status, count)));
     }
 
+    /// Answers the next reads of a twin with these payloads, one each, and status 200. They need be no JSON.
+    pub fn answer_twin_reads_with(&self, payloads: impl IntoIterator<Item = Vec<u8>>) {
+        let payloads = payloads.into_iter().map(Into::into).collect();
+        self.core
+            .change(|state| state.faults.false_twins = payloads);
+    }
+
     /// Does not answer twin requests at all; they still have their effect. What was not answered never will be.
     pub fn withhold_twin_answers(&self, withhold: bool) {
         self.core
@@ -111,6 +119,29 @@ impl Platform {
     /// Ends [`Platform::close_on_message`].
     pub fn accept_all_messages(&self) {
         self.core.change(|state| state.faults.poison = None);
+    }
+
+    /// Publishes to the device what nothing on the hub stands behind, whether or not it subscribed to it; with QoS 1
+    /// under that packet id, else with QoS 0.
+    ///
+    /// # Errors
+    /// If the device is not connected.
+    pub fn publish_to_device(
+        &self,
+        device: &str,
+        topic: &str,
+        packet_id: Option<NonZeroU16>,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<(), Error> {
+        let payload = payload.into().into();
+        self.core.change(|state| {
+            let qos = packet_id.map_or(QoS::AtMostOnce, |_| QoS::AtLeastOnce);
+            let topic = topic.to_owned();
+            state
+                .link(device)?
+                .send_publish(topic, payload, qos, packet_id, false);
+            Ok(())
+        })
     }
 
     /// Sends bytes to the device that need not be MQTT.

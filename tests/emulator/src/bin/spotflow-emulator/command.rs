@@ -120,6 +120,9 @@ pub(crate) enum Command {
         code: u8,
         count: Option<u64>,
     },
+    RefuseMessages {
+        refuse: bool,
+    },
     GoSilent {
         silent: bool,
     },

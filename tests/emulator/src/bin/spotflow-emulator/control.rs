@@ -235,6 +235,8 @@ fn execute_fault(platform: &Platform, command: Command) -> Result<Value, Failure
         }
         Command::CloseConnections => platform.close_connections(),
         Command::RefuseConnects { code, count } => platform.refuse_connects(code, count),
+        Command::RefuseMessages { refuse: true } => platform.close_on_message(|_| true),
+        Command::RefuseMessages { refuse: false } => platform.accept_all_messages(),
         Command::GoSilent { silent } => platform.go_silent(silent),
         Command::AcceptConnections { accept } => platform.accept_connections(accept)?,
         Command::ForgetSessions => platform.forget_sessions(),
