@@ -14,6 +14,8 @@
 //! The database is the only queue. What is in memory are its oldest rows, so that the link never
 //! waits for a disk.
 
+#[cfg(test)]
+mod ledger;
 mod record;
 mod state;
 mod waits;
