@@ -18,6 +18,7 @@ mod liveness;
 pub(crate) mod mailbox;
 mod poller;
 mod publishing;
+mod reconnect;
 pub(crate) mod session;
 mod suspects;
 mod topics;
@@ -31,7 +32,6 @@ use std::time::Duration;
 
 use mio::Token;
 
-use crate::backoff::Backoff;
 use crate::clock::{Clock, Moment};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::{FailureLog, retry_in};
@@ -48,15 +48,11 @@ use exchange::{Outcome, exchange};
 use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
 use poller::Poller;
+use reconnect::{Ended, Reconnect};
 use session::SessionError;
 use suspects::{End, Suspects};
 use transport::TransportError;
 
-/// After a drop the next attempt comes within a second, then exponentially later, up to the cap.
-const RECONNECT_FIRST: Duration = Duration::from_secs(1);
-pub(crate) const RECONNECT_CAP: Duration = Duration::from_secs(60);
-/// A connection that lasted so long, or had a Message acknowledged, starts the back-off over.
-const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// How long the link stays for acknowledgements on the way when it leaves.
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 /// After a failure of the disk.
@@ -98,7 +94,7 @@ pub(crate) struct Link {
     in_flight: InFlight,
     suspects: Suspects,
     attempts: u64,
-    backoff: Backoff,
+    reconnect: Reconnect,
     retry_outbox_at: Option<Moment>,
     next_supervision: Option<Moment>,
     failures: FailureLog,
@@ -124,6 +120,7 @@ impl Link {
     /// A link that waits for credentials.
     pub fn new(parts: LinkParts, poller: Poller, mailbox: Arc<Mailbox>) -> Link {
         let suspects = Suspects::new(parts.keep_alive, fastrand::Rng::new());
+        let reconnect = Reconnect::new(parts.clock.now());
         Link {
             parts,
             poller,
@@ -133,7 +130,7 @@ impl Link {
             in_flight: InFlight::default(),
             suspects,
             attempts: 0,
-            backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_CAP),
+            reconnect,
             retry_outbox_at: None,
             next_supervision: None,
             failures: FailureLog::new(module_path!()),
@@ -325,16 +322,16 @@ impl Link {
             None => std::mem::take(&mut connection.other_addresses),
             Some(_) => VecDeque::new(),
         };
-        let proved = refused
-            || connection.has_acknowledged
-            || connection
-                .connected_at
-                .is_some_and(|at| now.since(at) >= STABLE_AFTER);
-        if proved {
-            self.backoff.reset();
-        }
-        if connection.connected_at.is_some() {
+        if let Some(at) = connection.connected_at {
+            let ended = Ended {
+                lasted: now.since(at),
+                has_acknowledged: connection.has_acknowledged,
+            };
+            self.reconnect.ended(ended, now);
             self.failures.works();
+        }
+        if refused {
+            self.reconnect.start_over();
         }
         let host = connection.host.clone();
         if let TransportError::Session(SessionError::Refused(refusal)) = &error
@@ -393,7 +390,7 @@ impl Link {
     fn back_off(&mut self, error: &Error, now: Moment) {
         let delay = match self.suspects.wants_witness() {
             true => Duration::ZERO,
-            false => self.backoff.next_delay(fastrand::f64()),
+            false => self.reconnect.next_delay(fastrand::f64()),
         };
         self.phase = Phase::BackingOff { until: now + delay };
         self.parts.status.failed(error);

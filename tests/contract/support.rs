@@ -173,9 +173,14 @@ impl<T: Clone> Seen<T> {
 
 /// Waits until `condition` holds, by asking every few milliseconds: for what nothing signals.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    within(PATIENCE, what, condition);
+}
+
+/// The same for what has a limit of its own.
+pub fn within(limit: Duration, what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::api;
 use crate::hub::connection;
@@ -22,7 +23,7 @@ const CONNECT_BYTE: u8 = 0x10;
 pub(crate) async fn listen(
     core: Arc<Core>,
     first: std::net::TcpListener,
-    acceptor: TlsAcceptor,
+    server: watch::Receiver<Arc<ServerConfig>>,
     mut accepting: watch::Receiver<bool>,
     listening: watch::Sender<bool>,
 ) {
@@ -36,7 +37,7 @@ pub(crate) async fn listen(
             Some(open) => {
                 let gate = accepting.clone();
                 tokio::select! {
-                    () = accept_from(open, &core, &acceptor, &gate) => {}
+                    () = accept_from(open, &core, &server, &gate) => {}
                     changed = accepting.wait_for(|accept| !accept) => {
                         if changed.is_err() {
                             return;
@@ -58,13 +59,14 @@ pub(crate) async fn listen(
 async fn accept_from(
     listener: &TcpListener,
     core: &Arc<Core>,
-    acceptor: &TlsAcceptor,
+    server: &watch::Receiver<Arc<ServerConfig>>,
     accepting: &watch::Receiver<bool>,
 ) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
-                let (core, acceptor) = (core.clone(), acceptor.clone());
+                let acceptor = TlsAcceptor::from(server.borrow().clone());
+                let core = core.clone();
                 tokio::spawn(serve(core, tcp, acceptor, accepting.clone()));
             }
             // Out of file handles, or a client that was gone again at once: neither ends the Platform.

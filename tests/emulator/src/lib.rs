@@ -133,6 +133,7 @@ mod state;
 mod traffic;
 mod upload;
 
+pub use ca::ServerCertificate;
 pub use error::{Error, Timeout};
 pub use faults::{AckMode, CutPoint};
 pub use hub::{Connection, Direction, MethodAnswer, PacketKind, PacketSeen};

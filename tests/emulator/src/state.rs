@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub http: HttpState,
     pub events: Events,
     pub workspace_disabled: bool,
+    /// What devices are told as the hub, if it is not [`Core::hub_host`].
+    pub announced_hub: Option<String>,
 }
 
 pub(crate) struct Core {

@@ -182,7 +182,7 @@ pub(crate) async fn register(
         }
         let remaining = remaining_lifetime(state, token).map(time_span);
         let device = state.registry.devices.get_mut(&hub_id).ok_or_else(unauthorized)?;
-        let host = &core.hub_host;
+        let host = state.announced_hub.as_ref().unwrap_or(&core.hub_host);
         let lifetime = core.settings.sas_lifetime;
         let sas = device.issue_sas(host, lifetime, core.clock);
         state.events.push(Event::Registered { device: device.public.as_ref().clone() });

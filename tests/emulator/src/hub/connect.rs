@@ -60,11 +60,12 @@ fn check(core: &Core, state: &State, packet: &Connect) -> Result<Option<Instant>
     let Some(device) = state.registry.devices.get(&*packet.client_id) else {
         return Err(5);
     };
-    if !packet
-        .username
-        .as_ref()
-        .is_some_and(|name| is_user_name(name, &core.hub_host, &packet.client_id))
-    {
+    let hubs = [Some(&core.hub_host), state.announced_hub.as_ref()];
+    let user_name = packet.username.as_ref();
+    if !user_name.is_some_and(|name| {
+        let mut hubs = hubs.into_iter().flatten();
+        hubs.any(|hub| is_user_name(name, hub, &packet.client_id))
+    }) {
         return Err(4);
     }
     packet

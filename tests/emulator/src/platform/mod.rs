@@ -17,16 +17,17 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 pub use builder::Builder;
 pub(crate) use builder::Settings;
 
+use crate::ca::{Authority, ServerCertificate};
 use crate::hub::Connections;
 use crate::provisioning::{Provisioning, ProvisioningToken};
 use crate::record::Record;
 use crate::state::{Core, State};
-use crate::{Error, ca, front};
+use crate::{Error, front};
 use ports::Ports;
 
 /// How long the end of the Platform waits for its own threads.
@@ -41,7 +42,8 @@ pub struct Platform {
     core: Arc<Core>,
     /// Taken by whoever ends the Platform.
     running: Mutex<Option<Running>>,
-    ca_pem: String,
+    authority: Authority,
+    server: watch::Sender<Arc<ServerConfig>>,
     ca_file: PathBuf,
     gates: Vec<Gate>,
 }
@@ -74,7 +76,8 @@ impl Platform {
 
     fn start_with(settings: Settings) -> Result<Self, Error> {
         let ports = Ports::open(&settings)?;
-        let authority = ca::create(ports.address)?;
+        let authority = Authority::create(ports.address)?;
+        let server = watch::Sender::new(authority.server(ServerCertificate::Valid)?);
         let directory = tempfile::Builder::new()
             .prefix("spotflow-emulator-")
             .tempdir()
@@ -92,7 +95,6 @@ impl Platform {
             .map_err(io_error("cannot start threads"))?;
         let state = new_state(&settings);
         let core = Arc::new(Core::new(settings, ports.instance, ports.hub_host, state));
-        let acceptor = TlsAcceptor::from(authority.server);
         let entered = runtime.enter();
         let mut gates = Vec::new();
         for (listener, hub_only) in ports.listeners {
@@ -106,7 +108,7 @@ impl Platform {
             runtime.spawn(front::listen(
                 core.clone(),
                 listener,
-                acceptor.clone(),
+                server.subscribe(),
                 accept,
                 listens,
             ));
@@ -115,7 +117,8 @@ impl Platform {
         Ok(Self {
             core,
             running: Mutex::new(Some(Running { runtime, directory })),
-            ca_pem: authority.ca_pem,
+            authority,
+            server,
             ca_file,
             gates,
         })
@@ -143,7 +146,7 @@ impl Platform {
 
     /// The certificate of the CA that devices have to trust.
     pub fn ca_certificate_pem(&self) -> &str {
-        &self.ca_pem
+        &self.authority.ca_pem
     }
 
     /// A file with that certificate. It is removed when the Platform ends.
@@ -211,6 +214,7 @@ fn new_state(settings: &Settings) -> State {
         http: Default::default(),
         events: Default::default(),
         workspace_disabled: false,
+        announced_hub: None,
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{Gate, Platform};
 use crate::Message;
+use crate::ca::ServerCertificate;
 use crate::error::{Error, Timeout};
 use crate::faults::{AckMode, CutPoint};
 
@@ -166,6 +167,22 @@ impl Platform {
             state.link(device)?.acknowledge(packet_id);
             Ok(())
         })
+    }
+
+    /// Presents a certificate of that kind to all connections that come from now on, of the API, too.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn present_certificate(&self, kind: ServerCertificate) -> Result<(), Error> {
+        self.server.send_replace(self.authority.server(kind)?);
+        Ok(())
+    }
+
+    /// Tells devices that register from now on another host, or `host:port`, as their hub: that of a proxy in front
+    /// of it, or one that does not exist. `None`: the hub's own.
+    pub fn announce_hub(&self, host: Option<&str>) {
+        let host = host.map(str::to_owned);
+        self.core.change(|state| state.announced_hub = host);
     }
 
     /// Stops listening, so that new connections of both kinds are refused, or listens again on the same ports.

@@ -1,0 +1,168 @@
+//! Many devices and one hub, in virtual time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::*;
+
+const DEVICES: usize = 10_000;
+const DOWN: Duration = Duration::from_secs(300);
+/// What the hub takes once it is back; the rest it refuses at once, which is the worst for it.
+const ACCEPTS_PER_SECOND: usize = 200;
+
+fn seed() -> u64 {
+    let given = std::env::var("SEED").ok();
+    let seed = given.and_then(|seed| seed.parse().ok());
+    seed.unwrap_or_else(|| fastrand::u64(..))
+}
+
+fn at(ms: u64) -> Moment {
+    Moment::START + Duration::from_millis(ms)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
+}
+
+/// Attempts, and how many of them were accepted, in each second from the hub's end on.
+struct Course {
+    attempts: Vec<usize>,
+    accepted: Vec<usize>,
+}
+
+/// All devices lose their connection at once, and the hub is back only after `down`.
+fn restart_hub(down: Duration, random: &mut fastrand::Rng) -> Course {
+    let mut devices: Vec<Reconnect> = (0..DEVICES).map(|_| Reconnect::new(at(0))).collect();
+    let mut due = BinaryHeap::new();
+    for (number, device) in devices.iter_mut().enumerate() {
+        device.ended(LONG, at(0));
+        due.push(Reverse((millis(device.next_delay(random.f64())), number)));
+    }
+    let mut course = Course {
+        attempts: Vec::new(),
+        accepted: Vec::new(),
+    };
+    while let Some(Reverse((now_ms, number))) = due.pop() {
+        let second = usize::try_from(now_ms / 1000).unwrap();
+        let seconds = course.attempts.len().max(second + 1);
+        course.attempts.resize(seconds, 0);
+        course.accepted.resize(seconds, 0);
+        course.attempts[second] += 1;
+        if now_ms >= millis(down) && course.accepted[second] < ACCEPTS_PER_SECOND {
+            course.accepted[second] += 1;
+        } else {
+            let delay = devices[number].next_delay(random.f64());
+            due.push(Reverse((now_ms + millis(delay), number)));
+        }
+    }
+    course
+}
+
+#[test]
+fn ten_thousand_devices_whose_hub_restarts_come_back_spread_out() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let course = restart_hub(DOWN, &mut random);
+    let down = usize::try_from(DOWN.as_secs()).unwrap();
+    let total: usize = course.attempts.iter().sum();
+    // After two minutes all devices are at the cap.
+    let late = &course.attempts[120..down];
+    let (least, most) = (*late.iter().min().unwrap(), *late.iter().max().unwrap());
+    let mean = late.iter().sum::<usize>() / late.len();
+    let peak_after = *course.attempts[down..].iter().max().unwrap();
+    let back = |percent: usize| {
+        let accepted = |second: usize| course.accepted[..second].iter().sum::<usize>();
+        let mut seconds = down..=course.accepted.len();
+        seconds
+            .find(|second| accepted(*second) * 100 >= DEVICES * percent)
+            .unwrap()
+            - down
+    };
+    let (half, nearly_all, all) = (back(50), back(99), back(100));
+    println!(
+        "seed {seed}: {DEVICES} devices, hub down for {down} s, then takes {ACCEPTS_PER_SECOND}/s"
+    );
+    println!(
+        "attempts: {total}, {:.1} a device",
+        total as f64 / DEVICES as f64
+    );
+    let windows = [0, 1, 2, 4, 8, 16, 32, 64, 120];
+    for window in windows.windows(2) {
+        let (from, to) = (window[0], window[1]);
+        let peak = course.attempts[from..to].iter().max().unwrap();
+        println!("  from second {from} to {to}: at most {peak} a second");
+    }
+    println!("  from second 120 to {down}: {least} to {most} a second, {mean} on average");
+    println!("  when the hub is back: at most {peak_after} a second");
+    println!("back: half after {half} s, 99 % after {nearly_all} s, all after {all} s");
+
+    // Half the cap between two attempts on average: a thirtieth of the devices in a second, evenly.
+    assert!((DEVICES / 36..DEVICES / 26).contains(&mean), "{mean}");
+    assert!(
+        most * 10 < mean * 13 && least * 10 > mean * 7,
+        "{least} to {most}"
+    );
+    assert!(peak_after * 10 < mean * 14, "{peak_after}");
+    // In five minutes and a bit.
+    assert!(total < DEVICES * 20, "{total}");
+    // The hub's own limit makes it 50 s; the last come with the cap's delay.
+    assert!(nearly_all < 120, "{nearly_all}");
+    assert!(all < 240, "{all}");
+}
+
+#[test]
+fn within_the_first_second_they_come_evenly() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut tenths = [0; 10];
+    for _ in 0..DEVICES {
+        let delay = after_failures(0).next_delay(random.f64());
+        tenths[usize::try_from(millis(delay) / 100).unwrap().min(9)] += 1;
+    }
+    println!("seed {seed}: attempts in each tenth of the first second: {tenths:?}");
+    assert!(
+        tenths.iter().all(|count| (800..1200).contains(count)),
+        "{tenths:?}"
+    );
+}
+
+/// How often a device connects in this time to a hub that ends each connection so soon.
+fn connections(within: Duration, lasting: Duration, random: &mut fastrand::Rng) -> u32 {
+    let mut reconnect = Reconnect::new(at(0));
+    let (mut now, mut count) = (at(0), 0);
+    while now.since(at(0)) < within {
+        count += 1;
+        now = now + lasting;
+        let ended = Ended {
+            lasted: lasting,
+            ..SHORT
+        };
+        reconnect.ended(ended, now);
+        now = now + reconnect.next_delay(random.f64());
+    }
+    count
+}
+
+const HOURS: u32 = 10;
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_hub_that_closes_after_the_first_acknowledgement_is_not_asked_once_a_second() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let flapping = connections(HOUR * HOURS, Duration::ZERO, &mut random);
+    let a_minute = f64::from(flapping) / (f64::from(HOURS) * 60.0);
+    println!("seed {seed}: {a_minute:.1} connections a minute");
+    assert!(a_minute < 15.0, "{a_minute}");
+}
+
+#[test]
+fn a_link_that_drops_every_twenty_seconds_is_used_nearly_all_the_time() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let lasting = Duration::from_secs(20);
+    let connected = lasting * connections(HOUR * HOURS, lasting, &mut random);
+    let share = connected.as_secs_f64() / (HOUR * HOURS).as_secs_f64();
+    println!("seed {seed}: connected {:.0} % of the time", share * 100.0);
+    assert!(share > 0.9, "{share}");
+}

@@ -1,0 +1,285 @@
+//! The connection is cut at every byte of a conversation, in both directions.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use spotflow_device::{DeviceClient, StreamSender};
+
+use crate::proxy::{Cut, Direction, Ending, Proxy};
+use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
+
+/// Devices that are cut at the same time, each on a network of its own: most of the time they back off.
+const DEVICES: usize = 24;
+/// Then the device is started anew, for which the TLS handshake is a full one.
+const CUTS_PER_START: usize = 20;
+/// In the first bytes, which are of the TLS handshake, only every so-many-th is cut at.
+const HELLO_BYTES: usize = 300;
+const HELLO_STEP: usize = 7;
+/// What waits to be sent, so that no conversation ends before its cut.
+const WAITING: usize = 4;
+const TICK: Duration = Duration::from_millis(10);
+
+fn seed() -> u64 {
+    let given = std::env::var("SEED").ok();
+    let seed = given.and_then(|seed| seed.parse().ok());
+    seed.unwrap_or_else(|| fastrand::u64(..))
+}
+
+/// What a conversation takes in one direction.
+#[derive(Default, Clone, Copy)]
+struct Way {
+    first_acknowledged: usize,
+    bytes: usize,
+}
+
+/// One conversation after a reconnect: login, subscriptions, twin, Messages, an update of the Desired
+/// Properties and one of the Reported, and a cloud-to-device message.
+fn conversation() -> (Way, Way) {
+    let worker = Worker::new();
+    let client = worker.start();
+    let connected = |wanted| {
+        worker
+            .platform()
+            .wait_for_connected(DEVICE, wanted, PATIENCE)
+    };
+    connected(true).unwrap();
+    worker.proxy.cut_now(Ending::Fin);
+    connected(false).unwrap();
+    worker.change_from_outside(&client);
+    worker.enqueue(&sender(&client), 1);
+    worker.settle(&client);
+    let first = *worker.proxy.traffic().last().unwrap();
+    worker.change_from_outside(&client);
+    worker.enqueue(&sender(&client), WAITING - 1);
+    worker.settle(&client);
+    let all = *worker.proxy.traffic().last().unwrap();
+    let way = |first_acknowledged, bytes| Way {
+        first_acknowledged,
+        bytes,
+    };
+    (
+        way(first.to_hub_bytes, all.to_hub_bytes),
+        way(first.to_device_bytes, all.to_device_bytes),
+    )
+}
+
+/// What was given to the Platform and to the device, which must arrive.
+#[derive(Default)]
+struct Ledger {
+    messages: usize,
+    cloud_messages: usize,
+    changes: usize,
+    cloud_messages_received: Vec<String>,
+}
+
+struct Worker {
+    stage: Stage,
+    proxy: Proxy,
+    ledger: Mutex<Ledger>,
+}
+
+impl Worker {
+    fn new() -> Worker {
+        let stage = Stage::new();
+        let proxy = Proxy::to(&stage.platform.hub_host_name());
+        stage.platform.announce_hub(Some(&proxy.host()));
+        Worker {
+            stage,
+            proxy,
+            ledger: Mutex::default(),
+        }
+    }
+
+    fn platform(&self) -> &spotflow_emulator::Platform {
+        &self.stage.platform
+    }
+
+    fn start(&self) -> DeviceClient {
+        let device = self.stage.device().cloud_messages(true);
+        device.start().expect("the device starts")
+    }
+
+    fn enqueue(&self, sender: &StreamSender, count: usize) {
+        let mut ledger = self.ledger.lock();
+        let numbers = ledger.messages..ledger.messages + count;
+        sender
+            .enqueue_messages(numbers.map(|number| number.to_string()))
+            .unwrap();
+        ledger.messages += count;
+    }
+
+    /// Desired and Reported Properties, and a cloud-to-device message.
+    fn change_from_outside(&self, client: &DeviceClient) {
+        let mut ledger = self.ledger.lock();
+        ledger.changes += 1;
+        let change = json!({"change": ledger.changes});
+        self.platform().set_desired(DEVICE, &change).unwrap();
+        client.update_reported_properties(&change).unwrap();
+        if self.platform().cloud_messages_waiting(DEVICE) < 10 {
+            let text = ledger.cloud_messages.to_string();
+            self.platform()
+                .send_cloud_message(DEVICE, text, &[])
+                .unwrap();
+            ledger.cloud_messages += 1;
+        }
+    }
+
+    /// Has the next connections cut, and talks all the time.
+    fn talk_through(&self, cuts: &[Cut]) {
+        let mut seen = (0, false);
+        self.proxy.cut_next(cuts.iter().copied());
+        let client = self.start();
+        let sender = sender(&client);
+        let deadline = Instant::now() + 4 * PATIENCE;
+        while self.proxy.cuts_left() > 0 {
+            assert!(
+                Instant::now() < deadline,
+                "{} cuts are left",
+                self.proxy.cuts_left()
+            );
+            let pending = usize::try_from(client.pending_messages_count()).unwrap();
+            self.enqueue(&sender, WAITING.saturating_sub(pending));
+            // Once before the hub accepts a connection, which finds it when it asks, and once after.
+            let now = (
+                self.proxy.traffic().len(),
+                self.platform().connected(DEVICE),
+            );
+            if now != seen {
+                seen = now;
+                self.change_from_outside(&client);
+            }
+            std::thread::park_timeout(TICK);
+        }
+        self.settle(&client);
+        client.close();
+    }
+
+    /// Nothing is cut any more, and everything arrives.
+    fn settle(&self, client: &DeviceClient) {
+        client
+            .wait_enqueued_messages_sent_timeout(PATIENCE)
+            .unwrap();
+        let change = json!({"change": self.ledger.lock().changes});
+        eventually("the Desired Properties arrive", || {
+            client
+                .get_desired_properties()
+                .unwrap()
+                .values()
+                .get("change")
+                == change.get("change")
+        });
+        let reported = self
+            .platform()
+            .wait_for_reported(DEVICE, |it| *it == change, PATIENCE);
+        reported.unwrap();
+        self.platform()
+            .wait_for_cloud_messages(DEVICE, 0, PATIENCE)
+            .unwrap();
+        let received = &mut self.ledger.lock().cloud_messages_received;
+        while let Some(message) = client.receive_cloud_message(Duration::ZERO).unwrap() {
+            received.push(String::from_utf8(message.payload().to_vec()).unwrap());
+            message.complete().unwrap();
+        }
+    }
+
+    /// Holds what arrived against the ledger; returns how many Messages were repeated.
+    fn reconcile(&self) -> usize {
+        let ledger = self.ledger.lock();
+        let distinct = self.platform().distinct_messages();
+        let texts: Vec<String> = distinct.iter().map(|message| message.text()).collect();
+        let accepted: Vec<String> = (0..ledger.messages)
+            .map(|number| number.to_string())
+            .collect();
+        assert_eq!(
+            texts, accepted,
+            "lost, out of order, or repeated behind another"
+        );
+        // An acknowledgement that was cut off is one that the hub waits for: it delivers again.
+        let mut cloud = ledger.cloud_messages_received.clone();
+        cloud.dedup();
+        let sent: Vec<String> = (0..ledger.cloud_messages)
+            .map(|number| number.to_string())
+            .collect();
+        assert_eq!(cloud, sent);
+        self.platform().messages().len() - distinct.len()
+    }
+}
+
+/// Cuts in the order in which devices can take them fast: one before anything is acknowledged, after which
+/// the back-off doubles, then one after that, which starts it over.
+fn all_cuts(random: &mut fastrand::Rng) -> Vec<Cut> {
+    let ways = conversation();
+    let (mut early, mut late) = (Vec::new(), Vec::new());
+    for (direction, way) in [(Direction::ToHub, ways.0), (Direction::ToDevice, ways.1)] {
+        let hello = (random.usize(..HELLO_STEP)..HELLO_BYTES).step_by(HELLO_STEP);
+        for after_bytes in hello.chain(HELLO_BYTES..=way.bytes) {
+            let ending = if random.bool() {
+                Ending::Fin
+            } else {
+                Ending::Reset
+            };
+            let cut = Cut {
+                direction,
+                after_bytes,
+                ending,
+            };
+            if after_bytes < way.first_acknowledged {
+                early.push(cut)
+            } else {
+                late.push(cut)
+            }
+        }
+        println!(
+            "{direction:?}: {} bytes, {} up to the first acknowledgement",
+            way.bytes, way.first_acknowledged
+        );
+    }
+    random.shuffle(&mut early);
+    random.shuffle(&mut late);
+    let count = early.len().max(late.len());
+    let again = late.clone().into_iter().cycle();
+    let cuts = early
+        .into_iter()
+        .zip(again)
+        .flat_map(|(early, late)| [early, late]);
+    let mut cuts: Vec<Cut> = cuts.collect();
+    cuts.extend(late.into_iter().skip(count.min(cuts.len() / 2)));
+    cuts
+}
+
+#[test]
+fn a_connection_cut_at_any_byte_loses_nothing_and_repeats_only_directly_after_the_original() {
+    let begun = Instant::now();
+    let seed = seed();
+    println!("seed {seed}");
+    let cuts = all_cuts(&mut fastrand::Rng::with_seed(seed));
+    let workers: Vec<Worker> = (0..DEVICES).map(|_| Worker::new()).collect();
+    let share = cuts.len().div_ceil(DEVICES).next_multiple_of(2);
+    std::thread::scope(|scope| {
+        for (worker, cuts) in workers.iter().zip(cuts.chunks(share)) {
+            let cuts = cuts.chunks(CUTS_PER_START);
+            scope.spawn(|| cuts.for_each(|cuts| worker.talk_through(cuts)));
+        }
+    });
+    let repeats: usize = workers.iter().map(Worker::reconcile).sum();
+    let sum = |of: fn(&Ledger) -> usize| {
+        workers
+            .iter()
+            .map(|it| of(&it.ledger.lock()))
+            .sum::<usize>()
+    };
+    println!(
+        "{} cuts in {:?}: {} Messages, 0 lost, {repeats} repeated directly after the original; \
+         {} cloud-to-device messages, {} of them stored twice",
+        cuts.len(),
+        begun.elapsed(),
+        sum(|ledger| ledger.messages),
+        sum(|ledger| ledger.cloud_messages),
+        sum(|ledger| ledger.cloud_messages_received.len() - ledger.cloud_messages),
+    );
+    assert!(
+        repeats > 0,
+        "no cut came between a Message and its acknowledgement"
+    );
+}
