@@ -122,3 +122,6 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,10 @@ use crate::net::host::Host;
 /// The time for one address of the hub, from the first packet to CONNACK.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 
+/// The time for an address to take the connection, if another one waits: a machine whose IPv6 leads nowhere
+/// has to come to its IPv4 soon.
+const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
+
 /// A connection that is being made, stands, or is being left.
 pub(super) struct Connection {
     /// Counts the attempts, so that nothing of one is taken for another.
@@ -25,7 +29,9 @@ pub(super) struct Connection {
     pub session: Session,
     pub twin: TwinExchange,
     /// Until when CONNACK must come.
-    pub connect_deadline: Moment,
+    connect_deadline: Moment,
+    /// Until when the address must answer at all.
+    address_deadline: Option<Moment>,
     pub connected_at: Option<Moment>,
     /// A Message was acknowledged: the connection has proved itself.
     pub has_acknowledged: bool,
@@ -44,6 +50,7 @@ impl Connection {
         session: Session,
         now: Moment,
     ) -> Connection {
+        let address_deadline = (!other_addresses.is_empty()).then_some(now + ADDRESS_LIMIT);
         Connection {
             number,
             host,
@@ -52,6 +59,7 @@ impl Connection {
             session,
             twin: TwinExchange::default(),
             connect_deadline: now + CONNECT_LIMIT,
+            address_deadline,
             connected_at: None,
             has_acknowledged: false,
             leave_by: None,
@@ -59,9 +67,22 @@ impl Connection {
         }
     }
 
+    /// Until when it must get on, while it is being made.
+    fn deadline(&self) -> Option<Moment> {
+        let address = self.address_deadline;
+        let address = address.filter(|_| !self.transport.has_connected());
+        let connect = address.unwrap_or(self.connect_deadline);
+        self.connected_at.is_none().then_some(connect)
+    }
+
+    /// Whether it takes too long to be made.
+    pub fn is_late(&self, now: Moment) -> bool {
+        self.deadline().is_some_and(|deadline| now >= deadline)
+    }
+
     /// When there is something to do by the clock alone.
     pub fn next_timer(&self, suspects: &Suspects) -> Option<Moment> {
-        let connect = self.connected_at.is_none().then_some(self.connect_deadline);
+        let connect = self.deadline();
         let twin = self.connected_at.and(self.twin.next_due());
         let twin = twin.filter(|_| !suspects.wants_silence());
         let trial = self.connected_at.and(suspects.next_due());

@@ -28,7 +28,7 @@ pub(super) fn exchange(
     suspects: &mut Suspects,
     now: Moment,
 ) -> Result<Outcome, TransportError> {
-    if connection.connected_at.is_none() && now >= connection.connect_deadline {
+    if connection.is_late(now) {
         return Err(TransportError::TimedOut);
     }
     // Bytes that came with the connection's end count: what they acknowledge is acknowledged.

@@ -97,6 +97,11 @@ impl Transport {
         }
     }
 
+    /// Whether the address has taken the connection.
+    pub fn has_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Brings the session all that has come.
     pub fn read(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
         while self.is_connected()? && self.readable {

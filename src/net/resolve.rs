@@ -30,6 +30,10 @@ pub(crate) fn resolve(
 }
 
 fn look_up(name: &str, port: u16) -> Resolved {
+    #[cfg(test)]
+    if let Some(answer) = pretended::answer(port) {
+        return answer;
+    }
     let addresses: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();
     if addresses.is_empty() {
         return Err(io::Error::new(
@@ -38,6 +42,28 @@ fn look_up(name: &str, port: u16) -> Resolved {
         ));
     }
     Ok(addresses)
+}
+
+/// What names resolve to in a test, where the system's resolver says nothing of interest.
+#[cfg(test)]
+pub(crate) mod pretended {
+    use super::*;
+    use parking_lot::Mutex;
+
+    type Answer = Box<dyn Fn() -> Resolved + Send>;
+
+    static ANSWERS: Mutex<Vec<(u16, Answer)>> = Mutex::new(Vec::new());
+
+    /// From now on all names that are looked up with this port, which is the test's own, resolve so.
+    pub fn set(port: u16, answer: impl Fn() -> Resolved + Send + 'static) {
+        ANSWERS.lock().push((port, Box::new(answer)));
+    }
+
+    pub fn answer(port: u16) -> Option<Resolved> {
+        let answers = ANSWERS.lock();
+        let mut answers = answers.iter().filter(|(of, _)| *of == port);
+        answers.next_back().map(|(_, answer)| answer())
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::proxy::{Cut, Direction, Ending, Proxy};
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
 
 /// Devices that are cut at the same time, each on a network of its own: most of the time they back off.
-const DEVICES: usize = 24;
+const DEVICES: usize = 28;
 /// Then the device is started anew, for which the TLS handshake is a full one.
 const CUTS_PER_START: usize = 20;
 /// In the first bytes, which are of the TLS handshake, only every so-many-th is cut at.
@@ -18,7 +18,9 @@ const HELLO_BYTES: usize = 300;
 const HELLO_STEP: usize = 7;
 /// What waits to be sent, so that no conversation ends before its cut.
 const WAITING: usize = 4;
-const TICK: Duration = Duration::from_millis(10);
+/// So many cuts may follow each other without an acknowledgement, which would start the back-off over.
+const FRUITLESS_MAX: usize = 2;
+const TICK: Duration = Duration::from_millis(20);
 
 fn seed() -> u64 {
     let given = std::env::var("SEED").ok();
@@ -27,7 +29,7 @@ fn seed() -> u64 {
 }
 
 /// What a conversation takes in one direction.
-#[derive(Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Way {
     first_acknowledged: usize,
     bytes: usize,
@@ -96,7 +98,10 @@ impl Worker {
     }
 
     fn start(&self) -> DeviceClient {
-        let device = self.stage.device().cloud_messages(true);
+        // Soon patient again with a Message that was in flight in three cuts in a row.
+        let keep_alive = Duration::from_secs(5);
+        let device = self.stage.device().keep_alive(keep_alive);
+        let device = device.cloud_messages(true);
         device.start().expect("the device starts")
     }
 
@@ -125,29 +130,37 @@ impl Worker {
         }
     }
 
-    /// Has the next connections cut, and talks all the time.
+    /// Talks all the time, while one connection after the other is cut.
     fn talk_through(&self, cuts: &[Cut]) {
-        let mut seen = (0, false);
-        self.proxy.cut_next(cuts.iter().copied());
         let client = self.start();
         let sender = sender(&client);
         let deadline = Instant::now() + 4 * PATIENCE;
-        while self.proxy.cuts_left() > 0 {
-            assert!(
-                Instant::now() < deadline,
-                "{} cuts are left",
-                self.proxy.cuts_left()
-            );
+        let mut cuts = cuts.iter();
+        let (mut seen, mut acknowledged, mut fruitless) = ((0, false), 0, 0);
+        loop {
+            assert!(Instant::now() < deadline, "{} cuts are left", cuts.len());
             let pending = usize::try_from(client.pending_messages_count()).unwrap();
+            let now_acknowledged = self.ledger.lock().messages - pending;
+            if now_acknowledged > acknowledged {
+                (acknowledged, fruitless) = (now_acknowledged, 0);
+            }
             self.enqueue(&sender, WAITING.saturating_sub(pending));
             // Once before the hub accepts a connection, which finds it when it asks, and once after.
-            let now = (
-                self.proxy.traffic().len(),
-                self.platform().connected(DEVICE),
-            );
+            let connected = self.platform().connected(DEVICE);
+            let now = (self.proxy.traffic().len(), connected);
             if now != seen {
                 seen = now;
                 self.change_from_outside(&client);
+            }
+            if self.proxy.cuts_left() > 0 {
+                // This one came before its cut was set.
+                if connected && fruitless == 0 {
+                    self.proxy.cut_now(Ending::Fin);
+                }
+            } else if fruitless < FRUITLESS_MAX {
+                let Some(cut) = cuts.next() else { break };
+                fruitless += 1;
+                self.proxy.cut_next([*cut]);
             }
             std::thread::park_timeout(TICK);
         }
@@ -206,46 +219,35 @@ impl Worker {
     }
 }
 
-/// Cuts in the order in which devices can take them fast: one before anything is acknowledged, after which
-/// the back-off doubles, then one after that, which starts it over.
+/// One cut before anything is acknowledged, then one after, and so on: the back-off stays short.
 fn all_cuts(random: &mut fastrand::Rng) -> Vec<Cut> {
     let ways = conversation();
     let (mut early, mut late) = (Vec::new(), Vec::new());
     for (direction, way) in [(Direction::ToHub, ways.0), (Direction::ToDevice, ways.1)] {
+        println!("{direction:?}: {way:?}");
         let hello = (random.usize(..HELLO_STEP)..HELLO_BYTES).step_by(HELLO_STEP);
         for after_bytes in hello.chain(HELLO_BYTES..=way.bytes) {
-            let ending = if random.bool() {
-                Ending::Fin
-            } else {
-                Ending::Reset
+            let ending = match random.bool() {
+                true => Ending::Fin,
+                false => Ending::Reset,
             };
             let cut = Cut {
                 direction,
                 after_bytes,
                 ending,
             };
-            if after_bytes < way.first_acknowledged {
-                early.push(cut)
-            } else {
-                late.push(cut)
+            match after_bytes < way.first_acknowledged {
+                true => early.push(cut),
+                false => late.push(cut),
             }
         }
-        println!(
-            "{direction:?}: {} bytes, {} up to the first acknowledgement",
-            way.bytes, way.first_acknowledged
-        );
     }
     random.shuffle(&mut early);
     random.shuffle(&mut late);
-    let count = early.len().max(late.len());
-    let again = late.clone().into_iter().cycle();
-    let cuts = early
-        .into_iter()
-        .zip(again)
-        .flat_map(|(early, late)| [early, late]);
-    let mut cuts: Vec<Cut> = cuts.collect();
-    cuts.extend(late.into_iter().skip(count.min(cuts.len() / 2)));
-    cuts
+    let (mut early, mut late) = (early.into_iter(), late.into_iter());
+    let pairs = std::iter::from_fn(|| Some([early.next(), late.next()]));
+    let pairs = pairs.take_while(|pair| pair != &[None, None]);
+    pairs.flatten().flatten().collect()
 }
 
 #[test]
@@ -255,7 +257,7 @@ fn a_connection_cut_at_any_byte_loses_nothing_and_repeats_only_directly_after_th
     println!("seed {seed}");
     let cuts = all_cuts(&mut fastrand::Rng::with_seed(seed));
     let workers: Vec<Worker> = (0..DEVICES).map(|_| Worker::new()).collect();
-    let share = cuts.len().div_ceil(DEVICES).next_multiple_of(2);
+    let share = cuts.len().div_ceil(DEVICES);
     std::thread::scope(|scope| {
         for (worker, cuts) in workers.iter().zip(cuts.chunks(share)) {
             let cuts = cuts.chunks(CUTS_PER_START);

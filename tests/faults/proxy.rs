@@ -14,8 +14,8 @@ use socket2::SockRef;
 
 use crate::support::PATIENCE;
 
-/// How often an idle direction looks whether its connection is over.
-const LOOK: Duration = Duration::from_millis(10);
+/// How often a direction that waits looks whether its connection is over, should nothing wake it.
+const LOOK: Duration = Duration::from_millis(500);
 /// What each socket of a slow link holds: little, so that the sender feels the link.
 const SLOW_BUFFER_BYTES: usize = 8 << 10;
 const CHUNK_BYTES: usize = 16 << 10;
@@ -198,11 +198,13 @@ impl Connection {
             return;
         }
         for socket in [&self.device, &self.hub] {
-            // The peer may be gone already, which is as good.
+            // A peer that is gone already is as good.
             drop(match ending {
                 Ending::Fin => socket.shutdown(Shutdown::Both),
-                // Closing it, once both directions have let go of it, then sends a reset.
-                Ending::Reset => SockRef::from(socket).set_linger(Some(Duration::ZERO)),
+                // Closing it, once both directions have let go of it, sends a reset.
+                Ending::Reset => SockRef::from(socket)
+                    .set_linger(Some(Duration::ZERO))
+                    .and_then(|()| socket.shutdown(Shutdown::Read)),
             });
         }
     }
@@ -239,6 +241,7 @@ fn serve(device: TcpStream, hub: TcpStream, slow: bool, shared: &Arc<Shared>) ->
     for socket in [&device, &hub] {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(LOOK))?;
+        socket.set_write_timeout(Some(LOOK))?;
         if slow {
             let socket = SockRef::from(socket);
             socket.set_send_buffer_size(SLOW_BUFFER_BYTES)?;
