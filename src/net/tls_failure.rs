@@ -1,22 +1,25 @@
 //! Why a TLS connection failed, in words that tell an operator what to look at.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::time::{Duration, UNIX_EPOCH};
 use std::{fmt, io};
 
 use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use crate::Error;
 
 /// A failure of TLS: the explanation, with rustls's own words as its source.
 #[derive(Debug)]
 struct TlsFailure {
-    explanation: &'static str,
+    explanation: Cow<'static, str>,
     source: rustls::Error,
 }
 
 impl fmt::Display for TlsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explanation)
+        f.write_str(&self.explanation)
     }
 }
 
@@ -33,7 +36,7 @@ pub(crate) fn tls_failure(action: &'static str, source: rustls::Error) -> Error 
         action,
         TlsFailure {
             explanation,
-            source,
+            source: without_the_time(source),
         },
     )
 }
@@ -60,14 +63,46 @@ fn find_rustls(error: &io::Error) -> Option<&rustls::Error> {
     }
 }
 
-fn explain(error: &rustls::Error) -> &'static str {
+/// rustls's words for a failed check of the time state the present one: the same failure would read
+/// differently each time, and so be logged each time.
+fn without_the_time(error: rustls::Error) -> rustls::Error {
+    use CertificateError as C;
+    match error {
+        rustls::Error::InvalidCertificate(C::ExpiredContext { .. }) => C::Expired.into(),
+        rustls::Error::InvalidCertificate(C::NotValidYetContext { .. }) => C::NotValidYet.into(),
+        other => other,
+    }
+}
+
+/// `2026-11-25T03:40:00Z`. Certificates know no later year than 9999, and neither does the format.
+fn date(time: UnixTime) -> impl fmt::Display {
+    const END_OF_9999: u64 = 253_402_300_799;
+    let since_1970 = Duration::from_secs(time.as_secs().min(END_OF_9999));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since_1970)
+}
+
+fn explain(error: &rustls::Error) -> Cow<'static, str> {
     use CertificateError as C;
     use rustls::Error as E;
-    match error {
-        E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+    let text = match error {
+        E::InvalidCertificate(C::ExpiredContext { not_after, .. }) => {
+            let date = date(*not_after);
+            return format!(
+                "the server's certificate has expired (on {date}), or this machine's clock is ahead"
+            )
+            .into();
+        }
+        E::InvalidCertificate(C::NotValidYetContext { not_before, .. }) => {
+            let date = date(*not_before);
+            return format!(
+                "the server's certificate is not valid yet (before {date}): is this machine's clock behind?"
+            )
+            .into();
+        }
+        E::InvalidCertificate(C::Expired) => {
             "the server's certificate has expired, or this machine's clock is ahead"
         }
-        E::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+        E::InvalidCertificate(C::NotValidYet) => {
             "the server's certificate is not valid yet: is this machine's clock behind?"
         }
         // A bad signature: it names a trusted authority, which did not sign it.
@@ -80,7 +115,8 @@ fn explain(error: &rustls::Error) -> &'static str {
         E::InvalidCertificate(_) => "the server's certificate is not acceptable",
         E::AlertReceived(_) => "the server ended the TLS connection with an alert",
         _ => "the TLS connection failed",
-    }
+    };
+    text.into()
 }
 
 #[cfg(test)]
@@ -98,6 +134,25 @@ mod tests {
         let error = connection_failure("connect", io(expired));
         assert!(matches!(error, Error::Tls { .. }));
         assert!(Chain(&error).to_string().contains("clock"), "{error:?}");
+    }
+
+    #[test]
+    fn the_same_failure_reads_the_same_at_any_time_and_says_from_when_on_it_is_over() {
+        let at = |seconds| {
+            let not_before = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+            let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            let error = CertificateError::NotValidYetContext { time, not_before };
+            let error = connection_failure("connect", io(rustls::Error::from(error)));
+            Chain(&error).to_string()
+        };
+        assert_eq!(at(5), at(1_000_000));
+        assert!(at(5).contains("2027-01-15T08:00:00Z"), "{}", at(5));
+    }
+
+    #[test]
+    fn dates_end_with_the_year_9999() {
+        let end = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+        assert_eq!(date(end).to_string(), "9999-12-31T23:59:59Z");
     }
 
     #[test]
