@@ -178,7 +178,9 @@ impl DeviceClientBuilder {
 
     /// After how long without traffic the connection is tested, and kept open in the network between:
     /// 5 s to 1,767 s (IoT Hub's limit), 120 s unless changed. A silent peer is found within this time
-    /// and another 60 s.
+    /// and another 60 s. A hub may close a connection over which no whole packet came for one and a half
+    /// times this: where a link is slow, a Message must get through in that (250 KB take two minutes at
+    /// 2 KB/s).
     pub fn keep_alive(mut self, interval: Duration) -> Self {
         self.keep_alive = interval;
         self

@@ -10,7 +10,7 @@ use crate::proxy::{Cut, Direction, Ending, Proxy};
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
 
 /// Devices that are cut at the same time, each on a network of its own: most of the time they back off.
-const DEVICES: usize = 40;
+const DEVICES: usize = 32;
 /// Then the device is started anew, for which the TLS handshake is a full one.
 const CUTS_PER_START: usize = 20;
 /// In the first bytes, which are of the TLS handshake, only every so-many-th is cut at.

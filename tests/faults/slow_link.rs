@@ -43,8 +43,12 @@ fn silence(silent: &[Direction], has_message: bool) {
         !client.status().is_connected
     });
     let took = begun.elapsed();
-    // A link of a few KB per second needs its time, too.
-    assert!(took > Duration::from_secs(50), "{silent:?}: {took:?}");
+    // Not too soon: a link of a few KB per second needs its time. A hub that hears nothing may be faster.
+    let is_for_us_to_find = silent.contains(&Direction::ToDevice);
+    assert!(
+        !is_for_us_to_find || took > Duration::from_secs(50),
+        "{silent:?}: {took:?}"
+    );
     let error = client.status().last_error;
     assert!(matches!(error, Some(Error::Network { .. })), "{error:?}");
 
