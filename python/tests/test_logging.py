@@ -20,6 +20,10 @@ PACKAGE = logging.getLogger("spotflow_device")
 QUEUE = 1000
 
 
+#: As random as a real one: it is looked for in pieces.
+UNKNOWN_TOKEN = "8f2c61d09be74a35a1d7e0c4f6b3928d"
+
+
 class Collector(logging.Handler):
     """Keeps records, and does to each whatever else is asked for."""
 
@@ -225,6 +229,21 @@ def test_with_a_handler_that_blocks_the_device_goes_on_and_the_rest_is_counted(
         assert sum("dropped" in text for text in handler.texts()) == 1
 
 
+def condensed(text):
+    """Letters and digits only: what separates and quotes them differs from dump to dump."""
+    return re.sub("[^0-9A-Za-z]", "", text).lower()
+
+
+def pieces(secret):
+    """Pieces of a secret that do not come about by chance: as it is, and as its bytes in hexadecimal."""
+    spellings = (condensed(secret), 12), ("".join("%02x" % byte for byte in secret.encode()), 24)
+    return {
+        spelling[start : start + length]
+        for spelling, length in spellings
+        for start in range(max(len(spelling) - length, 0) + 1)
+    }
+
+
 class Watch:
     """All that a scenario says to people, and what must not be in it."""
 
@@ -242,7 +261,12 @@ class Watch:
         texts = self.said + [formatter.format(record) for record in self.handler.seen.all()]
         assert len(texts) > 100, "there is something to look at"
         marks = {"SharedAccessSignature sr=", "sig=", "DeviceToken "}
-        return [text for text in texts if any(secret in text for secret in self.secrets | marks)]
+        leaks = [text for text in texts if any(mark in text for mark in marks)]
+        # Also what is spread over several records.
+        everything = condensed("".join(texts))
+        for secret in self.secrets:
+            leaks += [piece for piece in sorted(pieces(secret)) if piece in everything][:1]
+        return leaks
 
 
 def stored_tokens(file):
@@ -261,10 +285,11 @@ def stored_tokens(file):
 
 def test_no_token_or_password_is_logged_or_shown(spotflow_emulator, tmp_path):
     watch = Watch()
-    watch.secrets |= {spotflow_emulator.provisioning_token, "an-unknown-token"}
+    watch.secrets |= {spotflow_emulator.provisioning_token, UNKNOWN_TOKEN}
     operations = Seen()
     options = arguments(spotflow_emulator, tmp_path, display_provisioning_operation_callback=operations)
-    with handled_by(watch.handler, logging.getLogger()):
+    # The lowest level that there is.
+    with handled_by(watch.handler, logging.getLogger(), level=1):
         spotflow_emulator.http_status("init", 503)
         changes = Seen()
         client = DeviceClient.start(connection_changed_callback=changes, **options)
@@ -281,7 +306,7 @@ def test_no_token_or_password_is_logged_or_shown(spotflow_emulator, tmp_path):
         watch.said_by(*[change.error for change in changes.all()])
         client.close()
         with pytest.raises(RegistrationError) as refused:
-            DeviceClient.start(**dict(options, provisioning_token="an-unknown-token", db=str(tmp_path / "other.db")))
+            DeviceClient.start(**dict(options, provisioning_token=UNKNOWN_TOKEN, db=str(tmp_path / "other.db")))
         watch.said_by(refused.value)
         watch.handler.seen.wait(lambda record: record.levelno == logging.DEBUG and "401" in record.getMessage())
     tokens = stored_tokens(tmp_path / "device.db")
@@ -289,5 +314,8 @@ def test_no_token_or_password_is_logged_or_shown(spotflow_emulator, tmp_path):
     watch.secrets |= tokens
     assert watch.leaks() == []
     # The check itself: what leaks is found.
-    watch.said.append("an answer with " + tokens.pop())
-    assert len(watch.leaks()) == 1
+    token = tokens.pop()
+    for rows in ([token], [token[:20], token[20:30]], ["%02x" % byte for byte in token[:16].encode()]):
+        watch.said += rows
+        assert len(watch.leaks()) == 1
+        del watch.said[-len(rows) :]

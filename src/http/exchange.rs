@@ -20,7 +20,7 @@ use rustls::pki_types::ServerName;
 use super::answer::{Answer, AnswerError, AnswerReader};
 use super::request::Request;
 use super::waiting::{Cancellation, SOCKET, Waiting};
-use crate::net::tls_socket::{Connecting, Incoming, TlsSocket, TlsSocketError};
+use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -95,9 +95,12 @@ pub(super) fn exchange(
         .map_err(|failure| failure.late("the host name was not resolved in time"))?;
     let connect_by = clock.after(limits.connect);
     let late = |failure: Failure| failure.late("no connection was made in time");
-    let connected = connect(&mut waiting, &addresses, connect_by).map_err(late)?;
+    let start = |address, waiting: &Waiting<'_>| {
+        let registry = waiting.registry();
+        TlsSocket::connect(address, name.clone(), Arc::clone(&tls), registry, SOCKET)
+    };
     let mut conversation = Conversation {
-        socket: TlsSocket::new(connected, name, tls)?,
+        socket: connect(&mut waiting, &addresses, start, connect_by).map_err(late)?,
         output: head.as_slice().chain(request.body),
         reader: AnswerReader::default(),
         sent: false,
@@ -134,13 +137,17 @@ impl Deadlines {
 fn connect(
     waiting: &mut Waiting<'_>,
     addresses: &[SocketAddr],
+    start: impl Fn(SocketAddr, &Waiting<'_>) -> Result<TlsSocket, TlsSocketError>,
     deadline: Instant,
-) -> Result<Connecting, Failure> {
+) -> Result<TlsSocket, Failure> {
     let mut failure = Failure::Io(io::ErrorKind::AddrNotAvailable.into());
     for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
         let now = Instant::now();
         let share = deadline.saturating_duration_since(now) / u32::try_from(left).unwrap_or(1);
-        match connect_to(waiting, *address, now + share) {
+        let connected = start(*address, waiting)
+            .map_err(Failure::from)
+            .and_then(|socket| until_connected(waiting, socket, now + share));
+        match connected {
             Err(cause @ (Failure::TimedOut | Failure::Io(_))) => failure = cause,
             other => return other,
         }
@@ -148,16 +155,15 @@ fn connect(
     Err(failure)
 }
 
-fn connect_to(
+fn until_connected(
     waiting: &mut Waiting<'_>,
-    address: SocketAddr,
+    mut socket: TlsSocket,
     deadline: Instant,
-) -> Result<Connecting, Failure> {
-    let connecting = Connecting::start(address, waiting.registry(), SOCKET).map_err(Failure::Io)?;
-    while !connecting.is_connected().map_err(Failure::Io)? {
-        waiting.wait(deadline, |_| {})?;
+) -> Result<TlsSocket, Failure> {
+    while !socket.is_connected().map_err(Failure::Io)? {
+        waiting.wait(deadline, |event| socket.note(event))?;
     }
-    Ok(connecting)
+    Ok(socket)
 }
 
 /// What is sent and read over one connection.
@@ -196,7 +202,8 @@ impl Conversation<'_> {
             let progress = self.write();
             let read = self.read();
             if let Some(answer) = self.answer(read)? {
-                self.socket.close();
+                self.socket.close_notify();
+                self.write();
                 return Ok(answer);
             }
             let before = std::mem::replace(&mut stage, self.stage());
@@ -301,6 +308,7 @@ enum Stage {
 mod tests {
     use super::*;
     use crate::http::test_server::unanswering;
+    use crate::net::trust::Trust;
     use std::net::TcpListener;
 
     #[test]
@@ -313,8 +321,13 @@ mod tests {
         let cancellation = Cancellation::default();
         let mut waiting = Waiting::new(&cancellation).unwrap();
         let deadline = Instant::now() + Duration::from_secs(3);
-        let connecting = connect(&mut waiting, &addresses, deadline).unwrap();
-        assert!(connecting.is_connected().unwrap());
+        let trust = Trust::load(None).unwrap();
+        let start = |address, waiting: &Waiting<'_>| {
+            let name = ServerName::try_from("hub.example").unwrap();
+            TlsSocket::connect(address, name, trust.rustls(), waiting.registry(), SOCKET)
+        };
+        let mut socket = connect(&mut waiting, &addresses, start, deadline).unwrap();
+        assert!(socket.is_connected().unwrap());
         assert!(Instant::now() < deadline);
         good.accept().unwrap();
     }

@@ -11,35 +11,10 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
+use socket2::SockRef;
 
 /// Plaintext that rustls may hold encrypted while the socket is full.
 const TLS_BUFFER_BYTES: usize = 16 << 10;
-
-/// A TCP connection that is made in the background.
-pub(crate) struct Connecting {
-    socket: TcpStream,
-}
-
-impl Connecting {
-    /// Starts to connect; the poller says when there is news.
-    pub fn start(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connecting> {
-        let mut socket = TcpStream::connect(address)?;
-        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Connecting { socket })
-    }
-
-    /// Whether the connection is made; an error if it cannot be.
-    pub fn is_connected(&self) -> io::Result<bool> {
-        if let Some(error) = self.socket.take_error()? {
-            return Err(error);
-        }
-        match self.socket.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
 
 /// What may follow after all that was there has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,39 +40,70 @@ impl From<io::Error> for TlsSocketError {
     }
 }
 
-/// A connected socket with TLS, registered with a poller (edge-triggered).
+/// A socket with TLS, registered with a poller (edge-triggered).
 pub(crate) struct TlsSocket {
     socket: TcpStream,
     tls: ClientConnection,
+    connected: bool,
     readable: bool,
     writable: bool,
     incoming: Incoming,
 }
 
 impl TlsSocket {
-    pub fn new(
-        connected: Connecting,
+    /// Starts to connect; the poller says when there is news.
+    pub fn connect(
+        address: SocketAddr,
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
+        registry: &Registry,
+        token: Token,
     ) -> Result<TlsSocket, TlsSocketError> {
-        let socket = connected.socket;
-        socket.set_nodelay(true)?;
+        let mut socket = TcpStream::connect(address)?;
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         let mut tls = ClientConnection::new(config, name).map_err(TlsSocketError::Tls)?;
         tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
         Ok(TlsSocket {
             socket,
             tls,
-            // Edges may have passed before anyone looked.
-            readable: true,
-            writable: true,
+            connected: false,
+            readable: false,
+            writable: false,
             incoming: Incoming::Open,
         })
+    }
+
+    /// Has the kernel take no more than this ahead (Linux doubles it).
+    pub fn limit_send_buffer(&self, bytes: usize) -> io::Result<()> {
+        SockRef::from(&self.socket).set_send_buffer_size(bytes)
     }
 
     /// Notes what the poller reported.
     pub fn note(&mut self, event: &mio::event::Event) {
         self.readable |= event.is_readable() || event.is_read_closed();
         self.writable |= event.is_writable() || event.is_write_closed();
+    }
+
+    /// Whether TCP is connected; an error if it cannot be.
+    pub fn is_connected(&mut self) -> io::Result<bool> {
+        if self.connected {
+            return Ok(true);
+        }
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        if !self.writable {
+            return Ok(false);
+        }
+        match self.socket.peer_addr() {
+            Ok(_) => {
+                self.socket.set_nodelay(true)?;
+                self.connected = true;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -110,7 +116,8 @@ impl TlsSocket {
         &mut self,
         mut receive: impl FnMut(&[u8]) -> Result<bool, E>,
     ) -> Result<Incoming, E> {
-        while self.readable && self.incoming == Incoming::Open {
+        let connected = self.is_connected().map_err(TlsSocketError::Io)?;
+        while connected && self.readable && self.incoming == Incoming::Open {
             match self.tls.read_tls(&mut self.socket) {
                 Ok(0) => self.incoming = Incoming::Cut,
                 Ok(_) => {}
@@ -121,7 +128,9 @@ impl TlsSocket {
             let state = match self.tls.process_new_packets() {
                 Ok(state) => state,
                 Err(error) => {
-                    // The alert tells the peer why; the connection is over either way.
+                    // What came before the bad record counts. The alert tells the peer why; the
+                    // connection is over either way.
+                    self.read_plaintext(&mut receive)?;
                     drop(self.tls.write_tls(&mut self.socket));
                     return Err(TlsSocketError::Tls(error).into());
                 }
@@ -165,7 +174,7 @@ impl TlsSocket {
     /// Sends of `output` what the socket takes, the handshake first; returns whether it took any.
     pub fn write(&mut self, output: &mut impl Buf) -> io::Result<bool> {
         let mut sent = false;
-        loop {
+        while self.is_connected()? {
             if !self.tls.is_handshaking() && output.has_remaining() {
                 let taken = self.tls.writer().write(output.chunk())?;
                 output.advance(taken);
@@ -181,6 +190,7 @@ impl TlsSocket {
                 Err(error) => return Err(error),
             }
         }
+        Ok(sent)
     }
 
     /// Whether everything that was written is with the kernel.
@@ -188,9 +198,13 @@ impl TlsSocket {
         !self.tls.wants_write()
     }
 
-    /// Says the TLS goodbye, as far as the socket takes it.
-    pub fn close(mut self) {
+    /// Says the TLS goodbye with the next write, behind what was written before.
+    pub fn close_notify(&mut self) {
         self.tls.send_close_notify();
-        drop(self.tls.write_tls(&mut self.socket));
+    }
+
+    /// Takes the socket out of the poller, before it is closed.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(&mut self.socket)
     }
 }
