@@ -321,7 +321,8 @@ mod tests {
         let cancellation = Cancellation::default();
         let mut waiting = Waiting::new(&cancellation).unwrap();
         let deadline = Instant::now() + Duration::from_secs(3);
-        let trust = Trust::load(None).unwrap();
+        let clock = Arc::new(crate::clock::SystemClock);
+        let trust = Trust::load(None, clock).unwrap();
         let start = |address, waiting: &Waiting<'_>| {
             let name = ServerName::try_from("hub.example").unwrap();
             TlsSocket::connect(address, name, trust.rustls(), waiting.registry(), SOCKET)
