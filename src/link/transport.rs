@@ -64,7 +64,7 @@ impl Transport {
 
     /// Whether the address has taken the connection.
     pub fn has_connected(&self) -> bool {
-        self.connected
+        self.0.has_connected()
     }
 
     /// Brings the session all that has come.

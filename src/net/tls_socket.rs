@@ -106,6 +106,11 @@ impl TlsSocket {
         }
     }
 
+    /// Whether it was when that was last asked, or something was read or written.
+    pub fn has_connected(&self) -> bool {
+        self.connected
+    }
+
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
