@@ -207,7 +207,7 @@ fn certificates_out_of_their_time_or_for_another_name_are_explained() {
     assert_explained(
         expired.agent(),
         &expired,
-        "has expired, or this machine's clock",
+        "has expired (on 2001-01-01T00:00:00Z), or this machine's clock",
     );
     let early = server(&["127.0.0.1"], 2500, 2501);
     assert_explained(early.agent(), &early, "not valid yet");
