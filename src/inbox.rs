@@ -106,7 +106,7 @@ impl Inbox {
             store,
             state: Mutex::new(State {
                 stored,
-                handed_through: 0,
+                handed_through: i64::MIN,
                 stored_through: newest,
                 waiting: VecDeque::new(),
                 closed: false,

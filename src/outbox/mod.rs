@@ -90,7 +90,7 @@ impl Outbox {
             Ok((
                 outbox_rows::totals(writer)?,
                 newest,
-                outbox_rows::load(writer, 0, READY_COUNT, READY_BYTES)?,
+                outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?,
             ))
         })?;
         let mut messages = State::new(totals, newest);

@@ -1,9 +1,9 @@
 //! Ids that never repeat, also after the table was empty.
 
-use rusqlite::{Connection, Result};
+use rusqlite::{Connection, Error, Result, ffi};
 
 /// Ids are reserved in blocks, so that the reservation costs a write only once a block. A restart
-/// skips what is left of its block; 63 bits last.
+/// skips what is left of its block.
 const BLOCK: i64 = 10_000;
 
 /// Gives out ids for Messages and cloud-to-device messages, in growing order.
@@ -16,15 +16,16 @@ pub(crate) struct MessageIds {
 impl MessageIds {
     /// Continues behind every id ever given out.
     pub fn load(connection: &Connection) -> Result<MessageIds> {
-        let next = connection.query_row(
-            "SELECT max(
-                 coalesce((SELECT value FROM counter WHERE name = 'reserved_ids'), 1),
-                 coalesce((SELECT max(id) + 1 FROM outbox), 1),
-                 coalesce((SELECT max(id) + 1 FROM set_aside), 1),
-                 coalesce((SELECT max(id) + 1 FROM inbox), 1))",
+        let (reserved, newest) = connection.query_row(
+            "SELECT coalesce((SELECT value FROM counter WHERE name = 'reserved_ids'), 1),
+                 max(
+                     coalesce((SELECT max(id) FROM outbox), 0),
+                     coalesce((SELECT max(id) FROM set_aside), 0),
+                     coalesce((SELECT max(id) FROM inbox), 0)) AS id",
             (),
-            |row| row.get(0),
+            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
         )?;
+        let next = following(newest)?.max(reserved);
         Ok(MessageIds {
             next,
             reserved: next,
@@ -41,7 +42,7 @@ impl MessageIds {
             self.reserved = reserved;
         }
         let id = self.next;
-        self.next += 1;
+        self.next = following(id)?;
         Ok(id)
     }
 
@@ -49,4 +50,12 @@ impl MessageIds {
     pub fn rolled_back(&mut self) {
         self.reserved = self.next;
     }
+}
+
+/// 63 bits last, unless something else has written to the file.
+fn following(id: i64) -> Result<i64> {
+    id.checked_add(1).ok_or_else(|| {
+        let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
+        Error::SqliteFailure(code, Some("the ids of its rows are used up".to_owned()))
+    })
 }

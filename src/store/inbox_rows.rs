@@ -37,7 +37,7 @@ fn read(row: &Row<'_>) -> Result<InboxRow> {
     Ok(InboxRow {
         id: row.get(0)?,
         properties: row.get(1)?,
-        body: row.get(2)?,
+        body: row.get_ref(2)?.as_bytes()?.to_vec(),
     })
 }
 

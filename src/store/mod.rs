@@ -147,4 +147,6 @@ impl Drop for Store {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -83,7 +83,7 @@ pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
     writer
         .sql()?
         .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
-        .query_row([id], |row| row.get(0))
+        .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
         .optional()
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn load(
 
 fn read(row: &Row<'_>) -> Result<Outgoing> {
     let upload: bool = row.get(3)?;
-    let body = row.get_ref(4)?.as_blob()?;
+    let body = row.get_ref(4)?.as_bytes()?;
     Ok(Outgoing {
         id: row.get(0)?,
         stored_at_ms: row.get(1)?,

@@ -91,7 +91,7 @@ pub(crate) fn put_back(
                     row.get::<_, i64>(0)?,
                     row.get::<_, String>(1)?,
                     row.get::<_, bool>(2)?,
-                    row.get::<_, Vec<u8>>(3)?,
+                    row.get_ref(3)?.as_bytes()?.to_vec(),
                 ))
             })
             .optional()?;

@@ -75,6 +75,11 @@ impl Writer {
             .ok_or(rusqlite::Error::InvalidQuery)
     }
 
+    #[cfg(test)]
+    pub(super) fn set_ids(&mut self, ids: MessageIds) {
+        self.ids = ids;
+    }
+
     /// An id for a new row; inside a job's transaction.
     pub fn next_id(&mut self) -> rusqlite::Result<i64> {
         let connection = self

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod fixture;
+mod fuzz;
 mod messages;
 mod rolled_back;
 mod state;
