@@ -1,18 +1,18 @@
-//! A device that counts what it costs: threads, files and sockets over many starts, memory over a
-//! drained backlog, wake-ups while idle. The Platform is in another process, so that nothing of it
-//! is counted.
+//! A device that counts what it costs: threads, files and sockets over many starts, memory with a
+//! backlog, wake-ups while idle. The Platform is in another process, so that nothing of it is counted.
 //!
 //! ```text
 //! spotflow-footprint INSTANCE TOKEN CA_FILE DATABASE starts COUNT
-//! spotflow-footprint INSTANCE TOKEN CA_FILE DATABASE drain COUNT
+//! spotflow-footprint INSTANCE TOKEN CA_FILE DATABASE memory WINDOW
 //! spotflow-footprint INSTANCE TOKEN CA_FILE DATABASE idle SECONDS
 //! ```
 //!
 //! Writes lines of `name=value`. Reads Linux's `/proc`.
 
+mod memory;
+
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ fn main() -> Result<()> {
     };
     match command.as_str() {
         "starts" => starts(&device, number.parse()?),
-        "drain" => drain(&device, number.parse()?),
+        "memory" => memory::on_command(&device, number.parse()?),
         "idle" => idle(&device, Duration::from_secs(number.parse()?)),
         _ => Err(format!("there is no command {command:?}").into()),
     }
@@ -125,27 +125,6 @@ fn starts(device: &Device<'_>, count: usize) -> Result<()> {
     Held::now()?.print("last")
 }
 
-/// Stores a backlog, says so, and drains it once a line comes.
-fn drain(device: &Device<'_>, count: usize) -> Result<()> {
-    const AT_A_TIME: usize = 500;
-    let client = device.builder().start()?;
-    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
-    for begin in (0..count).step_by(AT_A_TIME) {
-        let end = count.min(begin + AT_A_TIME);
-        sender.enqueue_messages((begin..end).map(|i| format!("{i:0>200}")))?;
-    }
-    println!("stored={}", client.pending_messages_count());
-    io::stdout().flush()?;
-    io::stdin().read_line(&mut String::new())?;
-    let begun = Instant::now();
-    client.wait_enqueued_messages_sent()?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let (peak, resident) = (status_field("VmHWM:")?, status_field("VmRSS:")?);
-    println!("peak_kb={peak} resident_kb={resident} seconds={seconds:.1}");
-    client.close();
-    Ok(())
-}
-
 /// What the threads of the process cost so far.
 struct Cost {
     threads: Vec<String>,
@@ -189,18 +168,29 @@ fn read(task: &Path, name: &str) -> Result<String> {
     Ok(fs::read_to_string(task.join(name))?)
 }
 
+/// What the start has cost, when it is over: the thread for HTTP ends by itself, and no thread has run
+/// for a second.
+fn settled() -> Result<Cost> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut before = Cost::now()?;
+    while Instant::now() < deadline {
+        std::thread::sleep(Duration::from_secs(1));
+        let after = Cost::now()?;
+        if after.threads.len() <= 2 && after.switches == before.switches {
+            return Ok(after);
+        }
+        before = after;
+    }
+    Err("the device did not come to rest".into())
+}
+
 /// Connected, without callbacks, and with nothing to do.
 fn idle(device: &Device<'_>, length: Duration) -> Result<()> {
     let client = device.builder().start()?;
     let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
     sender.send_message("connected")?;
     client.get_desired_properties()?;
-    // The thread for HTTP ends by itself.
-    while Cost::now()?.threads.len() > 2 {
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    std::thread::sleep(Duration::from_secs(2));
-    let before = Cost::now()?;
+    let before = settled()?;
     std::thread::sleep(length);
     let after = Cost::now()?;
     println!(
