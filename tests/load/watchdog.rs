@@ -1,7 +1,7 @@
 //! Finds out which thread does not come back from a call, and says where every thread is.
 
 use std::fmt::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -49,7 +49,11 @@ impl Watchdog {
     pub fn that_aborts(limit: Duration) -> Watchdog {
         Watchdog::new(limit, |report| {
             // Not `eprintln`, which the test harness would keep for itself.
-            std::io::Write::write_all(&mut std::io::stderr(), report.as_bytes()).ok();
+            let write =
+                |text: &str| std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+            write(&report).ok();
+            let stacks = backtraces().unwrap_or_else(|error| format!("no call stacks: {error}\n"));
+            write(&stacks).ok();
             std::process::abort();
         })
     }
@@ -116,7 +120,7 @@ fn report(workers: &[Arc<Worker>], limit: Duration) -> String {
         );
         writeln!(text, "{line}").expect("a String takes it");
     }
-    text + &kernel_view() + &backtraces()
+    text + &kernel_view()
 }
 
 /// What the kernel knows of every thread of this process.
@@ -134,16 +138,19 @@ fn kernel_view() -> String {
     text
 }
 
-/// The call stacks, where there is a debugger that may look.
-fn backtraces() -> String {
-    let output = Command::new("timeout")
-        .args(["60", "gdb", "-p", &std::process::id().to_string()])
+/// The call stacks, where there is a debugger that may look. Into a file: while it looks, nobody here
+/// reads a pipe.
+fn backtraces() -> std::io::Result<String> {
+    let file = tempfile::NamedTempFile::new()?;
+    Command::new("timeout")
+        .args(["-s", "KILL", "30"])
+        .args(["gdb", "-p", &std::process::id().to_string()])
         .args(["-batch", "-nx", "-ex", "thread apply all backtrace 25"])
-        .output();
-    match output {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-        Err(error) => format!("no backtraces: {error}\n"),
-    }
+        .stdin(Stdio::null())
+        .stdout(file.reopen()?)
+        .stderr(Stdio::null())
+        .status()?;
+    std::fs::read_to_string(file.path())
 }
 
 #[test]
