@@ -8,6 +8,7 @@
 
 mod device;
 mod disk;
+mod judge;
 mod recorder;
 mod reopening;
 mod shim;

@@ -46,6 +46,8 @@ pub struct Found {
     pub wanted: Option<u64>,
     pub desired_version: Option<u64>,
     pub has_token: bool,
+    /// The id of the Message that the reopening itself has stored.
+    pub probe: Option<i64>,
 }
 
 /// Whose database it is.
@@ -106,6 +108,7 @@ impl Start<'_> {
         if self.probes {
             let (id, text) = found.pending.pop_last().expect("the probe is stored");
             assert_eq!(text, PROBE, "the newest Message has the highest id");
+            found.probe = Some(id);
             let others = found.pending.keys().chain(found.set_aside.keys());
             assert!(others.chain(found.inbox.keys()).all(|other| *other < id));
         }

@@ -1,25 +1,17 @@
 //! Cuts the power of a recorded run at every sync and between, and holds what the library finds against
 //! the ledger.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::time::Instant;
 
 use fastrand::Rng;
-use spotflow_device::{DeviceClientBuilder, Durability};
+use spotflow_device::DeviceClientBuilder;
 
-use crate::device::{Ledger, PATIENCE, Run};
+use crate::device::{PATIENCE, Run};
 use crate::disk::{Disk, Fate};
+use crate::judge::{Judge, Outcome};
 use crate::recorder::{Image, Operation, Watch};
 use crate::reopening::{DATABASE, Found, Options, Start, read, write};
-
-/// Messages that a power cut can repeat beside those of the window: `ACKNOWLEDGEMENTS_PER_SYNC` in
-/// src/outbox/state.rs, less the one whose record is synced.
-const REPEATED_MAX: usize = 255;
-
-/// Messages that were acknowledged last and can be repeated, with this window.
-pub fn repeated_max(window: usize) -> usize {
-    REPEATED_MAX + window
-}
 
 /// A seed from the environment, or a random one.
 pub fn seed() -> u64 {
@@ -84,7 +76,7 @@ pub fn survey(run: &Run, plan: Plan) -> Totals {
         totals: Totals::default(),
         sample: Vec::new(),
     };
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     survey.cut_everywhere();
     run.platform
         .accept_connections(true)
@@ -103,11 +95,12 @@ impl Survey<'_> {
     fn cut_everywhere(&mut self) {
         let run = self.run;
         let mut disk = Disk::new(&run.recording);
+        let mut was_rare = false;
         for (at, operation) in run.recording.operations.iter().enumerate() {
             // Before the sync is over, all that it was to save can be lost.
-            if operation.is_sync() || self.random.usize(0..self.plan.between) == 0 {
-                self.cut(&disk, at);
-                self.totals.cuts += 1;
+            let is_due = operation.is_sync() || was_rare;
+            if is_due || self.random.usize(0..self.plan.between) == 0 {
+                self.cut(&disk, at, survivals());
             }
             if let Operation::Sync { file } = operation
                 && disk
@@ -118,8 +111,13 @@ impl Survey<'_> {
                 self.judge.synced(at, &kept);
             }
             disk.apply(operation);
+            was_rare = !matches!(
+                operation,
+                Operation::Write { .. } | Operation::Allocate { .. } | Operation::Sync { .. }
+            );
         }
-        self.cut(&disk, run.recording.operations.len());
+        // Long after the end.
+        self.cut(&disk, run.recording.operations.len(), 10 * survivals());
     }
 
     /// As a kill leaves it.
@@ -128,8 +126,9 @@ impl Survey<'_> {
         read(&directory.path().join(DATABASE))
     }
 
-    fn cut(&mut self, disk: &Disk, at: usize) {
-        for _ in 0..survivals() {
+    fn cut(&mut self, disk: &Disk, at: usize, survivals: usize) {
+        self.totals.cuts += 1;
+        for _ in 0..survivals {
             let fate = Fate::random(&mut self.random);
             let image = disk.survive(fate, &mut self.random);
             let place = format!("{} cut before operation {at}, {fate:?}", self.run.title);
@@ -240,177 +239,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("in {}", self.0);
-        }
-    }
-}
-
-/// What a survival cost.
-struct Outcome {
-    lost: usize,
-    repeated: usize,
-}
-
-/// Knows what must be there after a cut.
-struct Judge<'a> {
-    ledger: &'a Ledger,
-    durability: Durability,
-    window: usize,
-    /// The place of each Message in the order in which all are stored, and sent.
-    order: HashMap<&'a str, usize>,
-    accepted: Vec<(usize, usize)>,
-    names: BTreeMap<i64, String>,
-    /// Messages before this place were deleted, and those before that one stored, at the last sync.
-    floor: Pending,
-}
-
-/// The pending Messages: all from one place in the order to another.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pending {
-    from: usize,
-    to: usize,
-}
-
-impl<'a> Judge<'a> {
-    fn new(run: &'a Run) -> Judge<'a> {
-        let ledger = &run.ledger;
-        let received = ledger.received.iter().enumerate();
-        let order: HashMap<&str, usize> = received
-            .map(|(place, (name, _))| (name.as_str(), place))
-            .collect();
-        let accepted = ledger.accepted.iter();
-        let mut accepted: Vec<(usize, usize)> = accepted
-            .map(|(name, at)| {
-                (
-                    *at,
-                    *order
-                        .get(name.as_str())
-                        .expect("all are received in the end"),
-                )
-            })
-            .collect();
-        accepted.sort_unstable();
-        let judge = Judge {
-            ledger,
-            durability: run.kind.durability,
-            window: run.kind.window,
-            order,
-            accepted,
-            names: BTreeMap::new(),
-            floor: Pending::default(),
-        };
-        judge.check_threads();
-        judge
-    }
-
-    /// Each thread's Messages are sent in its order.
-    fn check_threads(&self) {
-        let mut last = HashMap::new();
-        for (name, _) in &self.ledger.accepted {
-            let thread = name.split('-').next();
-            let place = self.order[name.as_str()];
-            let before = last.insert(thread, place);
-            assert!(
-                before.is_none_or(|before| before < place),
-                "{name} is out of order"
-            );
-        }
-    }
-
-    fn is_registered(&self, at: usize) -> bool {
-        self.ledger.registered_at.is_some_and(|since| since <= at)
-    }
-
-    fn received(&self, at: usize) -> usize {
-        self.ledger
-            .received
-            .partition_point(|(_, when)| *when <= at)
-    }
-
-    fn pending(&mut self, at: usize, found: &Found) -> Pending {
-        for (id, name) in &found.pending {
-            let known = self.names.entry(*id).or_insert_with(|| name.clone());
-            assert_eq!(known, name, "the id {id} repeats");
-        }
-        let places: Vec<usize> = found
-            .pending
-            .values()
-            .map(|name| self.order[name.as_str()])
-            .collect();
-        assert!(
-            places.windows(2).all(|pair| pair[0] + 1 == pair[1]),
-            "out of order, or one is missing: {places:?}"
-        );
-        match (places.first(), places.last()) {
-            (Some(first), Some(last)) => Pending {
-                from: *first,
-                to: last + 1,
-            },
-            _ => Pending {
-                from: self.received(at),
-                to: self.received(at),
-            },
-        }
-    }
-
-    /// What is there when the WAL is synced will be there.
-    fn synced(&mut self, at: usize, kept: &Found) {
-        self.floor = self.pending(at, kept);
-    }
-
-    fn judge(&mut self, at: usize, found: &Found) -> Outcome {
-        let received = self.received(at);
-        let pending = self.pending(at, found);
-        assert!(pending.from <= received, "one that was not sent is missing");
-        assert!(
-            pending.from >= self.floor.from,
-            "one reappears whose deletion was synced"
-        );
-        assert!(
-            pending.to.max(received) >= self.floor.to,
-            "one is lost that was synced"
-        );
-        let known = self.accepted.partition_point(|(when, _)| *when <= at);
-        let known = self.accepted[..known].iter();
-        let lost = known
-            .filter(|(_, place)| *place >= pending.to && *place >= received)
-            .count();
-        let repeated = received.min(pending.to) - pending.from;
-        if self.durability == Durability::PowerSafe {
-            assert_eq!(lost, 0, "lost: {pending:?}, received {received}");
-        }
-        assert!(
-            repeated <= repeated_max(self.window),
-            "{repeated} are repeated"
-        );
-        self.judge_properties(at, found);
-        self.judge_inbox(at, found);
-        assert_eq!(found.set_aside.len(), 0);
-        if self.is_registered(at) {
-            assert!(found.has_token, "the registration is lost");
-        }
-        Outcome { lost, repeated }
-    }
-
-    fn judge_properties(&self, at: usize, found: &Found) {
-        let wanted = &self.ledger.wanted;
-        let stored = wanted.iter().rfind(|(_, _, stored)| *stored <= at);
-        let stored = stored.map(|(number, ..)| *number);
-        let tried = wanted.iter().rfind(|(_, began, _)| *began <= at);
-        let tried = tried.map(|(number, ..)| *number);
-        assert!(
-            stored <= found.wanted && found.wanted <= tried,
-            "Reported Properties: {:?} instead of {stored:?} to {tried:?}",
-            found.wanted
-        );
-    }
-
-    fn judge_inbox(&self, at: usize, found: &Found) {
-        let texts: Vec<&String> = found.inbox.values().collect();
-        assert!(texts.is_sorted(), "cloud-to-device messages: {texts:?}");
-        for (text, received, completing) in &self.ledger.inbox {
-            if (*received..*completing).contains(&at) {
-                assert!(texts.contains(&text), "{text} is lost");
-            }
         }
     }
 }

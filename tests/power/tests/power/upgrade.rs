@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use crate::device::{Device, PATIENCE, POWER_SAFE, Run, content, name};
 use crate::disk::{Disk, Fate};
-use crate::recorder::Image;
+use crate::recorder::{Image, Operation};
 use crate::reopening::{DATABASE, Start, write};
 use crate::survey::{Place, seed, survivals};
 
@@ -127,7 +127,12 @@ fn cut_everywhere(left: &Left) {
     let registered = run.ledger.registered_at.expect("it was started");
     // Once it sends, other tests are about it.
     for (at, operation) in run.recording.operations.iter().enumerate().take(registered) {
-        for _ in 0..survivals() {
+        // It is the names that change here.
+        let more = match operation {
+            Operation::SyncDirectory => 10,
+            _ => 1,
+        };
+        for _ in 0..more * survivals() {
             let fate = Fate::random(&mut random);
             let image = disk.survive(fate, &mut random);
             let place = format!("upgrade cut before operation {at}, {operation:.60?}, {fate:?}");
