@@ -172,13 +172,13 @@ impl Device {
         lock(&self.ledger).wanted.push((number, began, now));
     }
 
-    /// Takes a cloud-to-device message and says that it is processed.
-    pub fn process_one(&self, client: &DeviceClient) {
+    /// Takes a cloud-to-device message, processes it, and says so. In between it is stored.
+    pub fn process_one(&self, client: &DeviceClient, process: impl FnOnce()) {
         let message = client.receive_cloud_message(PATIENCE).expect("no error");
-        let received = self.now();
         let message: CloudMessage = message.expect("a message in time");
+        let received = self.now();
+        process();
         let text = String::from_utf8_lossy(message.payload()).into_owned();
-        // Everything between has it stored.
         let completing = self.now();
         lock(&self.ledger).inbox.push((text, received, completing));
         message.complete().expect("it is deleted");

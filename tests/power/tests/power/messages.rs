@@ -34,16 +34,13 @@ fn busy(kind: Kind, title: &str) -> Run {
         });
         scope.spawn(|| {
             for number in 0..8 {
-                device.report(&client, number);
                 let text = format!("command {number}");
                 let sent = device.platform.send_cloud_message(DEVICE, text, &[]);
                 sent.expect("it is queued");
                 let desired = serde_json::json!({ "number": number });
-                device
-                    .platform
-                    .set_desired(DEVICE, &desired)
-                    .expect("it is set");
-                device.process_one(&client);
+                let set = device.platform.set_desired(DEVICE, &desired);
+                set.expect("it is set");
+                device.process_one(&client, || device.report(&client, number));
             }
         });
     });

@@ -44,7 +44,6 @@ pub struct Found {
     pub inbox: BTreeMap<i64, String>,
     /// The number in the Reported Properties that the application wants.
     pub wanted: Option<u64>,
-    pub desired_version: Option<u64>,
     pub has_token: bool,
     /// The id of the Message that the reopening itself has stored.
     pub probe: Option<i64>,
@@ -157,19 +156,14 @@ pub fn read(database: &Path) -> Found {
     found.set_aside = rows("set_aside").into_iter().map(named).collect();
     let text = |(id, _, body)| (id, String::from_utf8(body).expect("text"));
     found.inbox = rows("inbox").into_iter().map(text).collect();
-    let twin = |kind: &str| -> Option<(u64, serde_json::Value)> {
-        let sql = "SELECT version, document FROM twin WHERE kind = ?1";
-        let row = connection.query_row(sql, [kind], |row| {
-            Ok((
-                row.get::<_, i64>(0)?.unsigned_abs(),
-                row.get::<_, String>(1)?,
-            ))
-        });
-        let (version, document) = row.ok()?;
-        Some((version, serde_json::from_str(&document).expect("JSON")))
+    let twin = |kind: &str| -> Option<serde_json::Value> {
+        let sql = "SELECT document FROM twin WHERE kind = ?1";
+        let document: String = connection.query_row(sql, [kind], |row| row.get(0)).ok()?;
+        Some(serde_json::from_str(&document).expect("JSON"))
     };
-    found.wanted = twin("wanted").and_then(|(_, document)| document["number"].as_u64());
-    found.desired_version = twin("desired").map(|(version, _)| version);
+    found.wanted = twin("wanted").and_then(|document| document["number"].as_u64());
+    // Others are read anew from the hub; what is there must be whole.
+    ["desired", "reported"].map(twin);
     let sql = "SELECT registration_token IS NOT NULL AND workspace_id IS NOT NULL FROM device";
     found.has_token = connection
         .query_row(sql, (), |row| row.get(0))
