@@ -163,7 +163,9 @@ pub fn read(database: &Path) -> Found {
     };
     found.wanted = twin("wanted").and_then(|document| document["number"].as_u64());
     // Others are read anew from the hub; what is there must be whole.
-    ["desired", "reported"].map(twin);
+    for kind in ["desired", "reported"] {
+        twin(kind);
+    }
     let sql = "SELECT registration_token IS NOT NULL AND workspace_id IS NOT NULL FROM device";
     found.has_token = connection
         .query_row(sql, (), |row| row.get(0))
