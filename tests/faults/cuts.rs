@@ -10,12 +10,12 @@ use crate::proxy::{Cut, Direction, Ending, Proxy};
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
 
 /// Devices that are cut at the same time, each on a network of its own: most of the time they back off.
-const DEVICES: usize = 32;
+const DEVICES: usize = 56;
 /// Then the device is started anew, for which the TLS handshake is a full one.
 const CUTS_PER_START: usize = 20;
 /// In the first bytes, which are of the TLS handshake, only every so-many-th is cut at.
-const HELLO_BYTES: usize = 300;
-const HELLO_STEP: usize = 7;
+const HELLO_BYTES: usize = 350;
+const HELLO_STEP: usize = 9;
 /// What waits to be sent, so that no conversation ends before its cut.
 const WAITING: usize = 4;
 /// So many cuts may follow each other without an acknowledgement, which would start the back-off over.
@@ -75,6 +75,14 @@ struct Ledger {
     cloud_messages_received: Vec<String>,
 }
 
+/// How a device came through.
+struct Outcome {
+    messages: usize,
+    repeats: usize,
+    cloud_messages: usize,
+    cloud_repeats: usize,
+}
+
 struct Worker {
     stage: Stage,
     proxy: Proxy,
@@ -128,6 +136,14 @@ impl Worker {
                 .unwrap();
             ledger.cloud_messages += 1;
         }
+    }
+
+    /// All of these cuts, and the reckoning.
+    fn run(self, cuts: &[Cut]) -> Outcome {
+        for cuts in cuts.chunks(CUTS_PER_START) {
+            self.talk_through(cuts);
+        }
+        self.reconcile()
     }
 
     /// Talks all the time, while one connection after the other is cut.
@@ -196,8 +212,8 @@ impl Worker {
         }
     }
 
-    /// Holds what arrived against the ledger; returns how many Messages were repeated.
-    fn reconcile(&self) -> usize {
+    /// Holds what arrived against the ledger.
+    fn reconcile(&self) -> Outcome {
         let ledger = self.ledger.lock();
         let distinct = self.platform().distinct_messages();
         let texts: Vec<String> = distinct.iter().map(|message| message.text()).collect();
@@ -222,7 +238,12 @@ impl Worker {
             cloud, sent,
             "a cloud-to-device message is lost or out of order"
         );
-        self.platform().messages().len() - distinct.len()
+        Outcome {
+            messages: ledger.messages,
+            repeats: self.platform().messages().len() - distinct.len(),
+            cloud_messages: ledger.cloud_messages,
+            cloud_repeats: ledger.cloud_messages_received.len() - ledger.cloud_messages,
+        }
     }
 }
 
@@ -263,29 +284,23 @@ fn a_connection_cut_at_any_byte_loses_nothing_and_repeats_only_directly_after_th
     let seed = seed();
     println!("seed {seed}");
     let cuts = all_cuts(&mut fastrand::Rng::with_seed(seed));
-    let workers: Vec<Worker> = (0..DEVICES).map(|_| Worker::new()).collect();
-    let share = cuts.len().div_ceil(DEVICES);
-    std::thread::scope(|scope| {
-        for (worker, cuts) in workers.iter().zip(cuts.chunks(share)) {
-            let cuts = cuts.chunks(CUTS_PER_START);
-            scope.spawn(|| cuts.for_each(|cuts| worker.talk_through(cuts)));
-        }
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let devices = cuts.chunks(cuts.len().div_ceil(DEVICES));
+        let devices = devices.map(|cuts| scope.spawn(move || Worker::new().run(cuts)));
+        let devices: Vec<_> = devices.collect();
+        let outcomes = devices.into_iter().map(|device| device.join().unwrap());
+        outcomes.collect()
     });
-    let repeats: usize = workers.iter().map(Worker::reconcile).sum();
-    let sum = |of: fn(&Ledger) -> usize| {
-        workers
-            .iter()
-            .map(|it| of(&it.ledger.lock()))
-            .sum::<usize>()
-    };
+    let sum = |of: fn(&Outcome) -> usize| outcomes.iter().map(of).sum::<usize>();
+    let repeats = sum(|it| it.repeats);
     println!(
         "{} cuts in {:?}: {} Messages, 0 lost, {repeats} repeated directly after the original; \
          {} cloud-to-device messages, {} of them stored twice",
         cuts.len(),
         begun.elapsed(),
-        sum(|ledger| ledger.messages),
-        sum(|ledger| ledger.cloud_messages),
-        sum(|ledger| ledger.cloud_messages_received.len() - ledger.cloud_messages),
+        sum(|it| it.messages),
+        sum(|it| it.cloud_messages),
+        sum(|it| it.cloud_repeats),
     );
     assert!(
         repeats > 0,

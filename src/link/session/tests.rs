@@ -1,5 +1,7 @@
 use super::*;
 
+mod cuts;
+
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 pub(super) fn device() -> HubDeviceId {

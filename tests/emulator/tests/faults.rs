@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, PubAck};
-use spotflow_emulator::{AckMode, CutPoint, Error, Platform};
+use spotflow_emulator::{AckMode, CutPoint, Error, Platform, ServerCertificate};
 use support::{Client, Credentials, DEADLINE, device};
 
 const A_WHILE: Duration = Duration::from_millis(100);
@@ -246,4 +246,51 @@ fn a_client_that_does_not_read_is_closed_all_the_same() {
     Client::connect(&platform, &credentials)
         .0
         .deliver(&credentials.events(""), 1, b"x");
+}
+
+#[test]
+fn devices_that_register_are_told_the_hub_that_is_announced_and_may_use_its_name() {
+    let platform = Platform::start().unwrap();
+    platform.announce_hub(Some("proxy.example:1"));
+    let credentials = device(&platform, "dev-1");
+    assert_eq!(credentials.hub_host, "proxy.example:1");
+    let (_client, code, _) = Client::connect_with(&platform, credentials.connect());
+    assert_eq!(code, 0);
+    platform.announce_hub(None);
+    let credentials = device(&platform, "dev-2");
+    assert_eq!(credentials.hub_host, platform.hub_host_name());
+}
+
+#[test]
+fn ports_present_the_certificate_that_is_wanted() {
+    let platform = Platform::start().unwrap();
+    let hub = platform.hub_host_name();
+    let (mut standing, credentials) = connected(&platform);
+    let handshake = |platform: &Platform| {
+        let client = Client::open(platform, &hub).unwrap();
+        let mut stream = client.into_stream();
+        stream.conn.complete_io(&mut stream.sock).map(drop)
+    };
+    assert!(handshake(&platform).is_ok());
+    let hour = Duration::from_secs(3600);
+    let now = SystemTime::now();
+    for (kind, told) in [
+        (ServerCertificate::Expired, "expired"),
+        (ServerCertificate::ValidFrom(now + hour), "not valid yet"),
+        (ServerCertificate::OtherName, "not valid for name"),
+        (ServerCertificate::UnknownAuthority, "BadSignature"),
+        (ServerCertificate::SelfSigned, "UnknownIssuer"),
+    ] {
+        platform.present_certificate(kind).unwrap();
+        let error = handshake(&platform).unwrap_err().to_string();
+        assert!(error.contains(told), "{kind:?}: {error}");
+    }
+    for kind in [
+        ServerCertificate::ValidFrom(now - hour),
+        ServerCertificate::Valid,
+    ] {
+        platform.present_certificate(kind).unwrap();
+        assert!(handshake(&platform).is_ok(), "{kind:?}");
+    }
+    standing.deliver(&credentials.events(""), 1, b"the connection stays");
 }
