@@ -1,52 +1,100 @@
 //! A device that stores and sends from several threads until it is killed, and says in a ledger what
-//! was accepted: each thread appends `number` to its file when `enqueue` has returned.
+//! was accepted: each thread appends `ok number` to its file when the call has returned.
 //!
-//! Arguments: `run` or `drain`, instance, token, CA file, database, ledger directory, window.
+//! Arguments: `run`, `close` (for so many milliseconds, then ends) or `drain`, instance, token, CA file,
+//! database, ledger directory, window, durability, milliseconds. Standard output tells where it is.
 #![forbid(unsafe_code)]
 
+mod ledger;
+
 use std::error::Error;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use spotflow_device::{Compression, DeviceClient, Message, StreamSender};
+use ledger::Ledger;
+use serde_json::json;
+use spotflow_device::{Compression, DeviceClient, Durability, Message, StreamSender};
 
 type Failure = Box<dyn Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Failure>;
 
-const THREADS: usize = 3;
-/// More than this is not left pending, so that the test ends.
-const PENDING_MAX: u64 = 300;
+/// Above this the threads wait for acknowledgements, so that storing and acknowledging keep pace.
+const PENDING_MAX: u64 = 40;
+/// The cloud sends this when it has sent all others.
+const LAST: &str = "last";
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, instance, token, ca_file, database, ledger, window] = arguments.as_slice() else {
-        return Err("run|drain INSTANCE TOKEN CA_FILE DATABASE LEDGER WINDOW".into());
+    let [
+        mode,
+        instance,
+        token,
+        ca_file,
+        database,
+        ledger,
+        window,
+        durability,
+        ms,
+    ] = arguments.as_slice()
+    else {
+        return Err("MODE INSTANCE TOKEN CA_FILE DATABASE LEDGER WINDOW DURABILITY MS".into());
+    };
+    let durability = match durability.as_str() {
+        "kill-safe" => Durability::KillSafe,
+        _ => Durability::PowerSafe,
     };
     let client = DeviceClient::builder(token.as_str(), database.as_str())
         .instance(instance.as_str())
         .ca_file(ca_file.as_str())
         .device_id("crash-device")
         .in_flight_window(window.parse()?)
+        .durability(durability)
+        .cloud_messages(true)
         .start()?;
-    println!("started");
+    println!("started {}", client.pending_messages_count());
+    let ledger = Path::new(ledger);
     match mode.as_str() {
-        "drain" => client.wait_enqueued_messages_sent()?,
-        _ => run(&client, Path::new(ledger))?,
+        "drain" => drain(&client, ledger)?,
+        "close" => run(&client, ledger, Some(Duration::from_millis(ms.parse()?)))?,
+        _ => run(&client, ledger, None)?,
     }
+    println!("closing");
     client.close();
+    println!("closed");
     Ok(())
 }
 
-fn run(client: &DeviceClient, ledger: &Path) -> Result<(), Failure> {
-    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
+fn drain(client: &DeviceClient, ledger: &Path) -> Result<()> {
+    println!("draining");
+    client.wait_enqueued_messages_sent()?;
+    while process_cloud_message(client, &mut Ledger::open(ledger, "cloud")?)? != Some(LAST.into()) {
+    }
+    while client.any_pending_reported_properties_updates() {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    println!("set aside {}", client.set_aside_messages()?.len());
+    Ok(())
+}
+
+fn run(client: &DeviceClient, ledger: &Path, time: Option<Duration>) -> Result<()> {
+    let ends = AtomicBool::new(false);
+    let goes_on = || !ends.load(Ordering::Relaxed);
+    let sender = |compression| client.create_stream_sender(None, None, compression);
+    let plain = sender(Compression::Uncompressed)?;
+    let packed = sender(Compression::Fastest)?;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let (sender, path) = (sender.clone(), ledger.join(thread.to_string()));
-                scope.spawn(move || store(client, &sender, thread, &path))
-            })
-            .collect();
+        let threads = [
+            scope.spawn(|| store_plain(client, &plain, Ledger::open(ledger, "0")?, &goes_on)),
+            scope.spawn(|| store_batches(client, &packed, Ledger::open(ledger, "1")?, &goes_on)),
+            scope.spawn(|| store_large(client, &plain, Ledger::open(ledger, "2")?, &goes_on)),
+            scope.spawn(|| report(client, Ledger::open(ledger, "reported")?, &goes_on)),
+            scope.spawn(|| process(client, Ledger::open(ledger, "cloud")?, &goes_on)),
+        ];
+        if let Some(time) = time {
+            std::thread::park_timeout(time);
+            ends.store(true, Ordering::Relaxed);
+        }
         let failed = |_| Failure::from("a thread panicked");
         threads
             .into_iter()
@@ -54,49 +102,103 @@ fn run(client: &DeviceClient, ledger: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Stores numbered Messages, one or several in a commit, for ever.
-fn store(
+/// Numbered Messages, one or several in a commit.
+fn store_plain(
     client: &DeviceClient,
     sender: &StreamSender,
-    thread: usize,
-    path: &PathBuf,
-) -> Result<(), Failure> {
-    let mut next = next_number(path)?;
-    let mut ledger = OpenOptions::new().append(true).create(true).open(path)?;
-    loop {
-        // A number that was tried and not accepted is not used again: it may have been stored.
-        let count = if next % 7 == 0 { 4 } else { 1 };
-        let numbers: Vec<u64> = (next..next + count).collect();
-        next += count;
-        writeln!(ledger, "try {}", next - 1)?;
-        let text = |number: &u64| Message::new(format!("{thread} {number}"));
-        match numbers.as_slice() {
-            [one] => sender.enqueue_message(text(one))?,
-            many => sender.enqueue_messages(many.iter().map(text))?,
+    mut ledger: Ledger,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<()> {
+    while goes_on() {
+        let count = if ledger.next % 7 == 0 { 4 } else { 1 };
+        let numbers = ledger.try_next(count)?;
+        match count {
+            1 => sender.enqueue_message(format!("0 {}", numbers.start))?,
+            _ => sender.enqueue_messages(numbers.clone().map(|n| format!("0 {n}")))?,
         }
-        let accepted: String = numbers
-            .iter()
-            .map(|number| format!("ok {number}\n"))
-            .collect();
-        ledger.write_all(accepted.as_bytes())?;
-        if client.pending_messages_count() > PENDING_MAX {
-            // A limit that passes is as good: the next round looks again.
-            client
-                .wait_enqueued_messages_sent_timeout(Duration::from_millis(50))
-                .ok();
+        ledger.accepted(numbers)?;
+        wait_while_full(client);
+    }
+    Ok(())
+}
+
+/// Compressed ones, in Batches that are completed. A completion has no content: its Batch is its name.
+fn store_batches(
+    client: &DeviceClient,
+    sender: &StreamSender,
+    mut ledger: Ledger,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<()> {
+    while goes_on() {
+        let numbers = ledger.try_next(1)?;
+        let number = numbers.start;
+        match number % 5 {
+            4 => sender.enqueue_batch_completion(format!("1 {number}"))?,
+            _ => {
+                let content = format!("1 {number}\n{}", "temperature ".repeat(50));
+                let batch = number - number % 5 + 4;
+                sender.enqueue_message(Message::new(content).batch_id(format!("1 {batch}")))?;
+            }
         }
+        ledger.accepted(numbers)?;
+        wait_while_full(client);
+    }
+    Ok(())
+}
+
+/// Some that have to be uploaded.
+fn store_large(
+    client: &DeviceClient,
+    sender: &StreamSender,
+    mut ledger: Ledger,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<()> {
+    while goes_on() {
+        let numbers = ledger.try_next(1)?;
+        let number = numbers.start;
+        let filling = if number % 40 == 3 { 260_000 } else { 3_000 };
+        sender.enqueue_message(format!("2 {number}\n{}", "x".repeat(filling)))?;
+        ledger.accepted(numbers)?;
+        wait_while_full(client);
+    }
+    Ok(())
+}
+
+fn wait_while_full(client: &DeviceClient) {
+    if client.pending_messages_count() > PENDING_MAX {
+        // A limit that passes is as good: the next round looks again.
+        client
+            .wait_enqueued_messages_sent_timeout(Duration::from_millis(5))
+            .ok();
     }
 }
 
-/// Behind every number that was ever tried.
-fn next_number(path: &PathBuf) -> Result<u64, Failure> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.into()),
+/// States one number after the other.
+fn report(client: &DeviceClient, mut ledger: Ledger, goes_on: &dyn Fn() -> bool) -> Result<()> {
+    while goes_on() {
+        let numbers = ledger.try_next(1)?;
+        let number = numbers.start;
+        client.update_reported_properties(&json!({ "number": number }))?;
+        ledger.accepted(numbers)?;
+        std::thread::park_timeout(Duration::from_millis(number % 20));
+    }
+    Ok(())
+}
+
+fn process(client: &DeviceClient, mut ledger: Ledger, goes_on: &dyn Fn() -> bool) -> Result<()> {
+    while goes_on() {
+        process_cloud_message(client, &mut ledger)?;
+    }
+    Ok(())
+}
+
+/// Puts a message from the cloud into the ledger, and only then lets it be forgotten.
+fn process_cloud_message(client: &DeviceClient, ledger: &mut Ledger) -> Result<Option<String>> {
+    let Some(message) = client.receive_cloud_message(Duration::from_millis(50))? else {
+        return Ok(None);
     };
-    let numbers = text
-        .lines()
-        .filter_map(|line| line.split_once(' ')?.1.parse::<u64>().ok());
-    Ok(numbers.max().map_or(0, |last| last + 1))
+    let text = String::from_utf8_lossy(message.payload()).into_owned();
+    ledger.note(&text)?;
+    message.complete()?;
+    Ok(Some(text))
 }

@@ -3,92 +3,207 @@
 //!
 //! `SEED` repeats a run; `KILLS` sets how often the device is killed (200 unless set).
 
-use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
-use spotflow_emulator::{AckMode, CutPoint, Platform};
+use spotflow_emulator::{AckMode, CutPoint, Message, Platform, Route};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const DEVICE: &str = "crash-device";
+/// Stored before under another identity, and so set aside throughout.
+const SET_ASIDE: usize = 5;
 
 struct Run {
     platform: Platform,
     directory: tempfile::TempDir,
     window: usize,
+    random: Rng,
+    /// How many messages the cloud sent.
+    commands: u64,
+    /// Where the device was when it was killed, and how often.
+    killed_while: BTreeMap<String, usize>,
+    /// What the starts found pending.
+    pending: Vec<u64>,
 }
 
 impl Run {
-    fn start(&self, mode: &str) -> Child {
+    fn start(&self, mode: &str, token: &str, durability: &str, time: Duration) -> Child {
         Command::new(env!("CARGO_BIN_EXE_spotflow-crash"))
-            .args([
-                mode,
-                &self.platform.instance(),
-                &self.platform.provisioning_token(),
-            ])
+            .args([mode, &self.platform.instance(), token])
             .arg(self.platform.ca_file())
             .args([self.directory.path().join("device.db"), self.ledger()])
-            .arg(self.window.to_string())
+            .args([&self.window.to_string(), durability])
+            .arg(time.as_millis().to_string())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the device starts")
     }
 
-    fn ledger(&self) -> std::path::PathBuf {
+    fn ledger(&self) -> PathBuf {
         self.directory.path().join("ledger")
     }
 
-    fn kill_one(&self, random: &mut Rng) {
-        match random.u8(0..6) {
-            0 => self
-                .platform
-                .acknowledge(AckMode::After(Duration::from_millis(random.u64(1..20)))),
-            1 => self.platform.acknowledge(AckMode::Withhold),
-            _ => self.platform.acknowledge(AckMode::Immediately),
-        }
+    /// Leaves Messages of another Workspace, which no later run may send or forget.
+    fn store_as_another(&self) {
+        let token = self.platform.add_provisioning_token(None, Some("another"));
+        let database = self.directory.path().join("device.db");
+        let client = spotflow_device::DeviceClient::builder(token, database)
+            .instance(self.platform.instance())
+            .ca_file(self.platform.ca_file())
+            .device_id("another-device")
+            .on_provisioning(|_| {})
+            .start()
+            .expect("the device starts");
+        self.platform.acknowledge(AckMode::Withhold);
+        let sender = client
+            .create_stream_sender(None, None, spotflow_device::Compression::Uncompressed)
+            .expect("a sender");
+        let texts = (0..SET_ASIDE).map(|i| format!("of another {i}"));
+        sender.enqueue_messages(texts).expect("they are stored");
+        client.close();
+    }
+
+    /// The hub acknowledges, delays, withholds and cuts; the rest of the Platform fails now and then.
+    fn misbehave(&mut self) {
+        let (platform, random) = (&self.platform, &mut self.random);
+        platform.acknowledge(match random.u8(0..6) {
+            0 => AckMode::After(Duration::from_millis(random.u64(1..20))),
+            1 => AckMode::Withhold,
+            _ => AckMode::Immediately,
+        });
         if random.bool() {
-            let point = if random.bool() {
-                CutPoint::BeforeAck
-            } else {
-                CutPoint::AfterAck
+            let point = match random.bool() {
+                true => CutPoint::BeforeAck,
+                false => CutPoint::AfterAck,
             };
-            self.platform.cut_after_messages(random.u64(1..50), point);
+            platform.cut_after_messages(random.u64(1..50), point);
         }
-        let mut child = self.start("run");
-        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        // Some are killed before they have started.
-        if random.u8(0..10) > 0 {
-            lines.next();
+        match random.u8(0..12) {
+            0 => platform.forget_sessions(),
+            1 => platform.refuse_connects(random.u8(3..=5), Some(1)),
+            2 => platform.twin_status(503, 1),
+            3 => platform.http_status(Route::FileUpload, 503, None, 1),
+            4 => platform.http_status(Route::Register, 503, None, 1),
+            // It has to be provisioned again. There is no device before the first start.
+            5 => platform.revoke_registration_tokens(DEVICE).unwrap_or(()),
+            _ => {}
         }
-        std::thread::sleep(Duration::from_micros(random.u64(0..120_000)));
-        child.kill().expect("it is running");
-        child.wait().expect("it has ended");
-    }
-
-    fn drain(&self) {
-        self.platform.acknowledge(AckMode::Immediately);
-        // A cut that is still planned would come in the middle of the drain: that is fine, too.
-        let status = self.start("drain").wait().expect("it ends");
-        assert!(status.success(), "the last run drains: {status}");
-    }
-}
-
-/// What the threads accepted and tried.
-fn read_ledger(path: &Path) -> (HashSet<String>, u64) {
-    let (mut accepted, mut tried) = (HashSet::new(), 0);
-    for entry in std::fs::read_dir(path).expect("the ledger") {
-        let entry = entry.expect("an entry");
-        let thread = entry.file_name().into_string().expect("a thread's number");
-        for line in std::fs::read_to_string(entry.path()).expect("text").lines() {
-            match line.split_once(' ') {
-                Some(("ok", number)) => drop(accepted.insert(format!("{thread} {number}"))),
-                _ => tried += 1,
+        for _ in 0..random.u8(0..3) {
+            if platform.cloud_messages_waiting(DEVICE) < 40 {
+                let text = format!("command {}", self.commands);
+                if platform.send_cloud_message(DEVICE, text, &[]).is_ok() {
+                    self.commands += 1;
+                }
             }
         }
     }
-    (accepted, tried)
+
+    fn kill_one(&mut self) {
+        self.misbehave();
+        let token = self.platform.provisioning_token();
+        let mode = match self.random.u8(0..10) {
+            0 | 1 => "close",
+            2 => "drain",
+            _ => "run",
+        };
+        let durability = match self.random.bool() {
+            true => "kill-safe",
+            false => "power-safe",
+        };
+        let time = Duration::from_millis(self.random.u64(0..60));
+        let mut child = self.start(mode, &token, durability, time);
+        let mut output = child.stdout.take().expect("piped");
+        let mut told = Vec::new();
+        // Some are killed before they have started.
+        if self.random.u8(0..8) > 0 {
+            let mut byte = [0];
+            let has_started = |told: &[u8]| {
+                let text = String::from_utf8_lossy(told);
+                told.ends_with(b"\n") && text.lines().any(|line| line.starts_with("started "))
+            };
+            while !has_started(&told) && output.read(&mut byte).is_ok_and(|count| count > 0) {
+                told.push(byte[0]);
+            }
+        }
+        let moment = Duration::from_micros(self.random.u64(0..120_000));
+        std::thread::sleep(moment);
+        child.kill().expect("it is ours");
+        child.wait().expect("it has ended");
+        output.read_to_end(&mut told).expect("text");
+        self.note(mode, &String::from_utf8_lossy(&told));
+    }
+
+    fn note(&mut self, mode: &str, told: &str) {
+        let mut place = match told.is_empty() {
+            true => "starting",
+            // Nothing else is told before the start is done.
+            false => "provisioning",
+        };
+        for line in told.lines() {
+            place = match line.split_once(' ') {
+                Some(("started", pending)) => {
+                    self.pending.push(pending.parse().expect("a number"));
+                    if mode == "drain" {
+                        "draining"
+                    } else {
+                        "storing"
+                    }
+                }
+                None if line == "closing" => "closing",
+                None if line == "closed" => "ended",
+                _ => place,
+            };
+        }
+        *self.killed_while.entry(place.to_owned()).or_default() += 1;
+    }
+
+    /// Lets the device send, report and process all that is left; returns how many it has set aside.
+    fn drain(&self) -> usize {
+        self.platform.acknowledge(AckMode::Immediately);
+        self.platform.clear_http_faults();
+        let cloud_is_done = || {
+            self.platform
+                .send_cloud_message(DEVICE, "last", &[])
+                .is_ok()
+        };
+        assert!(cloud_is_done(), "there is room for the last one");
+        let token = self.platform.provisioning_token();
+        // A cut that is still planned would come in the middle of the drain: that is fine, too.
+        let child = self.start("drain", &token, "power-safe", Duration::ZERO);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(
+            output.status.success(),
+            "the last run drains: {}",
+            output.status
+        );
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let set_aside = told
+            .lines()
+            .find_map(|line| line.strip_prefix("set aside "));
+        set_aside.expect("it tells").parse().expect("a number")
+    }
+}
+
+/// What a thread has in its ledger under this word.
+fn numbers(ledger: &Path, name: &str, word: &str) -> Vec<u64> {
+    let text = std::fs::read_to_string(ledger.join(name)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    let numbers = lines.filter(|(first, _)| *first == word);
+    numbers
+        .filter_map(|(_, number)| number.parse().ok())
+        .collect()
+}
+
+/// Which Message of the device's this is: `thread number`.
+fn name(message: &Message) -> String {
+    match message.completes_batch() {
+        true => message.property("batch-id").unwrap_or_default().to_owned(),
+        false => message.text().lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// The order of first arrivals keeps each thread's order, and a repeat is at most `window` back.
@@ -124,47 +239,108 @@ fn check_order(received: &[String], window: usize) -> usize {
     repeated
 }
 
+/// Messages against the ledger; returns how many were accepted.
+fn check_messages(run: &Run) -> usize {
+    let messages = run.platform.messages_of(DEVICE);
+    let mine = |message: &&Message| !message.text().starts_with("of another");
+    let received: Vec<&Message> = messages.iter().filter(mine).collect();
+    assert!(
+        received
+            .iter()
+            .all(|message| message.payload_error.is_none())
+    );
+    let names: Vec<String> = received.iter().map(|message| name(message)).collect();
+    let distinct: HashSet<&String> = names.iter().collect();
+    let mut accepted = Vec::new();
+    for thread in ["0", "1", "2"] {
+        let numbers = numbers(&run.ledger(), thread, "ok").into_iter();
+        accepted.extend(numbers.map(|number| format!("{thread} {number}")));
+    }
+    let lost: Vec<&String> = accepted
+        .iter()
+        .filter(|name| !distinct.contains(name))
+        .collect();
+    let repeated = check_order(&names, run.window);
+    let count = |wanted: fn(&Message) -> bool| received.iter().filter(|it| wanted(it)).count();
+    println!(
+        "ledger: {} accepted, {} received ({} compressed, {} uploaded, {} completions), {} lost, {repeated} repeated",
+        accepted.len(),
+        received.len(),
+        count(|message| message.property("content-encoding").is_some()),
+        count(Message::is_external),
+        count(Message::completes_batch),
+        lost.len(),
+    );
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    accepted.len()
+}
+
+/// What the cloud sent is in the ledger of what was processed.
+fn check_commands(run: &Run) {
+    let processed = numbers(&run.ledger(), "cloud", "command");
+    let distinct: HashSet<u64> = processed.iter().copied().collect();
+    let lost: Vec<u64> = (0..run.commands)
+        .filter(|n| !distinct.contains(n))
+        .collect();
+    println!(
+        "        {} messages from the cloud, {} processed, {} lost, {} repeated",
+        run.commands,
+        processed.len(),
+        lost.len(),
+        processed.len() - distinct.len(),
+    );
+    assert!(lost.is_empty(), "lost: {lost:?}");
+}
+
+/// The Platform has the last statement that was accepted, or one that was tried behind it.
+fn check_reported(run: &Run) {
+    let (reported, _) = run.platform.reported(DEVICE).expect("the device");
+    let number = reported["number"].as_u64().expect("a number");
+    let last = |word| numbers(&run.ledger(), "reported", word).into_iter().max();
+    let (accepted, tried) = (last("ok"), last("try"));
+    println!("        reported {number}, accepted {accepted:?}, tried {tried:?}");
+    assert!(accepted <= Some(number) && Some(number) <= tried);
+}
+
 fn kill_often(kills: usize, window: usize) {
     let seed = std::env::var("SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed} KILLS={kills} window {window}");
-    let mut random = Rng::with_seed(seed);
-    let run = Run {
+    let mut run = Run {
         platform: Platform::start().expect("the Platform starts"),
         directory: tempfile::tempdir().expect("a directory"),
         window,
+        random: Rng::with_seed(seed),
+        commands: 0,
+        killed_while: BTreeMap::new(),
+        pending: Vec::new(),
     };
     std::fs::create_dir(run.ledger()).expect("the ledger's directory");
-    for _ in 0..kills {
-        run.kill_one(&mut random);
-    }
-    run.drain();
+    run.store_as_another();
+    (0..kills).for_each(|_| run.kill_one());
+    let set_aside = run.drain();
 
-    let (accepted, tried) = read_ledger(&run.ledger());
-    let messages = run
-        .platform
-        .wait_for_messages(1, PATIENCE)
-        .expect("Messages");
-    let received: Vec<String> = messages
-        .iter()
-        .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
-        .collect();
-    let distinct: HashSet<&String> = received.iter().collect();
-    let lost: Vec<&String> = accepted
-        .iter()
-        .filter(|text| !distinct.contains(text))
-        .collect();
-    let repeated = check_order(&received, window);
+    println!("kills:  {kills}, while {:?}", run.killed_while);
+    let starts = run.pending.len().max(1) as u64;
     println!(
-        "ledger: {kills} kills, {tried} calls, {} accepted, {} received, {} lost, {repeated} repeated",
-        accepted.len(),
-        received.len(),
-        lost.len(),
+        "        {} of {starts} starts found Messages pending, {} on average, {:?} at most",
+        run.pending.iter().filter(|count| **count > 0).count(),
+        run.pending.iter().sum::<u64>() / starts,
+        run.pending.iter().max(),
     );
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    assert!(accepted.len() > kills, "the device has hardly run");
+    let accepted = check_messages(&run);
+    check_commands(&run);
+    check_reported(&run);
+    run.platform
+        .wait_for_cloud_messages(DEVICE, 0, PATIENCE)
+        .expect("all are acknowledged");
+    assert_eq!(
+        set_aside, SET_ASIDE,
+        "set aside before the first kill, and still"
+    );
+    assert!(accepted > kills, "the device has hardly run");
 }
 
 fn kills() -> usize {
