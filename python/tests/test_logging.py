@@ -97,13 +97,11 @@ def test_the_time_is_that_of_the_event_and_not_of_its_handling(spotflow_emulator
 
 def test_all_loggers_are_below_the_packages(spotflow_emulator, start_client, caplog):
     caplog.set_level(logging.DEBUG)
-    client = start_client(spotflow_emulator)
-    client.create_stream_sender().send_message("x", timeout=PATIENCE)
-    eventually("debug records come", lambda: any(record.levelno == logging.DEBUG for record in caplog.records))
+    start_client(spotflow_emulator).create_stream_sender().send_message("x", timeout=PATIENCE)
+    wanted = {"spotflow_device.registration", "spotflow_device.link.exchange"}
+    eventually("they tell", lambda: wanted <= {record.name for record in list(caplog.records)})
     names = {record.name for record in list(caplog.records)}
     assert {name.split(".")[0] for name in names} == {"spotflow_device"}
-    # Other libraries' records, too, can be told apart.
-    assert any(name.startswith("spotflow_device.rustls.") for name in names)
     assert not [name for name in names if ":" in name]
 
 
@@ -125,15 +123,21 @@ def test_levels_that_are_changed_take_effect_at_once(spotflow_emulator, tmp_path
             def until_registered():
                 told = len(handler.seen.all())
                 name = f"device-{told}"
-                start_and_close(spotflow_emulator, tmp_path, device_id=name, db=str(tmp_path / f"{name}.db"))
+                options = arguments(spotflow_emulator, tmp_path, device_id=name, db=str(tmp_path / f"{name}.db"))
+                with DeviceClient.start(**options) as client:
+                    client.create_stream_sender().send_message("connected", timeout=PATIENCE)
                 eventually("it is told", lambda: any(map(registered, handler.seen.all()[told:])))
-                # The levels of all others.
+                return others(told)
+
+            # The levels of all others.
+            def others(told=0):
                 records = [record for record in handler.seen.all()[told:] if registration.name not in record.name]
                 return {record.levelno for record in records}
 
             assert until_registered() == set()
-            PACKAGE.setLevel(logging.DEBUG)
-            assert logging.DEBUG in until_registered()
+            PACKAGE.setLevel(logging.INFO)
+            until_registered()
+            eventually("others tell, too", lambda: logging.INFO in others())
             PACKAGE.setLevel(logging.WARNING)
             # Some of the start before may have been on their way.
             until_registered()
@@ -192,6 +196,29 @@ def test_a_handler_may_use_the_client(spotflow_emulator, start_client):
     assert "connect" in message.text
 
 
+def published_with_broken_rows(file, count):
+    """A database file of the published SDK, each row of which is told of when it is taken over."""
+    database = sqlite3.connect(str(file))
+    database.executescript(
+        """
+        CREATE TABLE SdkConfiguration (id INTEGER PRIMARY KEY, db_version, instance_url, provisioning_token,
+            registration_token, rt_expiration, requested_device_id, workspace_id, device_id);
+        CREATE TABLE Messages (id INTEGER PRIMARY KEY AUTOINCREMENT, site_id, stream_group, stream, batch_id,
+            message_id, content BLOB, close_option, compression, batch_slice_id, chunk_id);
+        CREATE TABLE CloudToDeviceMessages (id INTEGER PRIMARY KEY AUTOINCREMENT, content BLOB);
+        CREATE TABLE CloudToDeviceProperties (message_id INTEGER, key, value);
+        CREATE TABLE Twins (id INTEGER PRIMARY KEY AUTOINCREMENT, type, properties);
+        CREATE TABLE ReportedPropertiesUpdates (id INTEGER PRIMARY KEY AUTOINCREMENT, update_type, patch);
+        INSERT INTO SdkConfiguration VALUES (0, '1.2.0', 'instance', 'pt', 'rt', NULL, NULL, 'workspace', 'device');
+        """
+    )
+    database.executemany(
+        "INSERT INTO Messages (content, close_option, compression) VALUES (?, 'None', 'Unknown')", [(b"x",)] * count
+    )
+    database.commit()
+    database.close()
+
+
 def test_with_a_handler_that_blocks_the_device_goes_on_and_the_rest_is_counted(
     spotflow_emulator, start_client, tmp_path
 ):
@@ -209,9 +236,8 @@ def test_with_a_handler_that_blocks_the_device_goes_on_and_the_rest_is_counted(
         spotflow_emulator.wait_reported(DEVICE, {"works": True})
         other = tmp_path / "other"
         other.mkdir()
-        # Each makes some forty records.
-        for number in range(60):
-            start_and_close(spotflow_emulator, other)
+        published_with_broken_rows(other / "device.db", 3 * QUEUE)
+        start_and_close(spotflow_emulator, other, db=str(other / "device.db"))
         sender.send_message("works", timeout=PATIENCE)
         assert len(handler.seen.all()) == 1
         go_on.set()
@@ -259,7 +285,7 @@ class Watch:
     def leaks(self):
         formatter = logging.Formatter("%(name)s %(message)s")
         texts = self.said + [formatter.format(record) for record in self.handler.seen.all()]
-        assert len(texts) > 100, "there is something to look at"
+        assert len(texts) > 20, "there is something to look at"
         marks = {"SharedAccessSignature sr=", "sig=", "DeviceToken "}
         leaks = [text for text in texts if any(mark in text for mark in marks)]
         # Also what is spread over several records.
@@ -308,7 +334,7 @@ def test_no_token_or_password_is_logged_or_shown(spotflow_emulator, tmp_path):
         with pytest.raises(RegistrationError) as refused:
             DeviceClient.start(**dict(options, provisioning_token=UNKNOWN_TOKEN, db=str(tmp_path / "other.db")))
         watch.said_by(refused.value)
-        watch.handler.seen.wait(lambda record: record.levelno == logging.DEBUG and "401" in record.getMessage())
+        watch.handler.seen.wait(lambda record: "will not try again" in record.getMessage())
     tokens = stored_tokens(tmp_path / "device.db")
     assert len(tokens) == 2 and spotflow_emulator.provisioning_token in tokens
     watch.secrets |= tokens
