@@ -9,6 +9,7 @@ use spotflow_emulator::{AckMode, CutPoint, Platform, Route};
 use crate::support::DEVICE;
 use crate::watchdog::Steps;
 
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 const SERVER_UNAVAILABLE: u8 = 3;
 
 /// Lets one thing after the other happen until `end`, then everything is well again.
@@ -17,6 +18,11 @@ pub fn blow(platform: &Platform, mut random: Rng, end: Instant, steps: &Steps) {
     while Instant::now() < end {
         steps.enter("a fault, or a pause");
         happen(platform, &mut random);
+        // Faults on faults would only lengthen the back-off, and the device would do little.
+        let back = platform.wait_for_connected(DEVICE, true, BACK_WITHIN);
+        if back.is_err() {
+            calm(platform);
+        }
         version += 1;
         platform
             .set_desired(DEVICE, &json!({ "version": version }))
