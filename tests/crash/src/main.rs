@@ -21,6 +21,8 @@ type Result<T> = std::result::Result<T, Failure>;
 
 /// Above this the threads wait for acknowledgements, so that storing and acknowledging keep pace.
 const PENDING_MAX: u64 = 40;
+/// Never reached unless something is broken.
+const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 /// The cloud sends this when it has sent all others.
 const LAST: &str = "last";
 
@@ -67,7 +69,7 @@ fn main() -> Result<()> {
 
 fn drain(client: &DeviceClient, ledger: &Path) -> Result<()> {
     println!("draining");
-    client.wait_enqueued_messages_sent()?;
+    client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
     while process_cloud_message(client, &mut Ledger::open(ledger, "cloud")?)? != Some(LAST.into()) {
     }
     while client.any_pending_reported_properties_updates() {

@@ -82,6 +82,8 @@ impl Run {
             };
             platform.cut_after_messages(random.u64(1..50), point);
         }
+        // A kill leaves its upload open, and the hub keeps ten places: else they would be used up.
+        platform.expire_uploads();
         match random.u8(0..12) {
             0 => platform.forget_sessions(),
             1 => platform.refuse_connects(random.u8(3..=5), Some(1)),
@@ -165,6 +167,7 @@ impl Run {
     fn drain(&self) -> usize {
         self.platform.acknowledge(AckMode::Immediately);
         self.platform.clear_http_faults();
+        self.platform.expire_uploads();
         let cloud_is_done = || {
             self.platform
                 .send_cloud_message(DEVICE, "last", &[])

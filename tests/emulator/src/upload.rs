@@ -110,6 +110,13 @@ impl Uploads {
         }
     }
 
+    /// Ends those that the device never notified.
+    pub fn expire(&mut self) {
+        for entry in &mut self.entries {
+            entry.public.success.get_or_insert(false);
+        }
+    }
+
     pub fn content(&self, hub_id: &str, blob_name: &str) -> Option<Bytes> {
         let index = *self
             .by_name

@@ -102,6 +102,11 @@ impl Platform {
             .change(|state| state.record.keep_payloads = record);
     }
 
+    /// Ends the uploads that were never notified, as IoT Hub does when their time is over: their places are free.
+    pub fn expire_uploads(&self) {
+        self.core.change(|state| state.uploads.expire());
+    }
+
     /// All file uploads that were opened, the oldest first.
     pub fn uploads(&self) -> Vec<Upload> {
         self.core.look().uploads.all()
