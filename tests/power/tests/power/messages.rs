@@ -21,6 +21,8 @@ fn busy(kind: Kind, title: &str) -> Run {
             .acknowledge(AckMode::After(Duration::from_millis(5)));
     }
     let client = device.start();
+    let subscribed = device.platform.wait_for_subscriptions(DEVICE, 3, PATIENCE);
+    subscribed.expect("the device listens to commands");
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (device, client) = (&device, &client);
