@@ -112,7 +112,7 @@ fn store_plain(
     goes_on: &dyn Fn() -> bool,
 ) -> Result<()> {
     while goes_on() {
-        let count = if ledger.next % 7 == 0 { 4 } else { 1 };
+        let count = if ledger.next.is_multiple_of(7) { 4 } else { 1 };
         let numbers = ledger.try_next(count)?;
         match count {
             1 => sender.enqueue_message(format!("0 {}", numbers.start))?,
