@@ -52,6 +52,20 @@ pub enum Error {
     #[error("a Message that was waited for was set aside, not sent")]
     SetAside,
 
+    /// What was waited for was dropped meanwhile, to make room for newer Messages, as
+    /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) says.
+    #[error("a Message that was waited for was dropped, not sent: the outbox was full")]
+    Dropped,
+
+    /// A [limit of the outbox](crate::OutboxLimits) is reached. Nothing of this call was stored. There is
+    /// room again as stored Messages are sent, or the disk has space.
+    #[error("the outbox has reached {limit}")]
+    #[non_exhaustive]
+    OutboxFull {
+        /// Which limit, and its value.
+        limit: crate::OutboxLimit,
+    },
+
     /// Another client, in this or another process, has the database file open.
     #[error("{path}: in use by another client{}", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     #[non_exhaustive]
@@ -199,6 +213,7 @@ impl Error {
             | Error::TimedOut
             | Error::DatabaseInUse { .. }
             | Error::StorageFull { .. }
+            | Error::OutboxFull { .. }
             | Error::Unavailable { .. }
             | Error::Network { .. }
             | Error::Tls { .. }
@@ -208,6 +223,7 @@ impl Error {
             Error::InvalidArgument { .. }
             | Error::Closed
             | Error::SetAside
+            | Error::Dropped
             | Error::Database { .. }
             | Error::OutcomeUnknown { .. }
             | Error::Refused { .. }

@@ -34,7 +34,8 @@
 //!    power. If it could not be stored, that is an error; if the disk failed so that nobody can tell, the
 //!    error is [`Error::OutcomeUnknown`].
 //! 2. **Deleted means acknowledged.** A Message is forgotten when the hub has acknowledged exactly this
-//!    Message on the connection on which it was sent, and not before.
+//!    Message on the connection on which it was sent, and not before; unless the application chose to have
+//!    the oldest dropped when the [outbox is full](OutboxLimits).
 //! 3. **In order.** Messages leave in the order in which they were stored, across threads, senders,
 //!    restarts and large uploads. A lost connection or a kill can repeat a Message only directly after
 //!    itself; the Platform drops such a repeat. After the loss of power up to 256 Messages that were
@@ -159,7 +160,7 @@
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
 //! | [keep-alive](DeviceClientBuilder::keep_alive) | 5 s to 1,767 s; 120 s unless changed |
 //! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
-//! | Messages stored | the disk |
+//! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
 //! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) are held in memory. Content
 //! that is uploaded is in memory as a whole while it is.
@@ -242,6 +243,7 @@ pub use compression::{Codec, Compression};
 pub use error::{Error, Result};
 pub use inbox::CloudMessage;
 pub use message::{MAX_PAYLOAD_BYTES, Message};
+pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
 pub use status::{ConnectionChange, Status};
 pub use store::Durability;

@@ -36,6 +36,10 @@ pub struct Status {
     /// How long ago the oldest of them was stored, or put back, by the wall clock; within what is known
     /// for sure: one of this run is not older than the run, one of an earlier run not younger.
     pub oldest_pending_age: Option<Duration>,
+    /// Messages dropped since the start, as the [outbox](crate::OutboxLimits) was full.
+    pub dropped_messages: u64,
+    /// The bytes of their stored payloads.
+    pub dropped_bytes: u64,
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,

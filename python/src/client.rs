@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::arguments::{boolean, callback, choice, count, ids, optional_text, path, seconds, text};
+use crate::arguments::{
+    boolean, callback, choice, count, ids, invalid, optional_text, path, seconds, text,
+};
 use crate::cloud_message::CloudMessage;
 use crate::events::DesiredProperties;
 use crate::handle::{Handle, start, warn_of_remote_access};
-use crate::options::{Codec, Compression, Durability};
+use crate::options::{Codec, Compression, Durability, WhenFull};
 use crate::sender::StreamSender;
 use crate::signals::waiting;
 use crate::status::{SetAsideMessage, Status};
@@ -27,6 +29,35 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct DeviceClient {
     handle: Arc<Handle>,
+}
+
+fn limits(
+    messages_max: Argument<'_, '_>,
+    bytes_max: Argument<'_, '_>,
+    free_disk_bytes_min: Argument<'_, '_>,
+    when_full: Argument<'_, '_>,
+) -> PyResult<spotflow_device::OutboxLimits> {
+    let mut limits = spotflow_device::OutboxLimits::new();
+    if let Some(messages) = messages_max {
+        limits = limits.messages(at_least_one("outbox_messages_max", messages)?);
+    }
+    if let Some(bytes) = bytes_max {
+        limits = limits.bytes(at_least_one("outbox_bytes_max", bytes)?);
+    }
+    if let Some(bytes) = free_disk_bytes_min {
+        limits = limits.free_disk_bytes(at_least_one("free_disk_bytes_min", bytes)?);
+    }
+    if let Some(when_full) = when_full {
+        limits = limits.when_full(choice::<WhenFull>("when_full", when_full)?.into());
+    }
+    Ok(limits)
+}
+
+fn at_least_one(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match count(argument, value)? {
+        0 => Err(invalid(argument, "must be at least 1")),
+        number => Ok(number),
+    }
 }
 
 #[pymethods]
@@ -61,6 +92,11 @@ impl DeviceClient {
     /// - `keep_alive`: seconds without traffic after which the connection is tested, 5 to 1767, by default
     ///   120.
     /// - `codec`: what compresses, by default `Codec.BROTLI`.
+    /// - `outbox_messages_max`: how many Messages may be stored without an acknowledgement, by default as many
+    ///   as the disk holds; completions count, Messages set aside do not.
+    /// - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
+    /// - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
+    /// - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
     ///
     /// Callbacks run in a thread of their own and may use the client; an exception in one is logged.
     ///
@@ -71,8 +107,9 @@ impl DeviceClient {
         device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None,
         desired_properties_updated_callback=None, allow_remote_access=None, *,
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
-        durability=None, keep_alive=None, codec=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None)")]
+        durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
+        free_disk_bytes_min=None, when_full=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start(
         py: Python<'_>,
@@ -90,6 +127,10 @@ impl DeviceClient {
         durability: Argument<'_, '_>,
         keep_alive: Argument<'_, '_>,
         codec: Argument<'_, '_>,
+        outbox_messages_max: Argument<'_, '_>,
+        outbox_bytes_max: Argument<'_, '_>,
+        free_disk_bytes_min: Argument<'_, '_>,
+        when_full: Argument<'_, '_>,
     ) -> PyResult<DeviceClient> {
         let token = text("provisioning_token", provisioning_token)?;
         let mut builder = spotflow_device::DeviceClient::builder(token, path("db", db)?);
@@ -117,6 +158,12 @@ impl DeviceClient {
         if let Some(codec) = codec {
             builder = builder.codec(choice::<Codec>("codec", codec)?.into());
         }
+        builder = builder.outbox_limits(limits(
+            outbox_messages_max,
+            outbox_bytes_max,
+            free_disk_bytes_min,
+            when_full,
+        )?);
         let display = callback(
             "display_provisioning_operation_callback",
             display_provisioning_operation_callback,
@@ -189,8 +236,8 @@ impl DeviceClient {
     /// prolong the wait.
     ///
     /// With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-    /// everything stays stored and goes on being sent. Raises `SetAsideError` if what it waits for was set
-    /// aside.
+    /// everything stays stored and goes on being sent. Raises `SetAsideError` or `DroppedError` if something
+    /// that it waits for was set aside or dropped.
     #[pyo3(signature = (timeout=None))]
     fn wait_enqueued_messages_sent(
         &self,

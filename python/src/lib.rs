@@ -42,7 +42,7 @@ mod _native {
     #[pymodule_export]
     use super::message::Message;
     #[pymodule_export]
-    use super::options::{Codec, Compression, Durability};
+    use super::options::{Codec, Compression, Durability, WhenFull};
     #[pymodule_export]
     use super::process::{
         after_fork_in_child, after_fork_in_parent, before_fork, close_all, end_waits,

@@ -95,3 +95,33 @@ impl From<Durability> for spotflow_device::Durability {
         }
     }
 }
+
+/// What happens when a Message would exceed a limit of the outbox.
+///
+/// - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
+/// - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, but for those in flight. They are
+///   counted in the status and logged as ranges; who waits for one gets `DroppedError`.
+#[pyclass(
+    module = "spotflow_device",
+    frozen,
+    eq,
+    hash,
+    eq_int,
+    from_py_object,
+    rename_all = "SCREAMING_SNAKE_CASE"
+)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum WhenFull {
+    Reject,
+    DropOldest,
+}
+
+impl From<WhenFull> for spotflow_device::WhenFull {
+    fn from(when_full: WhenFull) -> Self {
+        match when_full {
+            WhenFull::Reject => spotflow_device::WhenFull::Reject,
+            WhenFull::DropOldest => spotflow_device::WhenFull::DropOldest,
+        }
+    }
+}

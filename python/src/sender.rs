@@ -50,7 +50,8 @@ impl StreamSender {
     /// said, the Platform decides.
     ///
     /// Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
-    /// `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full.
+    /// `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
+    /// `OutboxFullError` if a limit that the client was started with is reached.
     #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
     fn enqueue_message(
         &self,

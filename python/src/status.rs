@@ -70,6 +70,18 @@ impl Status {
         self.status.oldest_pending_age
     }
 
+    /// Messages dropped since the start, as the outbox was full: see `WhenFull`.
+    #[getter]
+    fn dropped_messages(&self) -> u64 {
+        self.status.dropped_messages
+    }
+
+    /// The bytes of their stored payloads.
+    #[getter]
+    fn dropped_bytes(&self) -> u64 {
+        self.status.dropped_bytes
+    }
+
     /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
     #[getter]
     fn set_aside_messages(&self) -> u64 {

@@ -55,6 +55,10 @@ ADDED = {
         ("durability", None),
         ("keep_alive", 120),
         ("codec", None),
+        ("outbox_messages_max", None),
+        ("outbox_bytes_max", None),
+        ("free_disk_bytes_min", None),
+        ("when_full", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

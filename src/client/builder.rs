@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::message::rules::validate_device_id;
+use crate::outbox::OutboxLimits;
 use crate::registration::{DisplayCallback, ProvisioningOperation, display_on_stdout};
 use crate::status::ConnectionChange;
 use crate::store::{Durability, validate_path};
@@ -52,6 +53,7 @@ pub struct DeviceClientBuilder {
     pub(super) durability: Durability,
     pub(super) window: usize,
     pub(super) keep_alive: Duration,
+    pub(super) outbox_limits: OutboxLimits,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -72,6 +74,7 @@ impl DeviceClientBuilder {
             durability: Durability::default(),
             window: 1,
             keep_alive: KEEP_ALIVE,
+            outbox_limits: OutboxLimits::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -186,6 +189,12 @@ impl DeviceClientBuilder {
         self
     }
 
+    /// What the outbox may hold, and what happens to what does not fit; no limits unless set.
+    pub fn outbox_limits(mut self, limits: OutboxLimits) -> Self {
+        self.outbox_limits = limits;
+        self
+    }
+
     /// Starts the client: registers the device, and provisions it before if it has no valid
     /// registration.
     ///
@@ -224,6 +233,7 @@ impl DeviceClientBuilder {
         if let Some(device_id) = &self.device_id {
             validate_device_id(device_id)?;
         }
+        self.outbox_limits.validate()?;
         if !(1..=WINDOW_MAX).contains(&self.window) {
             let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
             return Err(Error::invalid("in_flight_window", rule));

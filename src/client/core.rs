@@ -86,7 +86,12 @@ impl Core {
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
         let status = Arc::new(StatusBoard::new(set_aside, Arc::clone(&clock)));
         let agent = Agent::new(&trust);
-        let outbox = Outbox::open(Arc::clone(&store), wiring.clone(), options.window)?;
+        let outbox = Outbox::open(
+            Arc::clone(&store),
+            wiring.clone(),
+            options.window,
+            options.outbox_limits,
+        )?;
         let start = RunStart {
             at: clock.now(),
             newest_message: outbox.stored_through(),

@@ -141,8 +141,8 @@ impl DeviceClient {
     /// the Platform. What is enqueued later does not prolong the wait.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] if a Message of them was set
-    /// aside meanwhile; [`Error::Closed`] if the client is closed meanwhile.
+    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] or [`Error::Dropped`] if a
+    /// Message of them was set aside or dropped meanwhile; [`Error::Closed`] if the client is closed meanwhile.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
@@ -290,7 +290,7 @@ impl DeviceClient {
     /// ```
     pub fn status(&self) -> Status {
         let board = self.core.status.read();
-        let pending = self.core.outbox.pending();
+        let (pending, dropped) = (self.core.outbox.pending(), self.core.outbox.dropped());
         let (now, wall_ms) = (self.core.clock.now(), self.core.clock.wall_ms());
         let age = |label| self.core.start.age_of(label, now, wall_ms);
         Status {
@@ -302,6 +302,8 @@ impl DeviceClient {
             pending_messages: pending.count,
             pending_bytes: pending.bytes,
             oldest_pending_age: self.core.outbox.oldest_label().map(age),
+            dropped_messages: dropped.count,
+            dropped_bytes: dropped.bytes,
             set_aside_messages: board.set_aside,
         }
     }

@@ -45,6 +45,7 @@ impl StreamSender {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) names the argument and the rule;
+    /// [`Error::OutboxFull`](crate::Error::OutboxFull),
     /// [`Error::StorageFull`](crate::Error::StorageFull), [`Error::Database`](crate::Error::Database)
     /// and [`Error::Closed`](crate::Error::Closed): the Message is not stored;
     /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown): it may or may not be.
@@ -85,7 +86,8 @@ impl StreamSender {
     ///
     /// # Errors
     /// As [`enqueue_message`](Self::enqueue_message);
-    /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent. After
+    /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent;
+    /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones. After
     /// [`Error::Interrupted`](crate::Error::Interrupted), or
     /// [`Error::Closed`](crate::Error::Closed) while waiting, the Message stays stored and will be sent.
     ///

@@ -14,12 +14,18 @@
 //! The database is the only queue. What is in memory are its oldest rows, so that the link never
 //! waits for a disk.
 
+mod admission;
+mod drop_log;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
+mod limit_tests;
+mod limits;
 mod record;
 mod state;
 mod waits;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -29,13 +35,15 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::http::HubDeviceId;
-use crate::store::outbox_rows::{self, Outgoing, Totals};
-use crate::store::{Durability, Store, Writer, set_aside_rows};
+use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
+use crate::store::{Durability, Store, Writer, free_disk_bytes, set_aside_rows};
 use crate::wait::{InterruptCheck, wait_for};
+use drop_log::DropLog;
+pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use record::Record;
 pub(crate) use record::Refusal;
 use state::{READY_BYTES, READY_COUNT, State};
-use waits::Waits;
+use waits::{Spoilt, Waits};
 
 /// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
 const SHRINK_AFTER: usize = 1000;
@@ -54,6 +62,7 @@ pub(crate) struct Outbox {
     store: Arc<Store>,
     wake: Arc<dyn Wake>,
     window: usize,
+    limits: OutboxLimits,
     state: Mutex<Shared>,
     sent: Condvar,
     failures: Mutex<FailureLog>,
@@ -66,6 +75,9 @@ struct Shared {
     link_waits: bool,
     deleted_since_empty: usize,
     waits: Waits,
+    /// Since the start.
+    dropped: Totals,
+    drop_log: DropLog,
     closed: bool,
 }
 
@@ -77,9 +89,33 @@ pub(crate) struct NewMessage {
     pub upload: bool,
 }
 
+/// What one call has changed in the database.
+struct Stored {
+    ids: Vec<i64>,
+    dropped: Option<(DroppedRows, OutboxLimit)>,
+}
+
+fn insert_all(writer: &mut Writer, messages: &[NewMessage]) -> rusqlite::Result<Vec<i64>> {
+    messages
+        .iter()
+        .map(|m| outbox_rows::insert(writer, m.stored_at_ms, &m.properties, m.upload, &m.body))
+        .collect()
+}
+
+fn tell(dropped: Option<String>) {
+    if let Some(line) = dropped {
+        log::error!("{line}");
+    }
+}
+
 impl Outbox {
     /// Counts what an earlier run left and loads the oldest of it.
-    pub fn open(store: Arc<Store>, wake: Arc<dyn Wake>, window: usize) -> Result<Arc<Outbox>> {
+    pub fn open(
+        store: Arc<Store>,
+        wake: Arc<dyn Wake>,
+        window: usize,
+        limits: OutboxLimits,
+    ) -> Result<Arc<Outbox>> {
         let (totals, newest, (ready, more)) = store.read(|writer| {
             let newest =
                 writer
@@ -100,6 +136,8 @@ impl Outbox {
             link_waits: false,
             deleted_since_empty: 0,
             waits: Waits::default(),
+            dropped: Totals::default(),
+            drop_log: DropLog::default(),
             closed: false,
         };
         Ok(Arc::new_cyclic(|this| Outbox {
@@ -107,6 +145,7 @@ impl Outbox {
             store,
             wake,
             window,
+            limits,
             state: Mutex::new(state),
             sent: Condvar::new(),
             failures: Mutex::new(FailureLog::new(module_path!())),
@@ -116,42 +155,117 @@ impl Outbox {
     /// Step 1. Stores the Messages in one commit and returns the id of the last, or 0 for none.
     /// Blocks until the commit has the durability asked for.
     pub fn enqueue(&self, messages: Vec<NewMessage>, durability: Durability) -> Result<i64> {
+        let added = Totals {
+            count: messages.len() as u64,
+            bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
+        };
+        self.limits.check_alone(added)?;
         let messages = Arc::new(messages);
         let rows = Arc::clone(&messages);
-        let this = self.this.clone();
-        let ids = self.store.execute(
+        let (this, admitting) = (self.this.clone(), self.this.clone());
+        let transaction = Arc::new(AtomicU64::new(0));
+        let entered = Arc::clone(&transaction);
+        let stored = self.store.execute(
             durability,
             move |writer: &mut Writer| {
-                rows.iter()
-                    .map(|m| {
-                        outbox_rows::insert(
-                            writer,
-                            m.stored_at_ms,
-                            &m.properties,
-                            m.upload,
-                            &m.body,
-                        )
-                    })
-                    .collect::<rusqlite::Result<Vec<i64>>>()
+                entered.store(writer.transaction_number(), Ordering::Relaxed);
+                let dropped = match admitting.upgrade() {
+                    Some(outbox) => match outbox.make_room(writer, added)? {
+                        Ok(dropped) => dropped,
+                        Err(limit) => return Ok(Err(limit)),
+                    },
+                    None => None,
+                };
+                let ids = insert_all(writer, &rows)?;
+                Ok(Ok(Stored { ids, dropped }))
             },
-            move |ids| {
-                if let Some(outbox) = this.upgrade() {
-                    outbox.stored(ids, &messages, durability);
+            move |stored| {
+                if let (Some(outbox), Ok(stored)) = (this.upgrade(), stored) {
+                    outbox.stored(stored, &messages, durability);
                 }
             },
-        )?;
-        Ok(ids.last().copied().unwrap_or(0))
+        );
+        match stored {
+            Ok(Ok(stored)) => Ok(stored.ids.last().copied().unwrap_or(0)),
+            Ok(Err(limit)) => Err(Error::OutboxFull { limit }),
+            Err(error) => {
+                let mut state = self.state.lock();
+                let transaction = transaction.load(Ordering::Relaxed);
+                state.messages.admission.rolled_back(transaction);
+                self.after_change(state);
+                Err(error)
+            }
+        }
+    }
+
+    /// Inside the transaction that stores `added`: sees to it that the limits hold, or says which does
+    /// not.
+    fn make_room(
+        &self,
+        writer: &mut Writer,
+        added: Totals,
+    ) -> rusqlite::Result<Result<Option<(DroppedRows, OutboxLimit)>, OutboxLimit>> {
+        if self.limits.is_unlimited() || added.count == 0 {
+            return Ok(Ok(None));
+        }
+        let free = self.free_disk_bytes();
+        // The link must not wait for a disk behind this lock.
+        let (limit, excess, behind) = {
+            let messages = &mut self.state.lock().messages;
+            messages.admission.enter(writer.transaction_number());
+            let pending = messages.admission.pending(messages.pending());
+            match self.limits.excess(pending, added, free) {
+                None => {
+                    messages.admission.added(added);
+                    return Ok(Ok(None));
+                }
+                Some((limit, _)) if !self.limits.drops_oldest() => return Ok(Err(limit)),
+                Some((limit, excess)) => {
+                    let behind = messages.droppable_behind(self.window);
+                    (limit, excess, messages.admission.hold(behind))
+                }
+            }
+        };
+        let dropped = outbox_rows::drop_oldest(writer, behind, excess)?;
+        let mut state = self.state.lock();
+        let Some(dropped) = dropped else {
+            state.messages.admission.drop_ended();
+            self.after_change(state);
+            return Ok(Err(limit));
+        };
+        state.messages.admission.dropped(dropped.totals);
+        state.messages.admission.added(added);
+        Ok(Ok(Some((dropped, limit))))
+    }
+
+    /// `None` if it is no matter, or cannot be told.
+    fn free_disk_bytes(&self) -> Option<u64> {
+        if !self.limits.needs_free_disk_bytes() {
+            return None;
+        }
+        free_disk_bytes(self.store.path())
+            .inspect_err(|error| log::debug!("free space is not known: {error}"))
+            .ok()
     }
 
     /// Step 2. Called in the order of the commits.
-    fn stored(&self, ids: &[i64], messages: &[NewMessage], durability: Durability) {
+    fn stored(&self, stored: &Stored, messages: &[NewMessage], durability: Durability) {
         let mut state = self.state.lock();
         if durability == Durability::PowerSafe {
             state.messages.synced();
         }
-        for (id, message) in ids.iter().zip(messages) {
+        if let Some((rows, limit)) = stored.dropped {
+            state.messages.dropped(rows);
+            state.waits.spoil(rows.first..=rows.last, Spoilt::Dropped);
+            state.dropped = state.dropped.and(rows.totals);
+            state.drop_log.dropped(rows, limit);
+            self.sent.notify_all();
+            self.load_if_low(&mut state);
+        }
+        for (id, message) in stored.ids.iter().zip(messages) {
             state.messages.stored(*id, message);
         }
+        tell(state.drop_log.line_if_due(Instant::now()));
         self.after_change(state);
     }
 
@@ -237,7 +351,7 @@ impl Outbox {
             }
         };
         for refusal in &record.refused {
-            state.waits.spoil(refusal.id..=refusal.id);
+            state.waits.spoil(refusal.id..=refusal.id, Spoilt::SetAside);
             refusal.status.set_aside_is(set_aside);
         }
         state.messages.recorded(&record);
@@ -248,6 +362,7 @@ impl Outbox {
         {
             self.store.shrink();
         }
+        tell(state.drop_log.line_if_due(Instant::now()));
         self.record_if_due(&mut state);
         self.after_change(state);
     }
@@ -376,7 +491,8 @@ impl Outbox {
     }
 
     /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if
-    /// the Message `id`, or any of everything, is set aside meanwhile.
+    /// the Message `id`, or any of everything, is set aside or dropped meanwhile: at once, if it is `id`
+    /// that is dropped.
     pub fn wait_sent(
         &self,
         id: Option<i64>,
@@ -387,21 +503,28 @@ impl Outbox {
         let through = id.unwrap_or(state.messages.stored_through());
         let key = state.waits.begin(id.unwrap_or(0)..=through);
         let sent = wait_for(&mut state, &self.sent, deadline, check, |state| {
-            if state.messages.is_sent_through(through) {
+            if state.messages.is_sent_through(through)
+                || (id.is_some() && state.waits.is_dropped(key))
+            {
                 Some(Ok(()))
             } else {
                 state.closed.then_some(Err(Error::Closed))
             }
         });
         match state.waits.end(key) {
-            true => sent.and(Err(Error::SetAside)),
-            false => sent,
+            Some(spoilt) => sent.and(Err(spoilt.into())),
+            None => sent,
         }
     }
 
     /// How much is not yet sent.
     pub fn pending(&self) -> Totals {
         self.state.lock().messages.pending()
+    }
+
+    /// How much was dropped since the start.
+    pub fn dropped(&self) -> Totals {
+        self.state.lock().dropped
     }
 
     /// The newest Message that was ever stored.
@@ -419,7 +542,7 @@ impl Outbox {
     pub fn all_set_aside(&self) {
         let mut state = self.state.lock();
         if let Some(oldest) = state.messages.oldest_pending() {
-            state.waits.spoil(oldest..=i64::MAX);
+            state.waits.spoil(oldest..=i64::MAX, Spoilt::SetAside);
         }
         state.messages.all_set_aside();
         self.sent.notify_all();
@@ -427,7 +550,7 @@ impl Outbox {
 
     fn set_aside(&self, id: i64) {
         let mut state = self.state.lock();
-        state.waits.spoil(id..=id);
+        state.waits.spoil(id..=id, Spoilt::SetAside);
         state.messages.set_aside(id);
         self.sent.notify_all();
         self.after_change(state);
@@ -450,7 +573,10 @@ impl Outbox {
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.
     pub fn close(&self) {
-        self.state.lock().closed = true;
+        let mut state = self.state.lock();
+        state.closed = true;
+        tell(state.drop_log.line());
+        drop(state);
         self.sent.notify_all();
     }
 }

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::NewMessage;
+use super::admission::Admission;
 use super::record::{Record, Refusal};
-use crate::store::outbox_rows::{Body, Outgoing, Totals};
+use crate::store::outbox_rows::{Body, DroppedRows, Outgoing, Totals};
 
 /// What the ready queue may hold; a single Message may exceed the bytes.
 pub(super) const READY_BYTES: usize = 256 << 10;
@@ -37,6 +38,7 @@ pub(super) struct State {
     load_failed: bool,
     stored_through: i64,
     pending: Totals,
+    pub admission: Admission,
 }
 
 struct Taken {
@@ -95,6 +97,9 @@ impl State {
         if self.taken.len() >= window || matches!(oldest.body, Body::Upload(_)) {
             return None;
         }
+        if !self.admission.may_take(oldest.id) {
+            return None;
+        }
         let message = self.ready.pop_front()?;
         self.ready_bytes = self.ready_bytes.saturating_sub(message.memory_bytes());
         let taken = Taken {
@@ -103,6 +108,33 @@ impl State {
         };
         self.taken.insert(message.id, taken);
         Some(message)
+    }
+
+    /// Behind which Message the oldest may be dropped: those that are taken stay, and, if the link was
+    /// kept from taking any, those that fill the window.
+    pub fn droppable_behind(&self, window: usize) -> i64 {
+        let kept = match self.admission.link_was_held_up() {
+            true => window.saturating_sub(self.taken.len()),
+            false => 0,
+        };
+        let ready = self
+            .ready
+            .iter()
+            .take(kept)
+            .last()
+            .map(|message| message.id);
+        let taken = self.taken.last_key_value().map(|(id, _)| *id);
+        ready.or(taken).unwrap_or(0)
+    }
+
+    /// These rows were dropped, in the transaction that has just been committed.
+    pub fn dropped(&mut self, rows: DroppedRows) {
+        let dropped = rows.first..=rows.last;
+        self.ready.retain(|message| !dropped.contains(&message.id));
+        self.ready_bytes = self.ready.iter().map(Outgoing::memory_bytes).sum();
+        self.loaded_through = self.loaded_through.max(rows.last);
+        self.pending = self.pending.without(rows.totals);
+        self.admission.drop_ended();
     }
 
     /// Whether a taken Message is among the oldest that fill the window.

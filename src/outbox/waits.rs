@@ -2,15 +2,33 @@
 
 use std::ops::RangeInclusive;
 
+use crate::error::Error;
+
 /// The waits that have begun.
 #[derive(Default)]
 pub(super) struct Waits(Vec<Wait>);
 
+/// What became of a Message that will not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoilt {
+    SetAside,
+    Dropped,
+}
+
+impl From<Spoilt> for Error {
+    fn from(spoilt: Spoilt) -> Error {
+        match spoilt {
+            Spoilt::SetAside => Error::SetAside,
+            Spoilt::Dropped => Error::Dropped,
+        }
+    }
+}
+
 /// Somebody waits for a Message, or for everything up to one.
 struct Wait {
     ids: RangeInclusive<i64>,
-    /// Something of it was set aside, and so will not be sent.
-    is_spoilt: bool,
+    /// Why something of it will not be sent.
+    spoilt: Option<Spoilt>,
     key: u64,
 }
 
@@ -20,23 +38,36 @@ impl Waits {
         let key = self.0.last().map_or(0, |wait| wait.key + 1);
         self.0.push(Wait {
             ids,
-            is_spoilt: false,
+            spoilt: None,
             key,
         });
         key
     }
 
-    /// Returns whether something that was waited for was set aside.
-    pub fn end(&mut self, key: u64) -> bool {
-        let place = self.0.iter().position(|wait| wait.key == key);
-        place.is_some_and(|place| self.0.remove(place).is_spoilt)
+    /// Returns why something that was waited for will not be sent.
+    pub fn end(&mut self, key: u64) -> Option<Spoilt> {
+        let place = self.0.iter().position(|wait| wait.key == key)?;
+        self.0.remove(place).spoilt
+    }
+
+    /// Whether something that is waited for was dropped.
+    pub fn is_dropped(&self, key: u64) -> bool {
+        let is_dropped = |wait: &Wait| wait.key == key && wait.spoilt == Some(Spoilt::Dropped);
+        self.0.iter().any(is_dropped)
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What is pending of these will not be sent.
-    pub fn spoil(&mut self, ids: RangeInclusive<i64>) {
+    pub fn spoil(&mut self, ids: RangeInclusive<i64>, why: Spoilt) {
         for wait in &mut self.0 {
             let overlap = ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end();
-            wait.is_spoilt |= overlap;
+            if overlap {
+                wait.spoilt = Some(why);
+            }
         }
     }
 }

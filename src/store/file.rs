@@ -119,6 +119,18 @@ pub(super) fn sync_directory(_path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// How much is free on the disk of this file, for those without privileges.
+#[cfg(unix)]
+pub(crate) fn free_disk_bytes(path: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn free_disk_bytes(_path: &Path) -> std::io::Result<u64> {
+    Ok(u64::MAX)
+}
+
 /// The file itself, if the path is a link to it.
 pub(super) fn behind_links(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(|error| Error::file(path, "find the file", error))

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use durability::Durability;
-pub(crate) use file::validate_path;
+pub(crate) use file::{free_disk_bytes, validate_path};
 pub(crate) use writer::Writer;
 
 use crate::clock::{Clock, SystemClock};

@@ -51,6 +51,85 @@ pub(crate) struct Totals {
     pub bytes: u64,
 }
 
+/// The oldest rows but those in flight, without a gap: what is dropped to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DroppedRows {
+    pub first: i64,
+    pub last: i64,
+    pub totals: Totals,
+}
+
+impl DroppedRows {
+    /// These, and others that follow.
+    pub fn and(self, next: DroppedRows) -> DroppedRows {
+        DroppedRows {
+            first: self.first,
+            last: next.last,
+            totals: self.totals.and(next.totals),
+        }
+    }
+}
+
+impl Totals {
+    pub fn and(self, other: Totals) -> Totals {
+        Totals {
+            count: self.count.saturating_add(other.count),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+
+    pub fn without(self, other: Totals) -> Totals {
+        Totals {
+            count: self.count.saturating_sub(other.count),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+/// Deletes the oldest Messages behind `behind` until they are as much as `enough`; none, if all of them
+/// are not.
+pub(crate) fn drop_oldest(
+    writer: &mut Writer,
+    behind: i64,
+    enough: Totals,
+) -> Result<Option<DroppedRows>> {
+    let Some(dropped) = oldest(writer, behind, enough)? else {
+        return Ok(None);
+    };
+    writer
+        .sql()?
+        .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+        .execute((dropped.first, dropped.last))?;
+    // One page of the list of free pages for about 250 that become free.
+    writer.wrote(usize::try_from(dropped.totals.bytes / 64).unwrap_or(usize::MAX));
+    Ok(Some(dropped))
+}
+
+fn oldest(writer: &Writer, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
+    let mut statement = writer
+        .sql()?
+        .prepare_cached("SELECT id, length(body) FROM outbox WHERE id > ?1 ORDER BY id")?;
+    let mut rows = statement.query([behind])?;
+    let mut found: Option<DroppedRows> = None;
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        let row = DroppedRows {
+            first: id,
+            last: id,
+            totals: Totals {
+                count: 1,
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            },
+        };
+        let dropped = found.map_or(row, |found| found.and(row));
+        if dropped.totals.count >= enough.count && dropped.totals.bytes >= enough.bytes {
+            return Ok(Some(dropped));
+        }
+        found = Some(dropped);
+    }
+    Ok(None)
+}
+
 /// Stores a Message; returns its id.
 pub(crate) fn insert(
     writer: &mut Writer,

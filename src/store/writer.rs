@@ -24,6 +24,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     synced: Durability,
     wal_pages: usize,
+    /// Which transaction this is, of those of this run.
+    transaction: u64,
     /// There may be something in the WAL that is not in the database.
     wal_is_used: bool,
     ids: MessageIds,
@@ -38,6 +40,7 @@ impl Writer {
             path,
             synced: Durability::PowerSafe,
             wal_pages: 0,
+            transaction: 0,
             wal_is_used: true,
             ids,
             reserve: None,
@@ -78,6 +81,12 @@ impl Writer {
     #[cfg(test)]
     pub(super) fn set_ids(&mut self, ids: MessageIds) {
         self.ids = ids;
+    }
+
+    /// Which transaction a job runs in. When the next begins, the callers of this one's jobs have been told
+    /// of its end.
+    pub fn transaction_number(&self) -> u64 {
+        self.transaction
     }
 
     /// An id for a new row; inside a job's transaction.
@@ -124,6 +133,7 @@ impl Writer {
 
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
         let failed = |path: &PathBuf, error| sqlite_error(path, "write to the database", error);
+        self.transaction += 1;
         self.set_durability(durability)
             .and_then(|()| self.sql()?.execute_batch("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;

@@ -23,8 +23,10 @@ from ._errors import (
     ClosedError,
     DatabaseError,
     DatabaseInUseError,
+    DroppedError,
     InvalidArgumentError,
     InvalidTypeError,
+    OutboxFullError,
     OutcomeUnknownError,
     RegistrationError,
     SetAsideError,
@@ -45,6 +47,7 @@ from ._native import (
     SetAsideMessage,
     Status,
     StreamSender,
+    WhenFull,
     __version__,
 )
 
@@ -58,10 +61,12 @@ __all__ = [
     "DatabaseInUseError",
     "DesiredProperties",
     "DeviceClient",
+    "DroppedError",
     "Durability",
     "InvalidArgumentError",
     "InvalidTypeError",
     "Message",
+    "OutboxFullError",
     "OutcomeUnknownError",
     "ProvisioningOperation",
     "RegistrationError",
@@ -72,6 +77,7 @@ __all__ = [
     "StorageFullError",
     "StreamSender",
     "WaitTimeoutError",
+    "WhenFull",
     "__version__",
 ]
 

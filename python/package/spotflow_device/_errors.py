@@ -34,6 +34,16 @@ class SetAsideError(SpotflowError):
     """What was waited for was set aside, not sent: see ``DeviceClient.set_aside_messages``."""
 
 
+class DroppedError(SpotflowError):
+    """What was waited for was dropped to make room for newer Messages, not sent: see ``WhenFull``."""
+
+
+class OutboxFullError(SpotflowError):
+    """A limit of the outbox is reached; the message says which. Nothing of the call was stored."""
+
+    retryable = True
+
+
 class RegistrationError(SpotflowError):
     """The Platform, or the technician, does not want this device: a token that is not valid, a
     Provisioning Operation that was refused, a request that it will never accept."""
@@ -64,8 +74,10 @@ __all__ = [
     "ClosedError",
     "DatabaseError",
     "DatabaseInUseError",
+    "DroppedError",
     "InvalidArgumentError",
     "InvalidTypeError",
+    "OutboxFullError",
     "OutcomeUnknownError",
     "RegistrationError",
     "SetAsideError",

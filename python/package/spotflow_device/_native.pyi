@@ -33,6 +33,7 @@ __all__ = [
     "SetAsideMessage",
     "Status",
     "StreamSender",
+    "WhenFull",
 ]
 
 _Path: TypeAlias = Union[str, PathLike[str]]
@@ -67,6 +68,10 @@ class DeviceClient:
         durability: Optional[Durability] = None,
         keep_alive: float = 120,
         codec: Optional[Codec] = None,
+        outbox_messages_max: Optional[int] = None,
+        outbox_bytes_max: Optional[int] = None,
+        free_disk_bytes_min: Optional[int] = None,
+        when_full: Optional[WhenFull] = None,
     ) -> DeviceClient:
         """Start communicating with the Platform.
 
@@ -98,6 +103,11 @@ class DeviceClient:
         - `keep_alive`: seconds without traffic after which the connection is tested, 5 to 1767, by default
           120.
         - `codec`: what compresses, by default `Codec.BROTLI`.
+        - `outbox_messages_max`: how many Messages may be stored without an acknowledgement, by default as many
+          as the disk holds; completions count, Messages set aside do not.
+        - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
+        - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
+        - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
 
         Callbacks run in a thread of their own and may use the client; an exception in one is logged.
 
@@ -130,8 +140,8 @@ class DeviceClient:
         prolong the wait.
 
         With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-        everything stays stored and goes on being sent. Raises `SetAsideError` if what it waits for was set
-        aside.
+        everything stays stored and goes on being sent. Raises `SetAsideError` or `DroppedError` if something
+        that it waits for was set aside or dropped.
         """
     def get_desired_properties(self) -> DesiredProperties:
         """Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
@@ -210,7 +220,8 @@ class StreamSender:
         said, the Platform decides.
 
         Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
-        `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full.
+        `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
+        `OutboxFullError` if a limit that the client was started with is reached.
         """
     def enqueue_messages(self, messages: Iterable[Union[Message, _Payload]]) -> None:
         """Store many Messages in one commit: all of them, in this order, or none. Much faster than as many
@@ -297,6 +308,19 @@ class Durability:
     def __int__(self) -> int: ...
 
 @final
+class WhenFull:
+    """What happens when a Message would exceed a limit of the outbox.
+
+    - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
+    - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, but for those in flight. They are
+      counted in the status and logged as ranges; who waits for one gets `DroppedError`.
+    """
+
+    REJECT: ClassVar[WhenFull]
+    DROP_OLDEST: ClassVar[WhenFull]
+    def __int__(self) -> int: ...
+
+@final
 class ProvisioningOperation:
     """What a technician needs to approve the device."""
     @property
@@ -373,6 +397,12 @@ class Status:
     @property
     def oldest_pending_age(self) -> Optional[timedelta]:
         """How long ago the oldest of them was stored, a `timedelta`, or `None`."""
+    @property
+    def dropped_messages(self) -> int:
+        """Messages dropped since the start, as the outbox was full: see `WhenFull`."""
+    @property
+    def dropped_bytes(self) -> int:
+        """The bytes of their stored payloads."""
     @property
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""

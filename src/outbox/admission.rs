@@ -1,0 +1,78 @@
+//! Who may come in: what the transaction under way adds and drops, which the state does not have yet.
+//! Pure, as the state.
+//!
+//! Jobs of one transaction are told of its end before the next begins: by then the state has what was
+//! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
+
+use crate::store::outbox_rows::Totals;
+
+/// The changes of the transaction under way.
+#[derive(Default)]
+pub(super) struct Admission {
+    transaction: u64,
+    added: Totals,
+    dropped: Totals,
+    /// Messages behind this one are about to be dropped, or to follow those: the link must not take them
+    /// before that is committed.
+    held_behind: Option<i64>,
+    drops: usize,
+    link_was_held_up: bool,
+}
+
+impl Admission {
+    /// A job of this transaction asks. What an earlier one left counts for nothing.
+    pub fn enter(&mut self, transaction: u64) {
+        if self.transaction != transaction {
+            *self = Admission {
+                transaction,
+                link_was_held_up: self.link_was_held_up,
+                ..Admission::default()
+            };
+        }
+    }
+
+    /// What will be pending if the transaction is committed as it is.
+    pub fn pending(&self, committed: Totals) -> Totals {
+        committed.and(self.added).without(self.dropped)
+    }
+
+    pub fn added(&mut self, totals: Totals) {
+        self.added = self.added.and(totals);
+    }
+
+    /// Keeps the link from what may be dropped now; returns behind which Message that is.
+    pub fn hold(&mut self, droppable_behind: i64) -> i64 {
+        self.drops += 1;
+        *self.held_behind.get_or_insert(droppable_behind)
+    }
+
+    pub fn dropped(&mut self, totals: Totals) {
+        self.dropped = self.dropped.and(totals);
+    }
+
+    /// A drop is committed, or was not made: each ends one [`hold`](Self::hold).
+    pub fn drop_ended(&mut self) {
+        self.drops = self.drops.saturating_sub(1);
+        if self.drops == 0 {
+            self.held_behind = None;
+        }
+    }
+
+    /// The transaction is rolled back; a newer one may be under way.
+    pub fn rolled_back(&mut self, transaction: u64) {
+        if self.transaction == transaction {
+            self.enter(0);
+        }
+    }
+
+    /// Whether the link may have this Message now. If not, it has a place the next time: producers that
+    /// drop without end must not keep it out.
+    pub fn may_take(&mut self, id: i64) -> bool {
+        self.link_was_held_up = self.held_behind.is_some_and(|behind| id > behind);
+        !self.link_was_held_up
+    }
+
+    pub fn link_was_held_up(&self) -> bool {
+        self.link_was_held_up
+    }
+}

@@ -1,0 +1,372 @@
+//! The limits of an outbox on a real database: random sequences, threads, failing commits.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::*;
+
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake_link(&self) {}
+    fn wake_uploader(&self) {}
+}
+
+fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Arc<Outbox> {
+    let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
+    Outbox::open(store, Arc::new(Nobody), window, limits).unwrap()
+}
+
+fn message(bytes: usize) -> NewMessage {
+    NewMessage {
+        stored_at_ms: 0,
+        properties: String::new(),
+        body: Bytes::from(vec![0; bytes]),
+        upload: false,
+    }
+}
+
+fn enqueue(outbox: &Outbox, count: usize, bytes: usize) -> Result<i64> {
+    let messages = (0..count).map(|_| message(bytes)).collect();
+    outbox.enqueue(messages, Durability::KillSafe)
+}
+
+fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
+    outbox
+        .store
+        .read(|writer| {
+            let mut statement = writer
+                .sql()?
+                .prepare("SELECT id, length(body) FROM outbox")?;
+            let rows = statement.query_map((), |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            rows.collect()
+        })
+        .unwrap()
+}
+
+/// Stores fail from now on, or do not; deletes before them in the same transaction do not.
+fn fail_inserts(outbox: &Outbox, fails: bool) {
+    let sql = match fails {
+        true => {
+            "CREATE TEMP TRIGGER fails BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END"
+        }
+        false => "DROP TRIGGER fails",
+    };
+    outbox
+        .store
+        .execute(
+            Durability::KillSafe,
+            move |writer| writer.sql()?.execute_batch(sql),
+            |()| {},
+        )
+        .unwrap();
+}
+
+fn seed() -> u64 {
+    let seed = match std::env::var("SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => fastrand::u64(..),
+    };
+    println!("SEED={seed}");
+    seed
+}
+
+#[test]
+fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
+    let mut random = fastrand::Rng::with_seed(seed());
+    for round in 0..15 {
+        let directory = tempfile::tempdir().unwrap();
+        let (most, most_bytes) = (random.u64(1..600), random.u64(50..20_000));
+        let window = random.usize(1..=16);
+        let when_full = random
+            .choice([WhenFull::Reject, WhenFull::DropOldest])
+            .unwrap();
+        let limits = OutboxLimits::new()
+            .messages(most)
+            .bytes(most_bytes)
+            .when_full(when_full);
+        let outbox = open(&directory, window, limits);
+        let (mut accepted, mut sent, mut last_taken) = (0, 0, 0);
+        let mut in_flight = BTreeSet::new();
+        let mut is_failing = false;
+        for _ in 0..150 {
+            match random.u32(0..10) {
+                0..5 => {
+                    let count = random.usize(1..=40);
+                    let before = rows(&outbox);
+                    match enqueue(&outbox, count, random.usize(0..60)) {
+                        Ok(_) => accepted += count as u64,
+                        Err(_) => assert_eq!(rows(&outbox), before, "round {round}"),
+                    }
+                }
+                5..8 => {
+                    if let Some(taken) = outbox.take() {
+                        assert!(taken.id > last_taken, "round {round}: the order");
+                        last_taken = taken.id;
+                        in_flight.insert(taken.id);
+                    }
+                }
+                8 => {
+                    let acknowledged = in_flight.pop_first();
+                    if let Some(id) = acknowledged {
+                        outbox.acknowledge(id);
+                        outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+                        sent += 1;
+                    }
+                }
+                _ => {
+                    is_failing = !is_failing;
+                    fail_inserts(&outbox, is_failing);
+                }
+            }
+            let rows = rows(&outbox);
+            let totals = Totals {
+                count: rows.len() as u64,
+                bytes: rows.values().sum(),
+            };
+            assert_eq!(outbox.pending(), totals, "round {round}: counted as stored");
+            assert!(
+                totals.count <= most && totals.bytes <= most_bytes,
+                "round {round}"
+            );
+            assert!(
+                in_flight.iter().all(|id| rows.contains_key(id)),
+                "round {round}"
+            );
+            let dropped = outbox.dropped().count;
+            assert_eq!(accepted, sent + dropped + totals.count, "round {round}");
+            assert!(when_full == WhenFull::DropOldest || dropped == 0);
+        }
+        if is_failing {
+            fail_inserts(&outbox, false);
+        }
+        // The link gets all that is left.
+        while outbox.pending().count > 0 {
+            if let Some(taken) = outbox.take() {
+                assert!(taken.id > last_taken, "round {round}: the order");
+                last_taken = taken.id;
+                in_flight.insert(taken.id);
+            }
+            in_flight.iter().for_each(|id| outbox.acknowledge(*id));
+            in_flight.clear();
+            outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+        }
+        assert!(rows(&outbox).is_empty());
+    }
+}
+
+#[test]
+fn sixteen_threads_never_exceed_a_limit_and_the_link_gets_on() {
+    for when_full in [WhenFull::Reject, WhenFull::DropOldest] {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = OutboxLimits::new().messages(50).when_full(when_full);
+        let outbox = open(&directory, 4, limits);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let mut most = 0;
+                let mut sent = 0_u64;
+                while !is_over.load(Ordering::Acquire) {
+                    most = most.max(rows(&outbox).len());
+                    while let Some(taken) = outbox.take() {
+                        outbox.acknowledge(taken.id);
+                        sent += 1;
+                    }
+                }
+                (most, sent)
+            });
+            let threads: Vec<_> = (0..16)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let stored = |_: &i32| match enqueue(&outbox, 3, 1) {
+                            Ok(_) => true,
+                            Err(Error::OutboxFull { limit }) => {
+                                assert_eq!(limit, OutboxLimit::Messages(50));
+                                false
+                            }
+                            Err(error) => panic!("{error}"),
+                        };
+                        (0..100).filter(stored).count() as u64 * 3
+                    })
+                })
+                .collect();
+            let accepted: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
+            is_over.store(true, Ordering::Release);
+            let (most, sent) = watch.join().unwrap();
+            outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+            assert!(most <= 50, "{most} rows");
+            assert!(sent > 0);
+            let (pending, dropped) = (outbox.pending().count, outbox.dropped().count);
+            assert_eq!(accepted, sent + dropped + pending);
+            assert_eq!(pending, rows(&outbox).len() as u64);
+            assert_eq!(dropped > 0, when_full == WhenFull::DropOldest);
+        });
+    }
+}
+
+/// Jobs that gather behind this one share its transaction or the next.
+fn hold_the_writer(outbox: &Outbox) -> crossbeam_channel::Sender<()> {
+    let (enter, entered) = crossbeam_channel::bounded(0);
+    let (release, released) = crossbeam_channel::bounded::<()>(0);
+    outbox.store.post(
+        Durability::KillSafe,
+        move |_| {
+            enter.send(()).ok();
+            released.recv().ok();
+            Ok(())
+        },
+        |_| {},
+    );
+    entered.recv().unwrap();
+    release
+}
+
+#[test]
+fn jobs_that_share_a_transaction_see_each_others_messages_and_drops() {
+    for (when_full, fails) in [
+        (WhenFull::Reject, false),
+        (WhenFull::DropOldest, false),
+        (WhenFull::Reject, true),
+        (WhenFull::DropOldest, true),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let limits = OutboxLimits::new().messages(5).when_full(when_full);
+        let outbox = open(&directory, 1, limits);
+        enqueue(&outbox, 4, 1).unwrap();
+        let release = hold_the_writer(&outbox);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| enqueue(&outbox, 1, 1)))
+                .collect();
+            if fails {
+                outbox.store.post(
+                    Durability::KillSafe,
+                    |_| Err(rusqlite::Error::InvalidQuery),
+                    |_| {},
+                );
+            }
+            release.send(()).unwrap();
+            let results = threads.into_iter().map(|thread| thread.join().unwrap());
+            let accepted = results.filter(|result| result.is_ok()).count();
+            let expected = if when_full == WhenFull::Reject { 1 } else { 8 };
+            assert_eq!(accepted, expected);
+        });
+        assert_eq!(outbox.pending().count, 5);
+        assert_eq!(rows(&outbox).len(), 5);
+        let dropped = if when_full == WhenFull::Reject { 0 } else { 7 };
+        assert_eq!(outbox.dropped().count, dropped);
+        // Nothing keeps the link out.
+        assert_eq!(
+            outbox.take().map(|m| m.id),
+            rows(&outbox).keys().next().copied()
+        );
+    }
+}
+
+#[test]
+fn a_drop_that_is_rolled_back_drops_nothing_and_lets_the_link_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = OutboxLimits::new()
+        .messages(5)
+        .when_full(WhenFull::DropOldest);
+    let outbox = open(&directory, 1, limits);
+    enqueue(&outbox, 5, 1).unwrap();
+    let before = rows(&outbox);
+    fail_inserts(&outbox, true);
+    assert!(matches!(
+        enqueue(&outbox, 2, 1),
+        Err(Error::Database { .. })
+    ));
+    assert_eq!(rows(&outbox), before);
+    assert_eq!((outbox.pending().count, outbox.dropped().count), (5, 0));
+    let first = before.keys().next().copied();
+    assert_eq!(outbox.take().map(|taken| taken.id), first);
+    fail_inserts(&outbox, false);
+    enqueue(&outbox, 4, 1).unwrap();
+    assert_eq!(outbox.dropped().count, 4);
+    assert_eq!(rows(&outbox).keys().next().copied(), first, "in flight");
+    assert!(
+        matches!(enqueue(&outbox, 5, 1), Err(Error::OutboxFull { .. })),
+        "all but the one in flight is not enough"
+    );
+    assert_eq!(outbox.dropped().count, 4);
+}
+
+#[test]
+fn the_link_takes_nothing_that_is_about_to_be_dropped_and_then_has_its_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = OutboxLimits::new()
+        .messages(3)
+        .when_full(WhenFull::DropOldest);
+    let outbox = open(&directory, 1, limits);
+    let last = enqueue(&outbox, 3, 1).unwrap();
+    {
+        let messages = &mut outbox.state.lock().messages;
+        messages.admission.enter(u64::MAX);
+        let behind = messages.droppable_behind(1);
+        messages.admission.hold(behind);
+    }
+    assert!(outbox.take().is_none());
+    outbox.state.lock().messages.admission.drop_ended();
+    enqueue(&outbox, 1, 1).unwrap();
+    let oldest = rows(&outbox).keys().next().copied();
+    assert_eq!(oldest, Some(last - 2), "kept for the link");
+    assert_eq!(outbox.take().map(|taken| taken.id), oldest);
+}
+
+#[test]
+fn below_the_free_space_nothing_is_stored_or_as_much_is_dropped() {
+    let directory = tempfile::tempdir().unwrap();
+    enqueue(&open(&directory, 1, OutboxLimits::new()), 10, 100).unwrap();
+    let limits = OutboxLimits::new().free_disk_bytes(u64::MAX);
+    let outbox = open(&directory, 1, limits);
+    let full = enqueue(&outbox, 1, 1).unwrap_err();
+    assert_eq!(
+        full.to_string(),
+        format!(
+            "the outbox has reached its limit of {} bytes that stay free on the disk",
+            u64::MAX
+        )
+    );
+    assert_eq!(outbox.pending().count, 10);
+    drop(outbox);
+    let outbox = open(&directory, 1, limits.when_full(WhenFull::DropOldest));
+    enqueue(&outbox, 1, 150).unwrap();
+    assert_eq!(
+        outbox.dropped(),
+        Totals {
+            count: 2,
+            bytes: 200
+        }
+    );
+    drop(outbox);
+    let outbox = open(&directory, 1, OutboxLimits::new().free_disk_bytes(1));
+    enqueue(&outbox, 1, 1).unwrap();
+}
+
+#[test]
+fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = OutboxLimits::new()
+        .messages(2)
+        .when_full(WhenFull::DropOldest);
+    let outbox = open(&directory, 1, limits);
+    let last = enqueue(&outbox, 2, 1).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| outbox.wait_sent(None, None, None));
+        while outbox.state.lock().waits.is_empty() {
+            std::thread::yield_now();
+        }
+        enqueue(&outbox, 1, 1).unwrap();
+        let taken = outbox.take().unwrap();
+        assert_eq!(taken.id, last);
+        assert!(!waiting.is_finished(), "the other is not sent");
+        outbox.acknowledge(last);
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Dropped)));
+    });
+}
