@@ -101,7 +101,7 @@ impl Inbox {
             let newest = writer.sql()?.query_row(newest, (), |row| row.get(0))?;
             Ok((inbox_rows::totals(writer)?, newest))
         })?;
-        Ok(Arc::new_cyclic(|this| Inbox {
+        let inbox = Arc::new_cyclic(|this| Inbox {
             this: this.clone(),
             store,
             state: Mutex::new(State {
@@ -112,7 +112,15 @@ impl Inbox {
                 closed: false,
             }),
             arrived: Condvar::new(),
-        }))
+        });
+        let this = inbox.this.clone();
+        inbox.store.on_recovery(move |writer, _| {
+            if let Some(inbox) = this.upgrade() {
+                inbox.state.lock().stored = inbox_rows::totals(writer)?;
+            }
+            Ok(())
+        });
+        Ok(inbox)
     }
 
     /// For the link: a message came. It is stored, then `acknowledge` is called.

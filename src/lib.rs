@@ -175,6 +175,16 @@
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
 //! and shrinks again when a large one has drained.
 //!
+//! **Full disk.** Storing fails with [`Error::StorageFull`]. Room for acknowledgements is reserved in the file and
+//! its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
+//! deleted, and make room for new ones. That holds on file systems that overwrite in place.
+//!
+//! **Damage.** A damaged file, at the start or in use, is set aside as `NAME.db-damaged-2026-11-25T02-40-00Z`; the
+//! newest two are kept, and there are tokens in them. What can be read goes on in a new file: the registration,
+//! properties, Messages in their order. The log says what is lost, [`Status::recovery`] too, and waits for it end
+//! with [`Error::Lost`]. Damage inside a payload cannot be noticed. A file that is deleted or replaced while in use
+//! is written back at the next commit; what had its name is kept as `NAME.db-found-...`.
+//!
 //! # Upgrading from the published SDK
 //!
 //! [`start`](DeviceClientBuilder::start) takes the file of the published SDK (PyPI `spotflow-device`, up to
@@ -246,7 +256,7 @@ pub use message::{MAX_PAYLOAD_BYTES, Message};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
 pub use status::{ConnectionChange, Status};
-pub use store::Durability;
+pub use store::{Durability, Recovery};
 pub use twin::DesiredProperties;
 pub use wait::InterruptCheck;
 

@@ -74,13 +74,45 @@ impl Properties {
             desired_told: false,
             closed: false,
         };
-        Ok(Arc::new_cyclic(|this| Properties {
+        let properties = Arc::new_cyclic(|this| Properties {
             this: this.clone(),
             store,
             listener,
             state: Mutex::new(state),
             received: Condvar::new(),
-        }))
+        });
+        let this = properties.this.clone();
+        properties
+            .store
+            .on_recovery(move |writer, _| match this.upgrade() {
+                Some(properties) => properties.write_back(writer),
+                None => Ok(()),
+            });
+        Ok(properties)
+    }
+
+    /// The database was damaged and rebuilt.
+    fn write_back(&self, writer: &mut Writer) -> rusqlite::Result<()> {
+        let state = self.state.lock();
+        let desired = state.desired.current();
+        let rows = [
+            (
+                TwinKind::Desired,
+                desired.map(|it| to_row(it.version(), it.values())),
+            ),
+            (
+                TwinKind::Reported,
+                state.reported.known().map(|it| to_row(0, it)),
+            ),
+            (
+                TwinKind::Wanted,
+                state.reported.wanted().map(|it| to_row(0, it)),
+            ),
+        ];
+        for (kind, row) in rows {
+            device_rows::save_twin(writer, kind, row.as_ref())?;
+        }
+        Ok(())
     }
 
     /// The Desired Properties, unless none were ever received.

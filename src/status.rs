@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use crate::store::Recovery;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
 ///
@@ -43,6 +44,9 @@ pub struct Status {
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,
+    /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
+    /// start.
+    pub recovery: Option<Recovery>,
 }
 
 /// The connection to the hub came or went, for the

@@ -50,7 +50,7 @@ mod _native {
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]
-    use super::status::{SetAsideMessage, Status};
+    use super::status::{Recovery, SetAsideMessage, Status};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

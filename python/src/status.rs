@@ -1,5 +1,6 @@
 //! How a client is doing, and what it has set aside.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -88,6 +89,14 @@ impl Status {
         self.status.set_aside_messages
     }
 
+    /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
+    /// start, or `None`.
+    #[getter]
+    fn recovery(&self) -> Option<Recovery> {
+        let recovery = self.status.recovery.clone()?;
+        Some(Recovery { recovery })
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "<spotflow_device.Status {}, {} pending, {} set aside>",
@@ -98,6 +107,66 @@ impl Status {
             },
             self.status.pending_messages,
             self.status.set_aside_messages
+        )
+    }
+}
+
+/// What was saved of a damaged database file: see `Status.recovery`.
+#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+pub struct Recovery {
+    recovery: spotflow_device::Recovery,
+}
+
+#[pymethods]
+impl Recovery {
+    /// Where the damaged file is kept, a `Path`. There are tokens in it.
+    #[getter]
+    fn set_aside(&self) -> PathBuf {
+        self.recovery.set_aside.clone()
+    }
+
+    /// Whether the device's registration was saved. If not, and there was one, it needs a new approval.
+    #[getter]
+    fn has_registration(&self) -> bool {
+        self.recovery.has_registration
+    }
+
+    /// Unsent Messages that were saved.
+    #[getter]
+    fn messages(&self) -> u64 {
+        self.recovery.messages
+    }
+
+    /// Unsent Messages that were lost, or `None` if that is not known: then the log names the range of what
+    /// could not be read, some of which had been sent.
+    #[getter]
+    fn lost_messages(&self) -> Option<u64> {
+        self.recovery.lost_messages
+    }
+
+    /// Messages set aside that were saved.
+    #[getter]
+    fn set_aside_messages(&self) -> u64 {
+        self.recovery.set_aside_messages
+    }
+
+    /// Unprocessed cloud-to-device messages that were saved.
+    #[getter]
+    fn cloud_messages(&self) -> u64 {
+        self.recovery.cloud_messages
+    }
+
+    /// Whether everything could be read.
+    #[getter]
+    fn is_complete(&self) -> bool {
+        self.recovery.is_complete
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.Recovery of {} Messages from {}>",
+            self.recovery.messages,
+            self.recovery.set_aside.display()
         )
     }
 }

@@ -15,6 +15,7 @@ from spotflow_device import (
     Durability,
     InvalidArgumentError,
     InvalidTypeError,
+    LostError,
     Message,
     OutboxFullError,
     OutcomeUnknownError,
@@ -34,8 +35,12 @@ KINDS = {
     WaitTimeoutError: (TimeoutError, True),
     ClosedError: (SpotflowError, False),
     SetAsideError: (SpotflowError, False),
+<<<<<<< HEAD
     DroppedError: (SpotflowError, False),
     OutboxFullError: (SpotflowError, True),
+=======
+    LostError: (SpotflowError, False),
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     RegistrationError: (SpotflowError, False),
     DatabaseError: (OSError, False),
     DatabaseInUseError: (DatabaseError, True),

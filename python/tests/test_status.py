@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from spotflow_device import SetAsideError, SetAsideMessage, SpotflowError, Status
+from spotflow_device import Recovery, SetAsideError, SetAsideMessage, SpotflowError, Status
 
 from support import DEVICE, PATIENCE, Seen, cut_off, eventually, in_thread, payloads
 
@@ -29,10 +29,33 @@ def test_a_fresh_device_has_nothing_pending(spotflow_emulator, start_client):
 def test_a_status_cannot_be_written(spotflow_emulator, start_client):
     status = start_client(spotflow_emulator).status()
     names = [name for name in vars(Status) if not name.startswith("_")]
+<<<<<<< HEAD
     assert len(names) == 11
+=======
+    assert len(names) == 10
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     for name in names:
         with pytest.raises(AttributeError):
             setattr(status, name, None)
+
+
+def test_a_damaged_file_is_saved_and_reported(spotflow_emulator, start_client, tmp_path):
+    client = start_client(spotflow_emulator)
+    assert client.status().recovery is None
+    wait_connected(client)
+    cut_off(spotflow_emulator, client)
+    client.create_stream_sender().enqueue_messages(["1", "2"])
+    client.close()
+    (database,) = tmp_path.rglob("*.db")
+    with database.open("r+b") as file:
+        file.write(b"\x99" * 1024)
+    client = start_client(spotflow_emulator)
+    recovery = client.status().recovery
+    assert type(recovery) is Recovery
+    assert recovery.set_aside.read_bytes()[:1024] == b"\x99" * 1024
+    assert (recovery.messages, recovery.lost_messages, recovery.set_aside_messages) == (2, 0, 0)
+    assert (recovery.has_registration, recovery.cloud_messages, recovery.is_complete) == (True, 0, True)
+    assert repr(recovery).startswith("<spotflow_device.Recovery of 2 Messages from ")
 
 
 def test_pending_messages_are_counted_with_their_bytes_and_age(spotflow_emulator, start_client):

@@ -35,8 +35,13 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::http::HubDeviceId;
+<<<<<<< HEAD
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
 use crate::store::{Durability, Store, Writer, free_disk_bytes, set_aside_rows};
+=======
+use crate::store::outbox_rows::{self, Outgoing, Totals};
+use crate::store::{Durability, Recovery, Store, Writer, set_aside_rows};
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 use crate::wait::{InterruptCheck, wait_for};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
@@ -140,7 +145,7 @@ impl Outbox {
             drop_log: DropLog::default(),
             closed: false,
         };
-        Ok(Arc::new_cyclic(|this| Outbox {
+        let outbox = Arc::new_cyclic(|this| Outbox {
             this: this.clone(),
             store,
             wake,
@@ -149,7 +154,15 @@ impl Outbox {
             state: Mutex::new(state),
             sent: Condvar::new(),
             failures: Mutex::new(FailureLog::new(module_path!())),
-        }))
+        });
+        let this = outbox.this.clone();
+        outbox
+            .store
+            .on_recovery(move |writer, recovery| match this.upgrade() {
+                Some(outbox) => outbox.write_back(writer, recovery),
+                None => Ok(()),
+            });
+        Ok(outbox)
     }
 
     /// Step 1. Stores the Messages in one commit and returns the id of the last, or 0 for none.
@@ -351,7 +364,11 @@ impl Outbox {
             }
         };
         for refusal in &record.refused {
+<<<<<<< HEAD
             state.waits.spoil(refusal.id..=refusal.id, Spoilt::SetAside);
+=======
+            state.waits.spoil(refusal.id..=refusal.id, &Error::SetAside);
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             refusal.status.set_aside_is(set_aside);
         }
         state.messages.recorded(&record);
@@ -387,6 +404,27 @@ impl Outbox {
         self.load_if_low(&mut state);
     }
 
+    /// The database was damaged and rebuilt: what is in memory goes back into it, and who waits for what
+    /// is lost is told.
+    fn write_back(&self, writer: &mut Writer, recovery: &mut Recovery) -> rusqlite::Result<()> {
+        let mut state = self.state.lock();
+        let rows = outbox_rows::ids(writer, state.messages.loaded_through())?;
+        for (message, body) in state.messages.missing(&rows) {
+            outbox_rows::put_back(writer, &message, &body)?;
+        }
+        let stored = outbox_rows::totals(writer)?;
+        let lost = state.messages.rebuilt(&rows, stored);
+        recovery.lost_messages = Some(lost);
+        recovery.messages = stored.count;
+        if lost > 0 {
+            for ids in &recovery.gaps {
+                state.waits.spoil(ids.clone(), &Error::Lost);
+            }
+        }
+        self.sent.notify_all();
+        Ok(())
+    }
+
     /// Loads more rows when the ready queue runs low.
     fn load_if_low(&self, state: &mut Shared) {
         if state.closed || !state.messages.begin_load() {
@@ -412,6 +450,10 @@ impl Outbox {
                 match result {
                     Ok(()) => {
                         let (rows, more) = rows.unwrap_or_default();
+                        // Without a row, those before were lost: nobody waits for them any more.
+                        if rows.is_empty() {
+                            outbox.sent.notify_all();
+                        }
                         state.messages.loaded(rows, more);
                         outbox.after_change(state);
                     }
@@ -512,7 +554,11 @@ impl Outbox {
             }
         });
         match state.waits.end(key) {
+<<<<<<< HEAD
             Some(spoilt) => sent.and(Err(spoilt.into())),
+=======
+            Some(error) => sent.and(Err(error)),
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             None => sent,
         }
     }
@@ -542,7 +588,11 @@ impl Outbox {
     pub fn all_set_aside(&self) {
         let mut state = self.state.lock();
         if let Some(oldest) = state.messages.oldest_pending() {
+<<<<<<< HEAD
             state.waits.spoil(oldest..=i64::MAX, Spoilt::SetAside);
+=======
+            state.waits.spoil(oldest..=i64::MAX, &Error::SetAside);
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         }
         state.messages.all_set_aside();
         self.sent.notify_all();
@@ -550,7 +600,11 @@ impl Outbox {
 
     fn set_aside(&self, id: i64) {
         let mut state = self.state.lock();
+<<<<<<< HEAD
         state.waits.spoil(id..=id, Spoilt::SetAside);
+=======
+        state.waits.spoil(id..=id, &Error::SetAside);
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         state.messages.set_aside(id);
         self.sent.notify_all();
         self.after_change(state);

@@ -1,7 +1,7 @@
 //! The outbox's bookkeeping: which rows are ready, taken, acknowledged, recorded. Pure: nothing is
 //! read, written or woken here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -270,6 +270,37 @@ impl State {
             loaded_through: self.stored_through,
             ..State::new(Totals::default(), self.stored_through)
         };
+    }
+
+    /// The Messages in memory that are not among these rows, and can be stored again.
+    pub fn missing(&self, rows: &HashSet<i64>) -> Vec<(Outgoing, Bytes)> {
+        let missing = self
+            .ready
+            .iter()
+            .filter(|message| !rows.contains(&message.id));
+        let with_body = missing.filter_map(|message| match &message.body {
+            Body::Inline(body) => Some((message.clone(), body.clone())),
+            Body::Upload(_) => None,
+        });
+        with_body.collect()
+    }
+
+    /// The database was rebuilt, and lost some rows. It had `rows` up to `loaded_through`, to which the
+    /// missing ones were added; `stored` is all that is in it now. Returns how many Messages are lost.
+    pub fn rebuilt(&mut self, rows: &HashSet<i64>, stored: Totals) -> u64 {
+        let is_lost = |message: &Outgoing| {
+            matches!(message.body, Body::Upload(_)) && !rows.contains(&message.id)
+        };
+        self.ready.retain(|message| !is_lost(message));
+        self.ready_bytes = self.ready.iter().map(Outgoing::memory_bytes).sum();
+        let before = self.pending.count;
+        self.pending = stored;
+        // What is under way needs no row to be sent.
+        for (_, taken) in self.taken.iter().filter(|(id, _)| !rows.contains(id)) {
+            self.pending.count += 1;
+            self.pending.bytes += taken.bytes as u64;
+        }
+        before.saturating_sub(self.pending.count)
     }
 
     /// Whether everything up to `id` is sent and recorded.

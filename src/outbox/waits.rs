@@ -28,7 +28,11 @@ impl From<Spoilt> for Error {
 struct Wait {
     ids: RangeInclusive<i64>,
     /// Why something of it will not be sent.
+<<<<<<< HEAD
     spoilt: Option<Spoilt>,
+=======
+    spoilt: Option<Error>,
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     key: u64,
 }
 
@@ -45,6 +49,7 @@ impl Waits {
     }
 
     /// Returns why something that was waited for will not be sent.
+<<<<<<< HEAD
     pub fn end(&mut self, key: u64) -> Option<Spoilt> {
         let place = self.0.iter().position(|wait| wait.key == key)?;
         self.0.remove(place).spoilt
@@ -67,6 +72,18 @@ impl Waits {
             let overlap = ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end();
             if overlap {
                 wait.spoilt = Some(why);
+=======
+    pub fn end(&mut self, key: u64) -> Option<Error> {
+        let place = self.0.iter().position(|wait| wait.key == key);
+        place.and_then(|place| self.0.remove(place).spoilt)
+    }
+
+    /// What is pending of these will not be sent, for this reason.
+    pub fn spoil(&mut self, ids: RangeInclusive<i64>, why: &Error) {
+        for wait in &mut self.0 {
+            if ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end() {
+                wait.spoilt = Some(why.clone());
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             }
         }
     }

@@ -119,7 +119,7 @@ impl From<Error> for Failure {
 impl Registrar {
     pub fn new(parts: RegistrarParts, device: DeviceRow) -> Arc<Registrar> {
         let now = parts.clock.now();
-        Arc::new_cyclic(|this| Registrar {
+        let registrar = Arc::new_cyclic(|this| Registrar {
             this: this.clone(),
             parts,
             worker: Arc::default(),
@@ -131,7 +131,17 @@ impl Registrar {
             }),
             changed: Condvar::new(),
             failures: Mutex::new(FailureLog::new(module_path!())),
-        })
+        });
+        let this = registrar.this.clone();
+        registrar.parts.store.on_recovery(move |writer, recovery| {
+            let device = this.upgrade().map(|it| it.state.lock().device.clone());
+            if let Some(device) = device.filter(|it| it.registration_token.is_some()) {
+                device_rows::save_device(writer, &device)?;
+                recovery.has_registration = true;
+            }
+            Ok(())
+        });
+        registrar
     }
 
     /// Waits until the device is registered, or, if it was before, until it is clear that the

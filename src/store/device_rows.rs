@@ -1,6 +1,7 @@
 //! The `device` and `twin` tables: who we are, and the last known properties.
 
 use rusqlite::{OptionalExtension, Result};
+use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
 use crate::http::HubDeviceId;
@@ -48,7 +49,72 @@ pub(crate) fn load_device(writer: &Writer) -> Result<Option<DeviceRow>> {
         .optional()
 }
 
+/// In the place of the table `device`, should its page be damaged.
+#[derive(Serialize, Deserialize)]
+struct DeviceCopy {
+    instance: String,
+    provisioning_token: String,
+    requested_device_id: Option<String>,
+    registration_token: Option<String>,
+    workspace_id: Option<String>,
+    device_id: Option<String>,
+    identity_is_open: bool,
+}
+
+/// Its `kind` in the table `twin`, which is on another page.
+const COPY: &str = "device";
+
+fn save_copy(writer: &Writer, device: &DeviceRow) -> Result<()> {
+    let exposed = |secret: &Secret| secret.expose().to_owned();
+    let identity = device.identity.clone();
+    let copy = DeviceCopy {
+        instance: device.instance.clone(),
+        provisioning_token: exposed(&device.provisioning_token),
+        requested_device_id: device.requested_device_id.clone(),
+        registration_token: device.registration_token.as_ref().map(exposed),
+        workspace_id: identity.as_ref().map(|it| it.workspace_id.clone()),
+        device_id: identity.map(|it| it.device_id),
+        identity_is_open: device.identity_is_open,
+    };
+    let document = serde_json::to_string(&copy).unwrap_or_default();
+    writer
+        .sql()?
+        .prepare_cached("INSERT OR REPLACE INTO twin VALUES (?1, 0, ?2)")?
+        .execute((COPY, document))
+        .map(drop)
+}
+
+/// Puts the copy in the place of a row that was lost; returns it.
+pub(crate) fn restore_copy(writer: &mut Writer) -> Result<Option<DeviceRow>> {
+    let document: Option<String> = writer
+        .sql()?
+        .query_row("SELECT document FROM twin WHERE kind = ?1", [COPY], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    let copy = document.and_then(|document| serde_json::from_str::<DeviceCopy>(&document).ok());
+    let device = copy.map(|copy| DeviceRow {
+        instance: copy.instance,
+        provisioning_token: Secret::new(copy.provisioning_token),
+        requested_device_id: copy.requested_device_id,
+        registration_token: copy.registration_token.map(Secret::new),
+        identity: copy
+            .workspace_id
+            .zip(copy.device_id)
+            .map(|(workspace_id, device_id)| HubDeviceId {
+                workspace_id,
+                device_id,
+            }),
+        identity_is_open: copy.identity_is_open,
+    });
+    if let Some(device) = &device {
+        save_device(writer, device)?;
+    }
+    Ok(device)
+}
+
 pub(crate) fn save_device(writer: &mut Writer, device: &DeviceRow) -> Result<()> {
+    save_copy(writer, device)?;
     writer.sql()?.execute(
         "INSERT OR REPLACE INTO device VALUES (0, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         (
@@ -64,7 +130,7 @@ pub(crate) fn save_device(writer: &mut Writer, device: &DeviceRow) -> Result<()>
             device.identity_is_open,
         ),
     )?;
-    writer.wrote(1024);
+    writer.wrote(2048);
     Ok(())
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{published, schema};
+use super::recovery::Recovery;
+use super::{published, salvage, schema};
 use crate::error::{Error, Result};
 
 /// 1,024 bytes: a 200-byte Message costs one page of WAL; larger pages multiply the flash wear.
@@ -39,20 +40,58 @@ pub(crate) fn validate_path(path: &Path) -> Result<()> {
 
 /// Opens the database, creating it readable by its owner only. One of the published SDK is taken
 /// over; any other that is not ours is refused, and left as it is.
-pub(crate) fn open(path: &Path, now_ms: i64) -> Result<Connection> {
+///
+/// One of ours that is damaged is set aside, and what can be read of it goes on.
+pub(super) fn open(
+    path: &Path,
+    now_ms: i64,
+    same_boot: Option<bool>,
+) -> Result<(Connection, Option<Recovery>)> {
+    salvage::finish(path, now_ms)?;
     let created = create_private(path)?;
     published::remove_leftover(path);
+    let opened = open_or_take_over(path, now_ms, same_boot);
+    if opened.is_err() && created {
+        remove(&with_suffix(path, "-wal"))?;
+        remove(path)?;
+    }
+    let opened = match opened {
+        Err(error) if salvage::is_damage(&error) && salvage::is_damaged_ours(path)? => {
+            log::error!("{}: damaged: {}", path.display(), error.chain());
+            let recovery = salvage::replace(path, now_ms, 0)?;
+            recovery.log(path);
+            (open_or_take_over(path, now_ms, same_boot)?, Some(recovery))
+        }
+        other => (other?, None),
+    };
+    if created {
+        sync_directory(path)?;
+    }
+    Ok(opened)
+}
+
+fn open_or_take_over(path: &Path, now_ms: i64, same_boot: Option<bool>) -> Result<Connection> {
     let failed = |error| open_error(path, error);
+    if let Some(error) = salvage::cut_off_from_its_wal(path)? {
+        return Err(error);
+    }
+    let behind = salvage::read_behind(path, now_ms, same_boot)?;
     let mut connection = connect(path).map_err(failed)?;
     if published::is_published(&connection).map_err(failed)? {
         published::take_over(connection, path, now_ms)?;
         connection = connect(path).map_err(failed)?;
     }
     make_ours(&connection).map_err(failed)?;
-    if created {
-        sync_directory(path)?;
+    if let Some(behind) = behind {
+        behind.save(&connection, path).map_err(failed)?;
     }
     Ok(connection)
+}
+
+/// Opens it again, in the course of its use.
+pub(super) fn open_again(path: &Path) -> Result<Connection> {
+    let opened = connect(path).and_then(|connection| make_ours(&connection).map(|()| connection));
+    opened.map_err(|error| open_error(path, error))
 }
 
 /// Changes nothing in the file.
@@ -74,6 +113,8 @@ fn make_ours(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A bad page is found when it is read, not when it has led astray.
+    connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(32);
     match is_empty {
         true => schema::create(connection),
@@ -100,6 +141,46 @@ pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 #[cfg(not(unix))]
 pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+/// Begins a new database, in one transaction, that will get its name when it is complete. It needs no
+/// journal: a crash leaves a file to be thrown away.
+pub(super) fn begin_building(path: &Path) -> Result<Connection> {
+    let action = "create the file";
+    if !create_private(path)? {
+        let there = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(Error::database(path, action, there));
+    }
+    let begin = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let new = Connection::open_with_flags(path, flags)?;
+        new.pragma_update(None, "page_size", PAGE_BYTES)?;
+        new.pragma_update(None, "cache_size", CACHE_KIB)?;
+        new.pragma_update(None, "journal_mode", "OFF")?;
+        new.pragma_update(None, "synchronous", "OFF")?;
+        schema::create(&new)?;
+        new.execute_batch("BEGIN")?;
+        Ok(new)
+    };
+    begin().map_err(|error| sqlite_error(path, action, error))
+}
+
+pub(super) fn sync_file(path: &Path) -> Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Error::file(path, "sync the file", error))
+}
+
+/// Removes a file that may be there.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file(path, "remove the file", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the new file's name durable, too.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Error, Result, ffi};
 const BLOCK: i64 = 10_000;
 
 /// Gives out ids for Messages and cloud-to-device messages, in growing order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MessageIds {
     next: i64,
     reserved: i64,
@@ -32,14 +32,40 @@ impl MessageIds {
         })
     }
 
+    /// Continues at `next` at the earliest.
+    pub fn at_least(self, next: i64) -> MessageIds {
+        self.skip(next.saturating_sub(self.next).max(0))
+    }
+
+    /// Leaves out so many.
+    pub fn skip(self, ids: i64) -> MessageIds {
+        let next = self.next.saturating_add(ids);
+        MessageIds {
+            next,
+            reserved: next,
+        }
+    }
+
+    /// No id below it will be given out any more.
+    pub fn peek(&self) -> i64 {
+        self.next
+    }
+
+    /// Stores what [`load`](Self::load) continues from.
+    pub fn save(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('reserved_ids', ?1)")?
+            .execute([self.reserved])
+            .map(drop)
+    }
+
     /// The next id; inside a transaction.
     pub fn next(&mut self, connection: &Connection) -> Result<i64> {
         if self.next >= self.reserved {
             let reserved = self.next.saturating_add(BLOCK);
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('reserved_ids', ?1)")?
-                .execute([reserved])?;
-            self.reserved = reserved;
+            let block = MessageIds { reserved, ..*self };
+            block.save(connection)?;
+            *self = block;
         }
         let id = self.next;
         self.next = following(id)?;

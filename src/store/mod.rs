@@ -3,6 +3,7 @@
 //! This room stores and reads rows. What is pending, in flight or wanted is decided elsewhere
 //! ([`outbox`](crate::outbox), [`inbox`](crate::inbox), [`twin`](crate::twin)).
 
+mod aside;
 mod commit_queue;
 pub(crate) mod device_rows;
 mod durability;
@@ -12,9 +13,13 @@ pub(crate) mod inbox_rows;
 mod lock;
 pub(crate) mod outbox_rows;
 mod published;
+mod recovery;
 mod reserve;
+mod salvage;
 mod schema;
 pub(crate) mod set_aside_rows;
+mod vanished;
+mod wal_frames;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -22,15 +27,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use durability::Durability;
+<<<<<<< HEAD
 pub(crate) use file::{free_disk_bytes, validate_path};
+=======
+pub(crate) use file::validate_path;
+pub use recovery::Recovery;
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 pub(crate) use writer::Writer;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use commit_queue::CommitQueue;
-use ids::MessageIds;
 use lock::FileLock;
-use reserve::Reserve;
 
 /// Keeps all threads out of a database.
 pub(crate) struct Hold(
@@ -43,6 +51,7 @@ pub(crate) struct Store {
     queue: Arc<CommitQueue>,
     path: PathBuf,
     lock: FileLock,
+    recovery: Arc<parking_lot::Mutex<Option<Recovery>>>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -54,16 +63,10 @@ impl Store {
     /// file only when this one has written its last byte.
     pub fn open(path: &Path) -> Result<Store> {
         let lock = FileLock::acquire(path)?;
-        let connection = file::open(path, SystemClock.wall_ms())?;
-        let ids = MessageIds::load(&connection)
-            .map_err(|error| file::sqlite_error(path, "read the database", error))?;
-        let reserve = Reserve::open(path)?;
-        let queue = Arc::new(CommitQueue::new(Writer::with_reserve(
-            connection,
-            path.to_owned(),
-            ids,
-            reserve,
-        )));
+        let (connection, recovery) = file::open(path, SystemClock.wall_ms(), lock.same_boot())?;
+        let writer = Writer::in_use(connection, path, lock.clone(), recovery)?;
+        let recovery = writer.recovery();
+        let queue = Arc::new(CommitQueue::new(writer));
         let runner = Arc::clone(&queue);
         let held = lock.clone();
         let thread = std::thread::Builder::new()
@@ -77,6 +80,7 @@ impl Store {
             queue,
             path: path.to_owned(),
             lock,
+            recovery,
             thread: parking_lot::Mutex::new(Some(thread)),
         })
     }
@@ -112,6 +116,20 @@ impl Store {
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
         self.queue.post(durability, run, done);
+    }
+
+    /// What was saved of a damaged file, if it was damaged in this run or at its start.
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.recovery.lock().clone()
+    }
+
+    /// When the database was damaged, and rebuilt from what could be read, `write_back` is called in a
+    /// transaction, behind everything that was committed before: what is in memory goes back into it.
+    pub fn on_recovery(
+        &self,
+        write_back: impl FnMut(&mut Writer, &mut Recovery) -> rusqlite::Result<()> + Send + 'static,
+    ) {
+        self.queue.hold().on_recovery(Box::new(write_back));
     }
 
     /// See [`CommitQueue::hold`].

@@ -1,5 +1,7 @@
 //! The `outbox` table: Messages from their commit to their acknowledgement.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Result, Row};
 
@@ -145,6 +147,25 @@ pub(crate) fn insert(
         .execute((id, stored_at_ms, properties, upload, body))?;
     writer.wrote(properties.len() + body.len());
     Ok(id)
+}
+
+/// Stores a Message again, under the id that it had.
+pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .execute((message.id, message.stored_at_ms, &message.properties, body))?;
+    writer.wrote(message.properties.len() + body.len());
+    Ok(())
+}
+
+/// The ids up to `through`.
+pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
+    writer
+        .sql()?
+        .prepare("SELECT id FROM outbox WHERE id <= ?1")?
+        .query_map([through], |row| row.get(0))?
+        .collect()
 }
 
 /// Forgets an acknowledged Message.

@@ -7,24 +7,24 @@
 //! 1. the database file has a block for every page of every commit: [`Reserve::grow`] sees to that
 //!    *before* the commit, and a commit for which it cannot is refused;
 //! 2. the WAL has blocks for the largest delete, also while it is empty and after the client has ended.
-//!    So the WAL stays when the client ends, void: its header is zero.
+//!    So the WAL stays when the client ends, void: what its header says is not what SQLite looks for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::file::{PAGE_BYTES, WAL_BYTES_KEPT, behind_links, private, with_suffix};
+use super::wal_frames::VOID;
 use crate::error::{Error, Result};
 
 /// The database file gets its blocks in steps of this, to be asked for them rarely.
 const GROWTH_BYTES: u64 = 64 << 10;
 /// A delete writes the pages from the root to the row, their neighbours, the first page, and one page of
 /// the list of free pages for about 250 pages that become free.
-const WAL_BYTES_MIN: u64 = 64 << 10;
+pub(super) const WAL_BYTES_MIN: u64 = 64 << 10;
 const PAGES_PER_FREE_LIST_PAGE: u64 = 200;
 /// The largest Message has 64 MiB. Deletes of several are recorded one by one if they do not fit.
 const WAL_BYTES_MAX: u64 = 512 << 10;
-const WAL_HEADER_BYTES: usize = 32;
 
 /// The blocks of one database.
 pub(super) struct Reserve {
@@ -85,7 +85,7 @@ impl Reserve {
     /// a WAL that holds some of its frames would put old pages in the place of newer ones.
     pub fn void_wal(self) -> io::Result<()> {
         let mut wal = OpenOptions::new().write(true).open(&self.wal)?;
-        wal.write_all(&[0; WAL_HEADER_BYTES])?;
+        wal.write_all(VOID)?;
         wal.sync_data()?;
         let kept = wal_bytes(self.database.metadata()?.len());
         if wal.metadata()?.len() > kept {

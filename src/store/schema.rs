@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Error, Result, ffi};
 
 /// Marks the file as ours ("SpfD").
-const APPLICATION_ID: i32 = 0x5370_6644;
+pub(super) const APPLICATION_ID: i32 = 0x5370_6644;
 const VERSION: i32 = 1;
 
 /// - `device`: who we are. One row.

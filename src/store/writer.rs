@@ -1,15 +1,23 @@
 //! The one connection that reads and writes the database, one transaction after another.
 
+mod mending;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
 
 use super::Durability;
 use super::commit_queue::Job;
 use super::file::sqlite_error;
 use super::ids::MessageIds;
+use super::lock::FileLock;
+use super::recovery::Recovery;
 use super::reserve::Reserve;
+use super::salvage;
+use super::vanished::OpenFiles;
+use crate::clock::Moment;
 use crate::error::{Chain, Error, Result};
 
 /// WAL pages after which a checkpoint moves them into the database. So many pages at most are not
@@ -31,7 +39,18 @@ pub(crate) struct Writer {
     ids: MessageIds,
     /// Behind the connection: see [`Reserve`].
     reserve: Option<Reserve>,
+    files: Option<OpenFiles>,
+    lock: Option<FileLock>,
+    write_back: Vec<WriteBack>,
+    recovery: Arc<Mutex<Option<Recovery>>>,
+    /// What came of the last attempt to mend the file, and when.
+    failed_to_mend: Option<(Moment, Error)>,
+    mended_at: Option<Moment>,
 }
+
+/// What is in memory goes back into a database of which something was lost.
+pub(crate) type WriteBack =
+    Box<dyn FnMut(&mut Writer, &mut Recovery) -> rusqlite::Result<()> + Send>;
 
 impl Writer {
     pub fn new(connection: Connection, path: PathBuf, ids: MessageIds) -> Writer {
@@ -44,31 +63,64 @@ impl Writer {
             wal_is_used: true,
             ids,
             reserve: None,
+            files: None,
+            lock: None,
+            write_back: Vec::new(),
+            recovery: Arc::default(),
+            failed_to_mend: None,
+            mended_at: None,
         }
     }
 
-    /// For a database in use, whose acknowledgements must be recorded on a full disk too.
-    pub(super) fn with_reserve(
+    /// For a database in use: acknowledgements are recorded on a full disk too, damage is mended, and a
+    /// file that vanishes is written back.
+    pub(super) fn in_use(
         connection: Connection,
-        path: PathBuf,
-        ids: MessageIds,
-        reserve: Reserve,
-    ) -> Writer {
+        path: &Path,
+        lock: FileLock,
+        recovery: Option<Recovery>,
+    ) -> Result<Writer> {
+        let ids = MessageIds::load(&connection);
         let mut writer = Writer {
-            reserve: Some(reserve),
-            ..Writer::new(connection, path, ids)
+            lock: Some(lock),
+            recovery: Arc::new(Mutex::new(recovery)),
+            ..Writer::new(connection, path.to_owned(), MessageIds::default())
         };
-        if let Err(error) = writer.reserve_pages() {
-            let path = writer.path.display();
+        writer.connected()?;
+        match ids.map_err(|error| sqlite_error(path, "read the database", error)) {
+            Ok(ids) => writer.ids = ids,
+            Err(error) => writer.mend(&error)?,
+        }
+        Ok(writer)
+    }
+
+    /// There is a new connection.
+    fn connected(&mut self) -> Result<()> {
+        self.reserve = Some(Reserve::open(&self.path)?);
+        if let Err(error) = self.reserve_pages() {
+            let path = self.path.display();
             log::warn!(
                 "{path}: acknowledgements may not be recorded until there is space: {}",
                 Chain(&error)
             );
         }
+        self.files = Some(OpenFiles::of(&self.path)?);
+        self.synced = Durability::PowerSafe;
+        self.wal_is_used = true;
         // What a killed process wrote may not be synced yet: a power cut must not lose that in addition
         // to what this one leaves unsynced.
-        writer.move_wal();
-        writer
+        self.move_wal();
+        Ok(())
+    }
+
+    /// What the application is told of the last damage.
+    pub(super) fn recovery(&self) -> Arc<Mutex<Option<Recovery>>> {
+        Arc::clone(&self.recovery)
+    }
+
+    /// `write_back` is called, in a transaction, when the database was rebuilt.
+    pub(super) fn on_recovery(&mut self, write_back: WriteBack) {
+        self.write_back.push(write_back);
     }
 
     /// The connection, inside a job's transaction.
@@ -98,6 +150,11 @@ impl Writer {
         self.ids.next(connection)
     }
 
+    /// Stores behind which id new ones begin.
+    pub(super) fn save_ids(&self) -> rusqlite::Result<()> {
+        self.ids.save(self.sql()?)
+    }
+
     /// Notes that a job wrote about `bytes`, which decides when to checkpoint.
     pub fn wrote(&mut self, bytes: usize) {
         self.wal_pages += 2 + bytes / 1024;
@@ -112,6 +169,13 @@ impl Writer {
             durability = Durability::PowerSafe;
         }
         let mut result = self.transaction(durability, &mut jobs);
+        if let Err(error) = &result
+            && salvage::is_damage(error)
+        {
+            result = self
+                .mend(&error.clone())
+                .and_then(|()| self.transaction(durability, &mut jobs));
+        }
         if matches!(result, Err(Error::StorageFull { .. })) && self.empty_wal() {
             result = self.transaction(durability, &mut jobs);
         }
@@ -132,8 +196,13 @@ impl Writer {
     }
 
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
+<<<<<<< HEAD
         let failed = |path: &PathBuf, error| sqlite_error(path, "write to the database", error);
         self.transaction += 1;
+=======
+        self.check_files()?;
+        let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         self.set_durability(durability)
             .and_then(|()| self.sql()?.execute_batch("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;
@@ -204,8 +273,12 @@ impl Writer {
     /// Moves the WAL into the database, and shrinks the file if that is worth it; returns whether all of
     /// it was moved.
     pub(super) fn checkpoint(&mut self) -> bool {
-        // To shrink takes room first: on a full disk it is for later.
-        if let Err(error) = self.shrink() {
+        // To shrink takes room in the WAL.
+        let shrunk = self.shrink().or_else(|_| {
+            self.move_wal();
+            self.shrink()
+        });
+        if let Err(error) = shrunk {
             log::warn!(
                 "{}: the file is not shrunk yet: {error}",
                 self.path.display()
@@ -247,6 +320,10 @@ impl Writer {
 
     /// Closes the database; nothing can be written any more.
     pub(super) fn close(&mut self) {
+        if let Err(error) = self.check_files() {
+            log::error!("{}", Chain(&error));
+        }
+        self.lock = None;
         let is_moved = self.checkpoint();
         if let Some(connection) = self.connection.take()
             && let Err((_, error)) = connection.close()

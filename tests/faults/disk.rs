@@ -1,1 +1,201 @@
-//! The disk is full, read-only, forbidden, or gone.
+//! The file system does not let the client have its file, or takes it away.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use spotflow_device::{DeviceClient, Error};
+
+use crate::small_disk::on_a_disk_of;
+use crate::support::{PATIENCE, Stage, sender};
+
+fn assert_refused(stage: &Stage, said: &str) {
+    let error = stage.device().start().expect_err("the file cannot be used");
+    assert!(matches!(error, Error::Database { .. }), "{error:?}");
+    let text = error.chain().to_string();
+    assert!(text.contains("device.db"), "{text}");
+    assert!(text.contains(said), "{text}");
+}
+
+/// Changes a mount of this process's own.
+fn mount(arguments: &[&str], place: &Path) {
+    let status = Command::new("mount").args(arguments).arg(place).status();
+    assert!(status.expect("`mount`").success(), "mount {arguments:?}");
+}
+
+fn drain(stage: &Stage, client: &DeviceClient) {
+    stage.platform.accept_connections(true).unwrap();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+}
+
+#[test]
+fn a_read_only_disk_is_named_at_the_start_and_costs_nothing() {
+    on_a_disk_of(
+        8192,
+        "disk::a_read_only_disk_is_named_at_the_start_and_costs_nothing",
+        |disk| {
+            let stage = Stage {
+                directory: tempfile::tempdir_in(disk.path()).unwrap(),
+                ..Stage::new()
+            };
+            let client = stage.start();
+            stage.cut_off();
+            sender(&client).enqueue_message("kept").unwrap();
+            client.close();
+            mount(&["-o", "remount,ro"], disk.path());
+            assert_refused(&stage, "Read-only file system");
+            mount(&["-o", "remount,rw"], disk.path());
+            let client = stage.start();
+            drain(&stage, &client);
+            assert_eq!(stage.received(), ["kept"]);
+        },
+    );
+}
+
+#[test]
+fn a_file_that_is_read_only_is_named_at_the_start() {
+    on_a_disk_of(
+        8192,
+        "disk::a_file_that_is_read_only_is_named_at_the_start",
+        |disk| {
+            let stage = Stage {
+                directory: tempfile::tempdir_in(disk.path()).unwrap(),
+                ..Stage::new()
+            };
+            stage.start().close();
+            let database = stage.database();
+            let file = database.to_str().unwrap();
+            // For root, too, whom permissions do not stop.
+            mount(&["--bind", file], &database);
+            mount(&["-o", "remount,bind,ro"], &database);
+            assert_refused(&stage, "cannot open the database");
+        },
+    );
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_named() {
+    let stage = Stage::new();
+    fs::remove_dir(stage.directory.path()).unwrap();
+    assert_refused(&stage, "No such file or directory");
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_is_named() {
+    let stage = Stage::new();
+    fs::create_dir(stage.database()).unwrap();
+    let error = stage.device().start().unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::InvalidArgument {
+                argument: "database",
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("is a directory"), "{error}");
+    for suffix in ["-lock", "-wal"] {
+        let stage = Stage::new();
+        fs::create_dir(stage.directory.path().join(format!("device.db{suffix}"))).unwrap();
+        assert_refused(&stage, "device.db");
+    }
+}
+
+/// A device that has Messages from before and after its files were taken away, offline.
+fn taken_away(take: impl FnOnce(&Stage)) -> (Stage, DeviceClient, Vec<String>) {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    let texts: Vec<String> = (0..50).map(|number| format!("{number:02}")).collect();
+    let sender = sender(&client);
+    sender.enqueue_messages(texts[..40].to_vec()).unwrap();
+    take(&stage);
+    for text in &texts[40..] {
+        sender.enqueue_message(text.clone()).unwrap();
+    }
+    (stage, client, texts)
+}
+
+fn assert_all_there(stage: &Stage, client: DeviceClient, texts: &[String]) {
+    client.close();
+    drop(client);
+    let client = stage
+        .device()
+        .on_provisioning(|_| panic!("a new approval"))
+        .start()
+        .unwrap();
+    drain(stage, &client);
+    assert_eq!(stage.received(), texts);
+    assert!(client.status().recovery.is_none());
+}
+
+#[test]
+fn a_file_that_is_deleted_while_in_use_is_written_back() {
+    for names in [
+        &["device.db"][..],
+        &["device.db-wal"],
+        &["device.db", "device.db-wal"],
+        &["device.db", "device.db-wal", "device.db-lock"],
+    ] {
+        let (stage, client, texts) = taken_away(|stage| {
+            for name in names {
+                fs::remove_file(stage.directory.path().join(name)).unwrap();
+            }
+        });
+        let second = stage.device().start();
+        assert!(
+            matches!(second, Err(Error::DatabaseInUse { .. })),
+            "{names:?}: {second:?}"
+        );
+        assert_all_there(&stage, client, &texts);
+    }
+}
+
+#[test]
+fn a_file_that_is_deleted_is_written_back_at_the_latest_when_the_client_ends() {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    sender(&client).enqueue_message("kept").unwrap();
+    fs::remove_file(stage.database()).unwrap();
+    assert_all_there(&stage, client, &["kept".to_owned()]);
+}
+
+#[test]
+fn a_file_that_is_replaced_while_in_use_is_written_back_and_the_other_one_kept() {
+    let (stage, client, texts) = taken_away(|stage| {
+        let other = stage.directory.path().join("other");
+        fs::write(&other, "another").unwrap();
+        fs::rename(other, stage.database()).unwrap();
+    });
+    let entries = fs::read_dir(stage.directory.path()).unwrap();
+    let kept = entries
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains(".db-found-"))
+        .expect("what was there is kept");
+    assert_eq!(fs::read_to_string(kept).unwrap(), "another");
+    assert_all_there(&stage, client, &texts);
+}
+
+#[test]
+fn when_the_directory_is_gone_nothing_is_accepted_until_it_is_back() {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    let sender = sender(&client);
+    sender.enqueue_message("before").unwrap();
+    let directory = stage.directory.path();
+    fs::remove_dir_all(directory).unwrap();
+    let error = sender.enqueue_message("meanwhile").unwrap_err();
+    assert!(matches!(error, Error::Database { .. }), "{error:?}");
+    fs::create_dir(directory).unwrap();
+    crate::support::eventually("it is written back", || {
+        sender.enqueue_message("after").is_ok()
+    });
+    let texts = ["before".to_owned(), "after".to_owned()];
+    assert_all_there(&stage, client, &texts);
+}

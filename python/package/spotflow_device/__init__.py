@@ -26,7 +26,11 @@ from ._errors import (
     DroppedError,
     InvalidArgumentError,
     InvalidTypeError,
+<<<<<<< HEAD
     OutboxFullError,
+=======
+    LostError,
+>>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     OutcomeUnknownError,
     RegistrationError,
     SetAsideError,
@@ -44,6 +48,7 @@ from ._native import (
     Durability,
     Message,
     ProvisioningOperation,
+    Recovery,
     SetAsideMessage,
     Status,
     StreamSender,
@@ -65,10 +70,12 @@ __all__ = [
     "Durability",
     "InvalidArgumentError",
     "InvalidTypeError",
+    "LostError",
     "Message",
     "OutboxFullError",
     "OutcomeUnknownError",
     "ProvisioningOperation",
+    "Recovery",
     "RegistrationError",
     "SetAsideError",
     "SetAsideMessage",

@@ -3,6 +3,7 @@
 
 from datetime import timedelta
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
 
@@ -30,6 +31,7 @@ __all__ = [
     "Events",
     "Message",
     "ProvisioningOperation",
+    "Recovery",
     "SetAsideMessage",
     "Status",
     "StreamSender",
@@ -406,6 +408,38 @@ class Status:
     @property
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
+    @property
+    def recovery(self) -> Optional[Recovery]:
+        """What was saved of a damaged database file, the last time that it was damaged since, or at, the
+        start, or `None`.
+        """
+
+@final
+class Recovery:
+    """What was saved of a damaged database file: see `Status.recovery`."""
+    @property
+    def set_aside(self) -> Path:
+        """Where the damaged file is kept, a `Path`. There are tokens in it."""
+    @property
+    def has_registration(self) -> bool:
+        """Whether the device's registration was saved. If not, and there was one, it needs a new approval."""
+    @property
+    def messages(self) -> int:
+        """Unsent Messages that were saved."""
+    @property
+    def lost_messages(self) -> Optional[int]:
+        """Unsent Messages that were lost, or `None` if that is not known: then the log names the range of what
+        could not be read, some of which had been sent.
+        """
+    @property
+    def set_aside_messages(self) -> int:
+        """Messages set aside that were saved."""
+    @property
+    def cloud_messages(self) -> int:
+        """Unprocessed cloud-to-device messages that were saved."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything could be read."""
 
 @final
 class SetAsideMessage:

@@ -22,19 +22,17 @@ mod ours;
 mod properties;
 mod running;
 
-use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
+use super::device_rows;
 use super::file::{
-    CACHE_KIB, PAGE_BYTES, behind_links, create_private, open_error, sqlite_error, sync_directory,
-    with_suffix,
+    self, behind_links, open_error, remove, sqlite_error, sync_directory, with_suffix,
 };
 use super::ids::MessageIds;
 use super::writer::Writer;
-use super::{device_rows, schema};
 use crate::error::{Error, Result};
 use crate::http::HubDeviceId;
 
@@ -192,28 +190,14 @@ fn lock(old: &Connection) -> rusqlite::Result<()> {
 /// Step 2. The whole new database, in one transaction. It needs no journal: until it has the old
 /// one's name it is either complete or thrown away.
 fn build(take_over: &mut TakeOver) -> Result<()> {
-    if !create_private(&take_over.new_file)? {
-        return Err(Error::database(
-            &take_over.new_file,
-            "create the file",
-            std::io::Error::from(ErrorKind::AlreadyExists),
-        ));
-    }
-    let copied = copy(take_over);
+    let new = file::begin_building(&take_over.new_file)?;
+    let copied = copy(take_over, new);
     take_over.sqlite(copied)
 }
 
-fn copy(take_over: &mut TakeOver) -> rusqlite::Result<()> {
+fn copy(take_over: &mut TakeOver, new: Connection) -> rusqlite::Result<()> {
     let (old, path, now_ms) = (&take_over.old, &take_over.path, take_over.now_ms);
     let taken = &mut take_over.taken;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let new = Connection::open_with_flags(&take_over.new_file, flags)?;
-    new.pragma_update(None, "page_size", PAGE_BYTES)?;
-    new.pragma_update(None, "cache_size", CACHE_KIB)?;
-    new.pragma_update(None, "journal_mode", "OFF")?;
-    new.pragma_update(None, "synchronous", "OFF")?;
-    schema::create(&new)?;
-    new.execute_batch("BEGIN")?;
     ours::copy(old, &new)?;
     let ids = MessageIds::load(&new)?;
     let mut writer = Writer::new(new, take_over.new_file.clone(), ids);
@@ -242,11 +226,7 @@ fn nobody() -> HubDeviceId {
 
 /// Step 3.
 fn sync(take_over: &mut TakeOver) -> Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .open(&take_over.new_file)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| Error::file(&take_over.new_file, "sync the file", error))
+    file::sync_file(&take_over.new_file)
 }
 
 /// Step 4. A journal of the old database would be applied to the new one. None is needed any more:
@@ -279,16 +259,6 @@ fn sync_name(take_over: &mut TakeOver) -> Result<()> {
 
 fn temporary(file: &Path) -> PathBuf {
     with_suffix(file, "-upgrade")
-}
-
-/// Removes a file that may be there.
-fn remove(file: &Path) -> Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::database(file, "remove the file", error))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,9 @@ impl Start<'_> {
     /// not start, finds damage, asks for an approval, or leaves something beside its files.
     pub fn on(&self, directory: &Path) -> Found {
         let database = directory.join(DATABASE);
+        // Behind a power cut the system has another boot id than the one in there.
+        let lock = std::fs::remove_file(directory.join("device.db-lock"));
+        assert!(lock.is_ok() || !directory.join("device.db-lock").exists());
         let log = Complaints::about(directory);
         let asked = Arc::new(AtomicBool::new(false));
         let (asks, began) = (Arc::clone(&asked), Instant::now());

@@ -1,0 +1,311 @@
+//! Databases that are damaged in every place, and what is saved of them.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::http::HubDeviceId;
+use crate::secret::Secret;
+use crate::store::device_rows::{DeviceRow, TwinKind};
+use crate::store::outbox_rows::{self, Outgoing};
+use crate::store::{Durability, Store, inbox_rows, set_aside_rows};
+
+fn device() -> DeviceRow {
+    DeviceRow {
+        instance: "instance".to_owned(),
+        provisioning_token: Secret::new("provisioning".to_owned()),
+        requested_device_id: None,
+        registration_token: Some(Secret::new("registration".to_owned())),
+        identity: Some(HubDeviceId {
+            workspace_id: "w".to_owned(),
+            device_id: "d".to_owned(),
+        }),
+        identity_is_open: false,
+    }
+}
+
+const MESSAGES: i64 = 400;
+const SENT: i64 = 150;
+
+fn body(number: i64) -> Vec<u8> {
+    let bytes = [10, 200, 1500, 700][number as usize % 4];
+    format!("{number} {}", "x".repeat(bytes)).into_bytes()
+}
+
+/// A database with rows of all kinds, some Messages sent, and free pages; in the file if `in_file`, else
+/// in the WAL as after a kill.
+fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
+    let path = directory.join("device.db");
+    let store = Store::open(&path).unwrap();
+    store
+        .execute(
+            Durability::PowerSafe,
+            |writer| {
+                device_rows::save_device(writer, &device())?;
+                let twin = (7, "{\"a\":1}".to_owned());
+                device_rows::save_twin(writer, TwinKind::Desired, Some(&twin))?;
+                inbox_rows::insert(writer, "c2d", &[1; 3000])?;
+                let id = outbox_rows::insert(writer, 0, "", false, b"aside")?;
+                set_aside_rows::move_one(writer, id, 0, "reason", "w", "d").map(drop)
+            },
+            |()| {},
+        )
+        .unwrap();
+    for number in 0..MESSAGES {
+        store
+            .execute(
+                Durability::KillSafe,
+                move |writer| outbox_rows::insert(writer, number, "p", false, &body(number)),
+                |_| {},
+            )
+            .unwrap();
+    }
+    for number in 0..SENT {
+        store
+            .execute(
+                Durability::KillSafe,
+                move |writer| {
+                    let id = "DELETE FROM outbox WHERE stored_at_ms = ?1";
+                    writer.sql()?.execute(id, [number]).map(drop)
+                },
+                |()| {},
+            )
+            .unwrap();
+    }
+    if in_file {
+        drop(store);
+        return path;
+    }
+    // As a kill leaves it.
+    let killed = directory.join("killed");
+    fs::create_dir(&killed).unwrap();
+    for name in ["device.db", "device.db-wal", "device.db-lock"] {
+        fs::copy(directory.join(name), killed.join(name)).unwrap();
+    }
+    killed.join("device.db")
+}
+
+struct Found {
+    messages: Vec<Outgoing>,
+    has_device: bool,
+    has_rest: bool,
+    next_id: i64,
+    recovery: Option<Recovery>,
+}
+
+fn open(path: &Path) -> Result<Found> {
+    let store = Store::open(path)?;
+    let found = store.read(|writer| {
+        let twin = device_rows::load_twin(writer, TwinKind::Desired)?;
+        Ok((
+            outbox_rows::load(writer, 0, usize::MAX, usize::MAX)?.0,
+            device_rows::load_device(writer)?.is_some(),
+            twin.is_some()
+                && inbox_rows::totals(writer)?.count == 1
+                && set_aside_rows::count(writer)? == 1,
+        ))
+    });
+    let (messages, has_device, has_rest) = found?;
+    let next_id = store.execute(
+        Durability::KillSafe,
+        |writer| outbox_rows::insert(writer, MESSAGES, "", false, b"new"),
+        |_| {},
+    )?;
+    Ok(Found {
+        messages,
+        has_device,
+        has_rest,
+        next_id,
+        recovery: store.recovery(),
+    })
+}
+
+fn numbers(found: &Found) -> Vec<i64> {
+    found.messages.iter().map(|it| it.stored_at_ms).collect()
+}
+
+fn all() -> Vec<i64> {
+    (SENT..MESSAGES).collect()
+}
+
+fn damage(path: &Path, page: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let start = (page - 1) * record::PAGE;
+    bytes[start..start + record::PAGE].fill(0x99);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn whichever_page_is_damaged_the_other_pages_rows_are_saved_in_order() {
+    let original = tempfile::tempdir().unwrap();
+    let original = database(original.path(), true);
+    let pages = fs::metadata(&original).unwrap().len() as usize / record::PAGE;
+    for page in (1..=12).chain((13..=pages).step_by(7)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("device.db");
+        fs::copy(&original, &path).unwrap();
+        damage(&path, page);
+        let found = open(&path).unwrap_or_else(|error| panic!("page {page}: {}", error.chain()));
+        let saved = numbers(&found);
+        assert!(saved.is_sorted(), "page {page}: {saved:?}");
+        let missing = all()
+            .iter()
+            .filter(|number| !saved.contains(number))
+            .count();
+        // A page holds up to about 50 small rows.
+        assert!(missing <= 50, "page {page}: {missing} are missing");
+        assert!(found.has_device, "page {page}: the registration is lost");
+        assert!(
+            found.next_id > MESSAGES,
+            "page {page}: id {}",
+            found.next_id
+        );
+        let unexpected = saved.iter().filter(|number| **number < SENT).count();
+        if missing > 0 || !found.has_rest || unexpected > 0 {
+            let recovery = found.recovery.expect("what is missing is reported");
+            assert!(!recovery.is_complete, "page {page}");
+            assert!(missing == 0 || !recovery.gaps.is_empty(), "page {page}");
+            assert!(
+                unexpected == 0 || recovery.may_repeat,
+                "page {page}: {saved:?}"
+            );
+            let kept = fs::read(recovery.set_aside).unwrap();
+            assert_eq!(kept[(page - 1) * record::PAGE], 0x99);
+        }
+    }
+}
+
+#[test]
+fn a_file_whose_header_is_garbage_is_saved_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), true);
+    damage(&path, 1);
+    let found = open(&path).unwrap();
+    assert_eq!(numbers(&found), all());
+    assert!(found.has_device && found.has_rest);
+}
+
+#[test]
+fn a_file_that_was_cut_off_keeps_what_is_left() {
+    for eighths in 0..8 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = database(directory.path(), true);
+        let bytes = fs::metadata(&path).unwrap().len() * eighths / 8;
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
+        let found = open(&path).unwrap();
+        assert!(numbers(&found).is_sorted());
+        if eighths > 0 {
+            assert!(found.has_device, "{eighths}");
+            assert!(!found.recovery.expect("it is reported").is_complete);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_emptied_is_saved_from_its_wal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), false);
+    fs::write(&path, "").unwrap();
+    let found = open(&path).unwrap();
+    assert!(found.has_device);
+    let recovery = found.recovery.as_ref().expect("it is reported");
+    // As far as it was not moved into the file before.
+    assert!(!recovery.is_complete || numbers(&found) == all());
+    assert!(!found.messages.is_empty());
+}
+
+#[test]
+fn a_file_of_zeros_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("device.db");
+    fs::write(&path, [0; 5000]).unwrap();
+    let recovery = open(&path).unwrap().recovery.expect("it is reported");
+    assert!(!recovery.is_complete);
+    assert_eq!(fs::read(recovery.set_aside).unwrap(), [0; 5000]);
+}
+
+#[test]
+fn messages_behind_a_damaged_frame_of_the_wal_are_saved_and_a_copy_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), false);
+    let wal = with_suffix(&path, "-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let frames = wal_frames_of(&bytes);
+    let middle = frames.used[frames.used.len() / 4].offset as usize;
+    bytes[middle + 500] ^= 1;
+    fs::write(&wal, &bytes).unwrap();
+    assert!(wal_frames_of(&bytes).dropped_commits() > 0);
+    let found = open(&path).unwrap();
+    let saved = numbers(&found);
+    let missing = all()
+        .iter()
+        .filter(|number| !saved.contains(number))
+        .count();
+    assert!(missing <= 50, "{missing} are missing");
+    assert!(saved.is_sorted() && found.has_device);
+    let names = fs::read_dir(path.parent().unwrap()).unwrap();
+    let kept = names
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains("-damaged-"))
+        .expect("a copy is kept");
+    assert!(fs::read(kept).unwrap() == bytes);
+}
+
+fn wal_frames_of(bytes: &[u8]) -> crate::store::wal_frames::Frames {
+    crate::store::wal_frames::scan(bytes).unwrap()
+}
+
+#[test]
+fn a_crash_at_any_step_of_the_switch_leaves_everything_to_the_next_start() {
+    for steps in 0..4 {
+        let directory = tempfile::tempdir().unwrap();
+        let path = database(directory.path(), true);
+        damage(&path, 1);
+        // What `replace` has done until then.
+        let file = behind_links(&path).unwrap();
+        let damaged = Damaged::open(&file).unwrap();
+        build(&damaged, &file, &building(&file), 0).unwrap();
+        if steps > 0 {
+            rename(&building(&file), &complete(&file)).unwrap();
+        }
+        if steps > 1 {
+            rename(
+                &with_suffix(&file, "-wal"),
+                &with_suffix(&file, "-damaged-x-wal"),
+            )
+            .unwrap();
+        }
+        if steps > 2 {
+            rename(&file, &with_suffix(&file, "-damaged-x")).unwrap();
+        }
+        let found = open(&path).unwrap();
+        assert_eq!(numbers(&found), all(), "{steps} steps");
+        assert!(found.has_device && found.has_rest);
+        assert!(!building(&file).exists() && !complete(&file).exists());
+    }
+}
+
+#[test]
+fn a_newer_schema_and_foreign_files_are_never_salvaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), true);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .pragma_update(None, "journal_mode", "DELETE")
+        .unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
+    drop(connection);
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(&path).err().expect("it is refused");
+    assert!(
+        error.chain().to_string().contains("version 2"),
+        "{}",
+        error.chain()
+    );
+    assert!(fs::read(&path).unwrap() == before);
+}

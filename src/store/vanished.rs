@@ -1,0 +1,123 @@
+//! The database was deleted or replaced under its name while it is in use. What is open still has every
+//! row, and is written back: otherwise the next start would not find what was stored.
+//!
+//! The names are looked up at every commit, which costs a microsecond and wakes nobody.
+
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::aside::Aside;
+use super::file::{
+    behind_links, create_private, remove, sqlite_error, sync_directory, sync_file, with_suffix,
+};
+use super::salvage;
+use crate::error::{Error, Result};
+
+const ACTION: &str = "write the database back, which was deleted or replaced under its name";
+
+/// Which files the connection has open.
+pub(super) struct OpenFiles {
+    path: PathBuf,
+    file: PathBuf,
+    wal: PathBuf,
+    database_id: FileId,
+    wal_id: FileId,
+}
+
+/// What a name stands for, or nothing.
+pub(super) type FileId = Option<(u64, u64)>;
+
+impl OpenFiles {
+    /// Of a connection that was just opened.
+    pub fn of(path: &Path) -> Result<OpenFiles> {
+        let file = behind_links(path)?;
+        let wal = with_suffix(&file, "-wal");
+        Ok(OpenFiles {
+            path: path.to_owned(),
+            database_id: file_id(&file),
+            wal_id: file_id(&wal),
+            file,
+            wal,
+        })
+    }
+
+    /// Whether both are still there under their names.
+    pub fn are_in_place(&self) -> bool {
+        file_id(&self.file) == self.database_id && file_id(&self.wal) == self.wal_id
+    }
+
+    /// Writes everything into a new file, which then has the name. The connection is of no use behind
+    /// that. What others have put under the names is set aside.
+    pub fn write_back(&self, connection: &Connection, now_ms: i64) -> Result<()> {
+        log::error!(
+            "{}: it, or its write-ahead log, was deleted or replaced while in use; writing it back",
+            self.path.display()
+        );
+        let new_file = salvage::building(&self.file);
+        remove(&new_file)?;
+        create_private(&new_file)?;
+        let copied = connection
+            .execute("VACUUM INTO ?1", [new_file.to_string_lossy()])
+            .map_err(|error| sqlite_error(&self.path, ACTION, error))
+            .and_then(|_| sync_file(&new_file));
+        if let Err(error) = copied {
+            remove(&new_file)?;
+            return Err(error);
+        }
+        rename(&new_file, &salvage::complete(&self.file))?;
+        sync_directory(&self.file)?;
+        self.make_way(now_ms)?;
+        rename(&salvage::complete(&self.file), &self.file)?;
+        sync_directory(&self.file)?;
+        log::error!(
+            "{}: everything that was stored is in it again",
+            self.path.display()
+        );
+        Ok(())
+    }
+
+    fn make_way(&self, now_ms: i64) -> Result<()> {
+        if file_id(&self.wal) == self.wal_id {
+            remove(&self.wal)?;
+        }
+        let found = Aside::choose(&self.file, "found", now_ms);
+        for (name, suffix, ours) in [
+            (&self.wal, "-wal", self.wal_id),
+            (&self.file, "", self.database_id),
+        ] {
+            let id = file_id(name);
+            if id.is_some() && id != ours {
+                rename(name, &found.with(suffix))?;
+                log::error!(
+                    "{}: what was there is kept as {}",
+                    name.display(),
+                    found.with(suffix).display()
+                );
+            }
+        }
+        sync_directory(&self.file)
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|error| Error::file(to, ACTION, error))
+}
+
+/// What the name stands for.
+pub(super) fn file_id(path: &Path) -> FileId {
+    fs::metadata(path).ok().and_then(|it| metadata_id(&it))
+}
+
+#[cfg(unix)]
+pub(super) fn metadata_id(metadata: &Metadata) -> FileId {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// An open file cannot be deleted or replaced there.
+#[cfg(not(unix))]
+pub(super) fn metadata_id(_metadata: &Metadata) -> FileId {
+    None
+}
