@@ -52,7 +52,6 @@ pub enum Error {
     #[error("a Message that was waited for was set aside, not sent")]
     SetAside,
 
-<<<<<<< HEAD
     /// What was waited for was dropped meanwhile, to make room for newer Messages, as
     /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) says.
     #[error("a Message that was waited for was dropped, not sent: the outbox was full")]
@@ -66,12 +65,11 @@ pub enum Error {
         /// Which limit, and its value.
         limit: crate::OutboxLimit,
     },
-=======
+
     /// What was waited for was lost: the database file was damaged, and it could not be read any more.
     /// See [`Status::recovery`](crate::Status::recovery).
     #[error("a Message that was waited for was lost with a damaged database file")]
     Lost,
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 
     /// Another client, in this or another process, has the database file open.
     #[error("{path}: in use by another client{}", holder.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
@@ -230,11 +228,8 @@ impl Error {
             Error::InvalidArgument { .. }
             | Error::Closed
             | Error::SetAside
-<<<<<<< HEAD
             | Error::Dropped
-=======
             | Error::Lost
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             | Error::Database { .. }
             | Error::OutcomeUnknown { .. }
             | Error::Refused { .. }

@@ -10,12 +10,9 @@ import_exception!(spotflow_device._errors, InvalidTypeError);
 import_exception!(spotflow_device._errors, WaitTimeoutError);
 import_exception!(spotflow_device._errors, ClosedError);
 import_exception!(spotflow_device._errors, SetAsideError);
-<<<<<<< HEAD
 import_exception!(spotflow_device._errors, DroppedError);
 import_exception!(spotflow_device._errors, OutboxFullError);
-=======
 import_exception!(spotflow_device._errors, LostError);
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 import_exception!(spotflow_device._errors, RegistrationError);
 import_exception!(spotflow_device._errors, DatabaseError);
 import_exception!(spotflow_device._errors, DatabaseInUseError);
@@ -36,12 +33,9 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::Closed => ClosedError::new_err(text),
         Error::TimedOut => WaitTimeoutError::new_err(text),
         Error::SetAside => SetAsideError::new_err(text),
-<<<<<<< HEAD
         Error::Dropped => DroppedError::new_err(text),
         Error::OutboxFull { .. } => OutboxFullError::new_err(text),
-=======
         Error::Lost => LostError::new_err(text),
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         Error::DatabaseInUse { .. } => DatabaseInUseError::new_err(text),
         Error::StorageFull { .. } => StorageFullError::new_err(text),
         Error::OutcomeUnknown { .. } => OutcomeUnknownError::new_err(text),

@@ -35,12 +35,9 @@ KINDS = {
     WaitTimeoutError: (TimeoutError, True),
     ClosedError: (SpotflowError, False),
     SetAsideError: (SpotflowError, False),
-<<<<<<< HEAD
     DroppedError: (SpotflowError, False),
     OutboxFullError: (SpotflowError, True),
-=======
     LostError: (SpotflowError, False),
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     RegistrationError: (SpotflowError, False),
     DatabaseError: (OSError, False),
     DatabaseInUseError: (DatabaseError, True),

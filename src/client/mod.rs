@@ -141,13 +141,8 @@ impl DeviceClient {
     /// the Platform. What is enqueued later does not prolong the wait.
     ///
     /// # Errors
-<<<<<<< HEAD
     /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] or [`Error::Dropped`] if a
     /// Message of them was set aside or dropped meanwhile; [`Error::Closed`] if the client is closed meanwhile.
-=======
-    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] if a Message of them was set
-    /// aside meanwhile; [`Error::Lost`] if one was lost with a damaged database file; [`Error::Closed`] if the client is closed meanwhile.
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {

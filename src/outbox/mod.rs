@@ -35,13 +35,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::http::HubDeviceId;
-<<<<<<< HEAD
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
-use crate::store::{Durability, Store, Writer, free_disk_bytes, set_aside_rows};
-=======
-use crate::store::outbox_rows::{self, Outgoing, Totals};
-use crate::store::{Durability, Recovery, Store, Writer, set_aside_rows};
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
+use crate::store::{Durability, Recovery, Store, Writer, free_disk_bytes, set_aside_rows};
 use crate::wait::{InterruptCheck, wait_for};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
@@ -364,11 +359,7 @@ impl Outbox {
             }
         };
         for refusal in &record.refused {
-<<<<<<< HEAD
             state.waits.spoil(refusal.id..=refusal.id, Spoilt::SetAside);
-=======
-            state.waits.spoil(refusal.id..=refusal.id, &Error::SetAside);
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             refusal.status.set_aside_is(set_aside);
         }
         state.messages.recorded(&record);
@@ -418,7 +409,7 @@ impl Outbox {
         recovery.messages = stored.count;
         if lost > 0 {
             for ids in &recovery.gaps {
-                state.waits.spoil(ids.clone(), &Error::Lost);
+                state.waits.spoil(ids.clone(), Spoilt::Lost);
             }
         }
         self.sent.notify_all();
@@ -554,11 +545,7 @@ impl Outbox {
             }
         });
         match state.waits.end(key) {
-<<<<<<< HEAD
             Some(spoilt) => sent.and(Err(spoilt.into())),
-=======
-            Some(error) => sent.and(Err(error)),
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             None => sent,
         }
     }
@@ -588,11 +575,7 @@ impl Outbox {
     pub fn all_set_aside(&self) {
         let mut state = self.state.lock();
         if let Some(oldest) = state.messages.oldest_pending() {
-<<<<<<< HEAD
             state.waits.spoil(oldest..=i64::MAX, Spoilt::SetAside);
-=======
-            state.waits.spoil(oldest..=i64::MAX, &Error::SetAside);
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         }
         state.messages.all_set_aside();
         self.sent.notify_all();
@@ -600,11 +583,7 @@ impl Outbox {
 
     fn set_aside(&self, id: i64) {
         let mut state = self.state.lock();
-<<<<<<< HEAD
         state.waits.spoil(id..=id, Spoilt::SetAside);
-=======
-        state.waits.spoil(id..=id, &Error::SetAside);
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
         state.messages.set_aside(id);
         self.sent.notify_all();
         self.after_change(state);

@@ -13,6 +13,8 @@ pub(super) struct Waits(Vec<Wait>);
 pub(super) enum Spoilt {
     SetAside,
     Dropped,
+    /// Lost with a damaged database file.
+    Lost,
 }
 
 impl From<Spoilt> for Error {
@@ -20,6 +22,7 @@ impl From<Spoilt> for Error {
         match spoilt {
             Spoilt::SetAside => Error::SetAside,
             Spoilt::Dropped => Error::Dropped,
+            Spoilt::Lost => Error::Lost,
         }
     }
 }
@@ -28,11 +31,7 @@ impl From<Spoilt> for Error {
 struct Wait {
     ids: RangeInclusive<i64>,
     /// Why something of it will not be sent.
-<<<<<<< HEAD
     spoilt: Option<Spoilt>,
-=======
-    spoilt: Option<Error>,
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     key: u64,
 }
 
@@ -49,7 +48,6 @@ impl Waits {
     }
 
     /// Returns why something that was waited for will not be sent.
-<<<<<<< HEAD
     pub fn end(&mut self, key: u64) -> Option<Spoilt> {
         let place = self.0.iter().position(|wait| wait.key == key)?;
         self.0.remove(place).spoilt
@@ -72,18 +70,6 @@ impl Waits {
             let overlap = ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end();
             if overlap {
                 wait.spoilt = Some(why);
-=======
-    pub fn end(&mut self, key: u64) -> Option<Error> {
-        let place = self.0.iter().position(|wait| wait.key == key);
-        place.and_then(|place| self.0.remove(place).spoilt)
-    }
-
-    /// What is pending of these will not be sent, for this reason.
-    pub fn spoil(&mut self, ids: RangeInclusive<i64>, why: &Error) {
-        for wait in &mut self.0 {
-            if ids.start() <= wait.ids.end() && wait.ids.start() <= ids.end() {
-                wait.spoilt = Some(why.clone());
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
             }
         }
     }

@@ -27,12 +27,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use durability::Durability;
-<<<<<<< HEAD
 pub(crate) use file::{free_disk_bytes, validate_path};
-=======
-pub(crate) use file::validate_path;
 pub use recovery::Recovery;
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 pub(crate) use writer::Writer;
 
 use crate::clock::{Clock, SystemClock};

@@ -196,13 +196,9 @@ impl Writer {
     }
 
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
-<<<<<<< HEAD
-        let failed = |path: &PathBuf, error| sqlite_error(path, "write to the database", error);
-        self.transaction += 1;
-=======
         self.check_files()?;
         let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
+        self.transaction += 1;
         self.set_durability(durability)
             .and_then(|()| self.sql()?.execute_batch("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;

@@ -26,11 +26,8 @@ from ._errors import (
     DroppedError,
     InvalidArgumentError,
     InvalidTypeError,
-<<<<<<< HEAD
     OutboxFullError,
-=======
     LostError,
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     OutcomeUnknownError,
     RegistrationError,
     SetAsideError,

@@ -34,7 +34,6 @@ class SetAsideError(SpotflowError):
     """What was waited for was set aside, not sent: see ``DeviceClient.set_aside_messages``."""
 
 
-<<<<<<< HEAD
 class DroppedError(SpotflowError):
     """What was waited for was dropped to make room for newer Messages, not sent: see ``WhenFull``."""
 
@@ -43,10 +42,10 @@ class OutboxFullError(SpotflowError):
     """A limit of the outbox is reached; the message says which. Nothing of the call was stored."""
 
     retryable = True
-=======
+
+
 class LostError(SpotflowError):
     """What was waited for was lost with a damaged database file: see ``Status.recovery``."""
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
 
 
 class RegistrationError(SpotflowError):
@@ -82,11 +81,8 @@ __all__ = [
     "DroppedError",
     "InvalidArgumentError",
     "InvalidTypeError",
-<<<<<<< HEAD
     "OutboxFullError",
-=======
     "LostError",
->>>>>>> b76471c (Mend damaged and vanished databases: set aside, save what can be read, write back)
     "OutcomeUnknownError",
     "RegistrationError",
     "SetAsideError",
