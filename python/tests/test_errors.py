@@ -24,6 +24,7 @@ from spotflow_device import (
     SpotflowError,
     StorageFullError,
     WaitTimeoutError,
+    WhenFull,
 )
 
 from support import DEVICE, PATIENCE, Seen, arguments, in_thread, payloads
@@ -51,6 +52,7 @@ NOT_CALLABLE = [5, "text", True, object()]
 NOT_BOOL = [0, 1, "yes", object()]
 NOT_SECONDS = ["1", b"1", True, [1], object(), 1j]
 NOT_A_COUNT = ["1", 1.0, True, object()]
+NOT_A_LIMIT = [0, -1, 2 ** 64, 2 ** 200]
 
 SURROGATE = "a\udc80b"
 NAN, INFINITY = float("nan"), float("inf")
@@ -72,6 +74,10 @@ START = {
     "durability": ([0, "POWER_SAFE", Compression.FASTEST, Durability], []),
     "keep_alive": (NOT_SECONDS, [0, 4, 4.999, 1768, -1, NAN, INFINITY, -INFINITY, 10 ** 400]),
     "codec": ([0, "gzip", Compression.FASTEST], []),
+    "outbox_messages_max": (NOT_A_COUNT, NOT_A_LIMIT),
+    "outbox_bytes_max": (NOT_A_COUNT, NOT_A_LIMIT),
+    "free_disk_bytes_min": (NOT_A_COUNT, NOT_A_LIMIT),
+    "when_full": ([0, "DROP_OLDEST", Compression.FASTEST, WhenFull], []),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}
