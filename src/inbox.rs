@@ -190,14 +190,15 @@ impl Inbox {
         check: Option<&dyn InterruptCheck>,
     ) -> Result<CloudMessage> {
         loop {
-            let after = {
+            // What is stored behind this while the row is read is for the next look.
+            let (after, through) = {
                 let mut state = self.state.lock();
                 wait_for(&mut state, &self.arrived, deadline, check, |state| {
                     if state.closed {
                         Some(Err(Error::Closed))
                     } else {
                         (state.stored_through > state.handed_through)
-                            .then_some(Ok(state.handed_through))
+                            .then_some(Ok((state.handed_through, state.stored_through)))
                     }
                 })?
             };
@@ -215,7 +216,7 @@ impl Inbox {
                     let inbox = self.this.clone();
                     return Ok(CloudMessage { inbox, row });
                 }
-                None => state.handed_through = state.stored_through,
+                None => state.handed_through = through,
             }
         }
     }
@@ -259,5 +260,34 @@ impl State {
     fn removed(&mut self, bytes: u64) {
         self.stored.count = self.stored.count.saturating_sub(1);
         self.stored.bytes = self.stored.bytes.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_message_that_comes_while_an_empty_inbox_is_looked_at_is_handed_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
+        let inbox = Inbox::open(Arc::clone(&store)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // The look and the message share a commit, the look first.
+        let hold = store.hold();
+        let receiver = std::thread::spawn({
+            let inbox = Arc::clone(&inbox);
+            move || inbox.receive(Some(deadline), None)
+        });
+        while store.waiting_jobs() == 0 {
+            assert!(Instant::now() < deadline, "nobody looks");
+            std::thread::yield_now();
+        }
+        inbox.accept(String::new(), Bytes::from_static(b"x"), Box::new(|| {}));
+        drop(hold);
+        let received = receiver.join().unwrap().unwrap();
+        assert_eq!(received.payload(), b"x");
     }
 }

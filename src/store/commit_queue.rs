@@ -158,6 +158,12 @@ impl CommitQueue {
         self.writer.lock_arc()
     }
 
+    /// How many jobs wait for the next commit.
+    #[cfg(test)]
+    pub fn waiting_jobs(&self) -> usize {
+        self.jobs.lock().jobs.len()
+    }
+
     /// Lets no job in any more; what is queued is still committed, then the storage thread ends.
     pub fn close(&self) {
         self.jobs.lock().closed = true;

@@ -133,6 +133,12 @@ impl Store {
         Hold(self.queue.hold())
     }
 
+    /// See [`CommitQueue::waiting_jobs`].
+    #[cfg(test)]
+    pub fn waiting_jobs(&self) -> usize {
+        self.queue.waiting_jobs()
+    }
+
     /// See [`FileLock::leave_to_parent`].
     pub fn leave_to_parent(&self) {
         self.lock.leave_to_parent();
