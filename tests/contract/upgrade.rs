@@ -221,7 +221,7 @@ fn the_log_tells_what_was_taken_over_and_which_rows_are_broken() {
             store(&file, "content of the Message", "Bogus");
             file.execute_batch(
                 "INSERT INTO CloudToDeviceMessages (content) VALUES ('first');
-                 INSERT INTO ReportedPropertiesUpdates (update_type, patch) VALUES ('Full', 'secret')",
+                 INSERT INTO ReportedPropertiesUpdates (update_type, patch) VALUES ('Full', 'confidential')",
             )
             .unwrap();
             let token: String = file
@@ -265,7 +265,7 @@ fn the_log_tells_what_was_taken_over_and_which_rows_are_broken() {
                     &token,
                     &stage.platform.provisioning_token(),
                     "content of",
-                    "secret",
+                    "confidential",
                 ] {
                     assert!(!line.text.contains(secret), "{}", line.text);
                 }

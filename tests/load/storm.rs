@@ -242,5 +242,8 @@ fn sixteen_threads_lose_nothing_and_never_lock_up_while_the_hub_comes_and_goes()
         stage.platform.connection_count(),
     );
     assert!(of_callback > 0, "the callback has hardly run");
-    assert!(stage.platform.connection_count() > seconds as usize / 10);
+    assert!(
+        stage.platform.connection_count() > 2,
+        "the hub did not come and go"
+    );
 }
