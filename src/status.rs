@@ -133,10 +133,15 @@ impl StatusBoard {
         board.changed_at = self.clock.now();
     }
 
-    pub fn disconnected(&self) {
+    /// With the reason, if it was not us: who sees the one sees the other.
+    pub fn disconnected(&self, error: Option<&Error>) {
+        let now = self.clock.now();
         let mut board = self.board.lock();
         board.is_connected = false;
-        board.changed_at = self.clock.now();
+        board.changed_at = now;
+        if let Some(error) = error {
+            board.last_error = Some((error.clone(), now));
+        }
     }
 
     pub fn failed(&self, error: &Error) {

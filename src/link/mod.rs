@@ -374,7 +374,7 @@ impl Link {
                 inbox.connection_lost();
             }
             if connected_at.is_some() {
-                self.parts.status.disconnected();
+                self.parts.status.disconnected(error);
                 self.parts.supervisor.connection_changed(false, error);
             }
         }

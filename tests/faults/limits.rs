@@ -26,6 +26,12 @@ fn texts(numbers: std::ops::Range<u32>) -> Vec<String> {
     numbers.map(|number| number.to_string()).collect()
 }
 
+/// Offline, also in the device's eyes: what it takes for in flight is never dropped.
+fn cut_off(stage: &Stage, client: &DeviceClient) {
+    stage.cut_off();
+    eventually("the device knows", || !client.status().is_connected);
+}
+
 fn drain(stage: &Stage, client: &DeviceClient) {
     stage.platform.accept_connections(true).unwrap();
     client
@@ -38,7 +44,7 @@ fn a_full_outbox_rejects_with_the_limit_and_has_room_again_after_sending() {
     let stage = Stage::new();
     let limits = OutboxLimits::new().messages(3).bytes(100);
     let client = start(&stage, 1, limits);
-    stage.cut_off();
+    cut_off(&stage, &client);
     let sender = sender(&client);
     sender.enqueue_messages(["0", "1"]).unwrap();
     let full = sender.enqueue_messages(["x", "y"]).unwrap_err();
@@ -96,7 +102,7 @@ fn offline_the_newest_are_kept_in_order_also_over_a_restart() {
     for window in [1, 16] {
         let stage = Stage::new();
         let client = start(&stage, window, dropping(10));
-        stage.cut_off();
+        cut_off(&stage, &client);
         let before = sender(&client);
         texts(0..500)
             .into_iter()
@@ -122,7 +128,7 @@ fn offline_the_newest_are_kept_in_order_also_over_a_restart() {
 fn a_backlog_above_lowered_limits_stays_until_something_is_stored() {
     let stage = Stage::new();
     let client = stage.start();
-    stage.cut_off();
+    cut_off(&stage, &client);
     sender(&client).enqueue_messages(texts(0..1000)).unwrap();
     client.close();
     let client = start(&stage, 1, OutboxLimits::new().messages(5));
@@ -171,7 +177,7 @@ fn messages_in_flight_are_never_dropped() {
 fn who_waits_for_a_dropped_message_is_told() {
     let stage = Stage::new();
     let client = start(&stage, 1, dropping(2));
-    stage.cut_off();
+    cut_off(&stage, &client);
     let sender = sender(&client);
     std::thread::scope(|scope| {
         let sending = scope.spawn(|| sender.send_message("0"));
@@ -189,7 +195,7 @@ fn who_waits_for_a_dropped_message_is_told() {
 fn a_large_message_that_is_dropped_before_its_upload_is_not_published() {
     let stage = Stage::new();
     let client = start(&stage, 1, dropping(1));
-    stage.cut_off();
+    cut_off(&stage, &client);
     let sender = sender(&client);
     sender.enqueue_message(vec![7; 300_000]).unwrap();
     sender.enqueue_message("after it").unwrap();
@@ -241,7 +247,7 @@ fn the_log_tells_every_dropped_message_in_few_lines() {
             let log = LogCapture::install();
             let stage = Stage::new();
             let client = start(&stage, 1, dropping(10));
-            stage.cut_off();
+            cut_off(&stage, &client);
             let sender = sender(&client);
             texts(0..1010)
                 .into_iter()
