@@ -157,7 +157,8 @@ impl Link {
                 break;
             }
             let due = self.next_timer();
-            if let Err(error) = self.poller.wait(due, &*self.parts.clock) {
+            let busy = self.parts.outbox.pending().count > 0;
+            if let Err(error) = self.poller.wait(due, busy, &*self.parts.clock) {
                 log::error!("the poller failed: {error}; the link ends");
                 break;
             }

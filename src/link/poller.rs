@@ -36,11 +36,14 @@ impl Poller {
         self.poll.registry()
     }
 
-    /// Waits until something happens, `due`, or, rarely, for no reason.
-    pub fn wait(&mut self, due: Option<Moment>, clock: &dyn Clock) -> io::Result<()> {
+    /// Waits until something happens, `due`, or, rarely, for no reason: while the link is `busy`, a timer that
+    /// would come too early is left as it is, which is cheaper than to set it for every Message.
+    pub fn wait(&mut self, due: Option<Moment>, busy: bool, clock: &dyn Clock) -> io::Result<()> {
         let now = clock.now();
         let timeout = due.map(|due| due.since(now));
-        self.timer.set(due, timeout)?;
+        if !(busy && self.timer.comes_between(now, due)) {
+            self.timer.set(due, timeout)?;
+        }
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
@@ -91,6 +94,12 @@ mod boottime {
             let fd = timerfd_create(TimerfdClockId::Boottime, flags)?;
             registry.register(&mut SourceFd(&fd.as_raw_fd()), TIMER, Interest::READABLE)?;
             Ok(Timer { fd, set_for: None })
+        }
+
+        /// Whether it is set, and wakes the poller before `due`.
+        pub fn comes_between(&self, now: Moment, due: Option<Moment>) -> bool {
+            self.set_for
+                .is_some_and(|set| now < set && due.is_none_or(|due| set <= due))
         }
 
         /// Wakes the poller soon after `due`, which is `timeout` from now.
@@ -155,6 +164,10 @@ mod boottime {
     impl Timer {
         pub fn new(_: &Registry) -> io::Result<Timer> {
             Ok(Timer)
+        }
+
+        pub fn comes_between(&self, _: Moment, _: Option<Moment>) -> bool {
+            false
         }
 
         pub fn set(&mut self, _: Option<Moment>, _: Option<Duration>) -> io::Result<()> {
@@ -230,10 +243,27 @@ mod tests {
     }
 
     #[test]
+    fn while_busy_a_timer_is_only_ever_set_to_an_earlier_time() {
+        let mut poller = Poller::new().unwrap();
+        // Ends each wait at once.
+        let waker = mio::Waker::new(poller.registry(), mio::Token(1)).unwrap();
+        let set_for = |poller: &mut Poller, seconds: u64, busy: bool| {
+            waker.wake().unwrap();
+            let due = SystemClock.now() + Duration::from_secs(seconds);
+            poller.wait(Some(due), busy, &SystemClock).unwrap();
+            left(poller).as_secs().div_ceil(100) * 100
+        };
+        assert_eq!(set_for(&mut poller, 599, true), 600);
+        assert_eq!(set_for(&mut poller, 1199, true), 600, "left as it is");
+        assert_eq!(set_for(&mut poller, 299, true), 300);
+        assert_eq!(set_for(&mut poller, 1199, false), 1200, "exact when idle");
+    }
+
+    #[test]
     fn a_wait_ends_when_it_is_due() {
         let mut poller = Poller::new().unwrap();
         let due = SystemClock.now() + Duration::from_millis(20);
-        poller.wait(Some(due), &SystemClock).unwrap();
+        poller.wait(Some(due), false, &SystemClock).unwrap();
         assert!(SystemClock.now() >= due);
         assert!(
             poller.timer.set_for() > Some(due),

@@ -64,7 +64,7 @@ pub(crate) struct Outbox {
     window: usize,
     limits: OutboxLimits,
     state: Mutex<Shared>,
-    sent: Condvar,
+    recorded: Condvar,
     failures: Mutex<FailureLog>,
 }
 
@@ -79,6 +79,13 @@ struct Shared {
     dropped: Totals,
     drop_log: DropLog,
     closed: bool,
+}
+
+impl Shared {
+    /// Something was sent, or never will be: wakes those who wait for nothing else.
+    fn wake_waits(&self) {
+        self.waits.wake(|id| self.messages.is_sent_through(id));
+    }
 }
 
 /// A Message that is to be stored.
@@ -147,7 +154,7 @@ impl Outbox {
             window,
             limits,
             state: Mutex::new(state),
-            sent: Condvar::new(),
+            recorded: Condvar::new(),
             failures: Mutex::new(FailureLog::new(module_path!())),
         });
         let this = outbox.this.clone();
@@ -267,7 +274,7 @@ impl Outbox {
             state.waits.spoil(rows.first..=rows.last, Spoilt::Dropped);
             state.dropped = state.dropped.and(rows.totals);
             state.drop_log.dropped(rows, limit);
-            self.sent.notify_all();
+            state.wake_waits();
             self.load_if_low(&mut state);
         }
         for (id, message) in stored.ids.iter().zip(messages) {
@@ -363,7 +370,8 @@ impl Outbox {
             refusal.status.set_aside_is(set_aside);
         }
         state.messages.recorded(&record);
-        self.sent.notify_all();
+        state.wake_waits();
+        self.recorded.notify_all();
         state.deleted_since_empty += record.acknowledged.len();
         if state.messages.pending().count == 0
             && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
@@ -412,7 +420,7 @@ impl Outbox {
                 state.waits.spoil(ids.clone(), Spoilt::Lost);
             }
         }
-        self.sent.notify_all();
+        state.wake_waits();
         Ok(())
     }
 
@@ -441,11 +449,9 @@ impl Outbox {
                 match result {
                     Ok(()) => {
                         let (rows, more) = rows.unwrap_or_default();
-                        // Without a row, those before were lost: nobody waits for them any more.
-                        if rows.is_empty() {
-                            outbox.sent.notify_all();
-                        }
                         state.messages.loaded(rows, more);
+                        // Rows that are missing were lost, and nothing of them is pending any more.
+                        state.wake_waits();
                         outbox.after_change(state);
                     }
                     Err(error) => {
@@ -534,8 +540,8 @@ impl Outbox {
     ) -> Result<()> {
         let mut state = self.state.lock();
         let through = id.unwrap_or(state.messages.stored_through());
-        let key = state.waits.begin(id.unwrap_or(0)..=through);
-        let sent = wait_for(&mut state, &self.sent, deadline, check, |state| {
+        let (key, changed) = state.waits.begin(id.unwrap_or(0)..=through);
+        let sent = wait_for(&mut state, &changed, deadline, check, |state| {
             if state.messages.is_sent_through(through)
                 || (id.is_some() && state.waits.is_dropped(key))
             {
@@ -578,14 +584,14 @@ impl Outbox {
             state.waits.spoil(oldest..=i64::MAX, Spoilt::SetAside);
         }
         state.messages.all_set_aside();
-        self.sent.notify_all();
+        state.wake_waits();
     }
 
     fn set_aside(&self, id: i64) {
         let mut state = self.state.lock();
         state.waits.spoil(id..=id, Spoilt::SetAside);
         state.messages.set_aside(id);
-        self.sent.notify_all();
+        state.wake_waits();
         self.after_change(state);
     }
 
@@ -600,7 +606,7 @@ impl Outbox {
     pub fn wait_recorded(&self, deadline: Instant) {
         let mut state = self.state.lock();
         while state.messages.has_unrecorded()
-            && !self.sent.wait_until(&mut state, deadline).timed_out()
+            && !self.recorded.wait_until(&mut state, deadline).timed_out()
         {}
     }
 
@@ -609,7 +615,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.closed = true;
         tell(state.drop_log.line());
-        drop(state);
-        self.sent.notify_all();
+        state.waits.wake_all();
+        self.recorded.notify_all();
     }
 }

@@ -200,7 +200,7 @@ impl Writer {
         let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
         self.transaction += 1;
         self.set_durability(durability)
-            .and_then(|()| self.sql()?.execute_batch("BEGIN"))
+            .and_then(|()| self.run("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;
         for job in jobs {
             if let Err(error) = (job.run)(self) {
@@ -212,12 +212,17 @@ impl Writer {
             self.roll_back();
             return Err(error);
         }
-        if let Err(error) = self.sql().and_then(|sql| sql.execute_batch("COMMIT")) {
+        if let Err(error) = self.run("COMMIT") {
             self.roll_back();
             return Err(commit_error(&self.path, error));
         }
         self.wal_is_used = true;
         Ok(())
+    }
+
+    /// A statement of every commit, prepared once.
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        self.sql()?.prepare_cached(statement)?.execute(()).map(drop)
     }
 
     /// What the transaction wants to commit must not be more than a checkpoint can write.
