@@ -29,7 +29,7 @@ def tell(text):
 class Program:
     """A Python program that has `start()` for a client on `db`, and `tell()` for its output."""
 
-    def __init__(self, emulator, db, source, token=None):
+    def __init__(self, emulator, db, source, token=None, environment=None):
         prelude = _PRELUDE.format(
             db=str(db),
             token=token or emulator.provisioning_token,
@@ -40,7 +40,7 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=dict(os.environ, PYTHONFAULTHANDLER="1"),
+            env=dict(os.environ, PYTHONFAULTHANDLER="1", **(environment or {})),
             universal_newlines=True,
         )
 
