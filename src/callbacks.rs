@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::{Error, Result};
 use crate::status::ConnectionChange;
+use crate::sync::{Condvar, Mutex};
 use crate::twin::DesiredProperties;
 
 pub(crate) type DesiredCallback = Box<dyn FnMut(DesiredProperties) + Send>;
@@ -84,19 +83,10 @@ impl Callbacks {
         if self.is_own_thread() {
             return;
         }
-        let mut news = self.shared.news.lock();
-        while !news.is_over {
-            if self
-                .shared
-                .changed
-                .wait_until(&mut news, deadline)
-                .timed_out()
-            {
-                log::warn!("a callback is still running; its thread is left behind");
-                return;
-            }
+        if !self.shared.wait_over(deadline) {
+            log::warn!("a callback is still running; its thread is left behind");
+            return;
         }
-        drop(news);
         // Callbacks' panics are caught below, so the thread ends without one.
         drop(thread.join());
     }
@@ -114,6 +104,13 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn wait_over(&self, deadline: Instant) -> bool {
+        let news = self.news.lock();
+        let goes_on = |news: &mut News| !news.is_over;
+        let news = self.changed.wait_while_until(news, deadline, goes_on);
+        news.is_over
+    }
+
     fn deliver(
         &self,
         mut desired_callback: Option<DesiredCallback>,
@@ -122,10 +119,9 @@ impl Shared {
         let mut delivered: Option<DesiredProperties> = None;
         loop {
             let (desired, connection) = {
-                let mut news = self.news.lock();
-                while news.desired.is_none() && news.connection.is_none() && !news.closed {
-                    self.changed.wait(&mut news);
-                }
+                let mut news = self.changed.wait_while(self.news.lock(), |news| {
+                    news.desired.is_none() && news.connection.is_none() && !news.closed
+                });
                 if news.closed {
                     break;
                 }

@@ -7,13 +7,13 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Chain, Error, Result};
 use crate::message::property_bag;
 use crate::store::inbox_rows::{self, InboxRow};
 use crate::store::outbox_rows::Totals;
 use crate::store::{Durability, Store};
+use crate::sync::{Condvar, Mutex};
 use crate::wait::{InterruptCheck, wait_for};
 
 /// Unprocessed messages are stored up to this count and these bytes; more wait unacknowledged.
@@ -192,15 +192,16 @@ impl Inbox {
         loop {
             // What is stored behind this while the row is read is for the next look.
             let (after, through) = {
-                let mut state = self.state.lock();
-                wait_for(&mut state, &self.arrived, deadline, check, |state| {
+                let state = self.state.lock();
+                let arrived = |state: &mut State| {
                     if state.closed {
                         Some(Err(Error::Closed))
                     } else {
                         (state.stored_through > state.handed_through)
                             .then_some(Ok((state.handed_through, state.stored_through)))
                     }
-                })?
+                };
+                wait_for(&self.state, state, &self.arrived, deadline, check, arrived).1?
             };
             let row = self
                 .store

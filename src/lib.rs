@@ -243,6 +243,8 @@ mod registration;
 mod secret;
 mod status;
 mod store;
+#[doc(hidden)]
+pub mod sync;
 mod twin;
 mod uploader;
 mod wait;

@@ -10,11 +10,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::{Chain, Error, Result};
 use crate::store::device_rows::{self, TwinKind, TwinRow};
 use crate::store::{Durability, Store, Writer};
+use crate::sync::{Condvar, Mutex};
 use crate::twin::desired::{Desired, Outcome};
 use crate::twin::document::{self, FullTwin, Versioned};
 use crate::twin::reported::Reported;
@@ -136,17 +135,20 @@ impl Properties {
         deadline: Option<Instant>,
         check: Option<&dyn InterruptCheck>,
     ) -> Result<DesiredProperties> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
+        let received = |state: &mut State| match state.desired.current() {
+            Some(current) => Some(Ok(current.clone())),
+            None => state.closed.then_some(Err(Error::Closed)),
+        };
         wait_for(
-            &mut state,
+            &self.state,
+            state,
             &self.received,
             deadline,
             check,
-            |state| match state.desired.current() {
-                Some(current) => Some(Ok(current.clone())),
-                None => state.closed.then_some(Err(Error::Closed)),
-            },
+            received,
         )
+        .1
     }
 
     /// States the whole Reported Properties; returns when they are stored.

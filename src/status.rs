@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::store::Recovery;
+use crate::sync::Mutex;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
 ///

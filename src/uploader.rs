@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
@@ -16,6 +15,7 @@ use crate::http::upload::{UploadError, upload};
 use crate::http::{HubCredentials, HubDeviceId};
 use crate::outbox::Outbox;
 use crate::status::StatusBoard;
+use crate::sync::Mutex;
 use crate::worker::Worker;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, MutexGuard};
-
 use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Ends long waits early, as on Ctrl+C. Asked on the thread that waits, without any lock of the client
 /// held; a wait that it ends returns [`Error::Interrupted`].
@@ -35,39 +34,42 @@ impl<F: Fn() -> bool + Send + Sync> InterruptCheck for F {
     }
 }
 
-/// Waits until `ready` returns a value, the deadline passes, or the check interrupts.
-pub(crate) fn wait_for<S, T>(
-    state: &mut MutexGuard<'_, S>,
+/// Waits until `ready` returns a value, the deadline passes, or the check interrupts. `state` is what `mutex`
+/// guards.
+pub(crate) fn wait_for<'a, S, T>(
+    mutex: &'a Mutex<S>,
+    mut state: MutexGuard<'a, S>,
     changed: &Condvar,
     deadline: Option<Instant>,
     check: Option<&dyn InterruptCheck>,
     mut ready: impl FnMut(&mut S) -> Option<Result<T>>,
-) -> Result<T> {
+) -> (MutexGuard<'a, S>, Result<T>) {
     let check = check.and_then(|check| Some((check, check.interval()?)));
     loop {
-        if let Some(result) = ready(state) {
-            return result;
+        if let Some(result) = ready(&mut state) {
+            return (state, result);
         }
         let now = Instant::now();
         if deadline.is_some_and(|deadline| now >= deadline) {
-            return Err(Error::TimedOut);
+            return (state, Err(Error::TimedOut));
         }
-        if let Some((check, _)) = check
-            && MutexGuard::unlocked(state, || check.interrupted())
-        {
-            return Err(Error::Interrupted);
+        if let Some((check, _)) = check {
+            drop(state);
+            let is_interrupted = check.interrupted();
+            state = mutex.lock();
+            if is_interrupted {
+                return (state, Err(Error::Interrupted));
+            }
+            // What happened meanwhile must not be slept over.
+            if let Some(result) = ready(&mut state) {
+                return (state, result);
+            }
         }
         let next_check = check.and_then(|(_, interval)| now.checked_add(interval));
-        match [deadline, next_check].into_iter().flatten().min() {
-            Some(until) => {
-                // The lock was let go for the check: what happened meanwhile must not be slept over.
-                if let Some(result) = ready(state) {
-                    return result;
-                }
-                changed.wait_until(state, until);
-            }
+        state = match [deadline, next_check].into_iter().flatten().min() {
+            Some(until) => changed.wait_until(state, until),
             None => changed.wait(state),
-        }
+        };
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex};
 
 /// The place of at most one such thread.
 #[derive(Default)]
@@ -73,9 +72,9 @@ impl Worker {
 
     /// Sleeps until `until`, or less long if the worker is closed; returns whether it may go on.
     pub fn sleep(&self, until: Instant) -> bool {
-        let mut state = self.state.lock();
-        while !state.closed && !self.changed.wait_until(&mut state, until).timed_out() {}
-        !state.closed
+        let state = self.state.lock();
+        let is_open = |state: &mut State| !state.closed;
+        !self.changed.wait_while_until(state, until, is_open).closed
     }
 
     /// Whether the work should end.
@@ -103,12 +102,12 @@ impl Worker {
         if self.is_own_thread() {
             return;
         }
-        let mut state = self.state.lock();
-        while state.running {
-            if self.changed.wait_until(&mut state, deadline).timed_out() && state.running {
-                log::warn!("the {name} thread waits for the operating system; it is left behind");
-                return;
-            }
+        let state = self.state.lock();
+        let is_running = |state: &mut State| state.running;
+        let mut state = self.changed.wait_while_until(state, deadline, is_running);
+        if state.running {
+            log::warn!("the {name} thread waits for the operating system; it is left behind");
+            return;
         }
         if let Some(thread) = state.thread.take() {
             drop(state);

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::errors::to_python;
 use crate::gate::outside_to_the_end;
@@ -77,10 +77,11 @@ impl News {
     /// that: an approval can come faster.
     pub fn wait_shown(&self) {
         let deadline = Instant::now() + DISPLAY_GRACE;
-        let mut state = self.state.lock();
-        while (state.operation.is_some() || state.is_showing)
-            && !self.changed.wait_until(&mut state, deadline).timed_out()
-        {}
+        let is_under_way = |state: &mut State| state.operation.is_some() || state.is_showing;
+        drop(
+            self.changed
+                .wait_while_until(self.state.lock(), deadline, is_under_way),
+        );
     }
 
     fn next(&self) -> Option<Event> {
@@ -94,7 +95,7 @@ impl News {
             if let Some(event) = state.take() {
                 return Some(event);
             }
-            self.changed.wait(&mut state);
+            state = self.changed.wait(state);
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::errors::ClosedError;
 use crate::process::process;
@@ -96,12 +96,11 @@ impl Gate {
     }
 
     fn come_back(&self) {
-        let mut state = self.state.lock();
-        while state.over {
-            // For ever: there is no interpreter to come back to, and the process is ending.
-            self.changed.wait(&mut state);
-        }
-        state.returning += 1;
+        // For ever, once it is over: there is no interpreter to come back to, and the process is ending.
+        let is_over = |state: &mut State| state.over;
+        self.changed
+            .wait_while(self.state.lock(), is_over)
+            .returning += 1;
     }
 
     /// Lets only the package's own threads out from here on.
@@ -117,11 +116,11 @@ impl Gate {
     /// Waits for the threads outside, for the ones that are busy only [`GRACE`].
     pub fn wait_until_empty(&self) {
         let deadline = Instant::now() + GRACE;
-        let mut state = self.state.lock();
-        while state.outside > 0 && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+        let are_outside = |state: &mut State| state.outside > 0;
+        let mut state = self
+            .changed
+            .wait_while_until(self.state.lock(), deadline, are_outside);
         state.over = true;
-        while state.returning > 0 {
-            self.changed.wait(&mut state);
-        }
+        drop(self.changed.wait_while(state, |state| state.returning > 0));
     }
 }

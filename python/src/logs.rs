@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
+use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::gate::outside_to_the_end;
 use crate::process::process;
@@ -56,10 +56,9 @@ impl LogQueue {
 
     /// Waits for records, and takes all; `None` at the end.
     fn take(&self) -> Option<Vec<Queued>> {
-        let mut state = self.state.lock();
-        while state.records.is_empty() && state.dropped == 0 && !state.is_over {
-            self.changed.wait(&mut state);
-        }
+        let mut state = self.changed.wait_while(self.state.lock(), |state| {
+            state.records.is_empty() && state.dropped == 0 && !state.is_over
+        });
         let mut records: Vec<Queued> = state.records.drain(..).collect();
         if state.dropped > 0 {
             records.push(dropped(std::mem::take(&mut state.dropped)));

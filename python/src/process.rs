@@ -6,9 +6,9 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock, Weak};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use spotflow_device::ForkGuard;
+use spotflow_device::sync::Mutex;
 
 use crate::gate::Gate;
 use crate::handle::Handle;

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::builder::DeviceClientBuilder;
 use super::wiring::Wiring;
 use crate::callbacks::Callbacks;
@@ -28,6 +26,7 @@ use crate::secret::Secret;
 use crate::status::{RunStart, StatusBoard};
 use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
 use crate::store::{Durability, Store, set_aside_rows};
+use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
 use crate::wait::InterruptCheck;
 
@@ -222,10 +221,8 @@ impl Core {
         if in_callback || self.registrar.is_own_thread() {
             return;
         }
-        let mut done = self.close_done.lock();
-        while !*done {
-            self.close_changed.wait(&mut done);
-        }
+        let done = self.close_done.lock();
+        drop(self.close_changed.wait_while(done, |done| !*done));
     }
 
     fn close_rooms(&self) {

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
-use parking_lot::Mutex;
 
 use super::exchange::Failure;
 use crate::net::resolve::{Resolved, resolve};
+use crate::sync::Mutex;
 
 const WAKE: Token = Token(0);
 pub(super) const SOCKET: Token = Token(1);

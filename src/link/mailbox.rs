@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mio::Waker;
-use parking_lot::{Condvar, Mutex};
 
 use crate::http::HubCredentials;
+use crate::sync::{Condvar, Mutex};
 
 /// A cloud-to-device message that is stored and can be acknowledged, on the connection it came on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +95,8 @@ impl Mailbox {
         state.is_detached = false;
         state.wishes.detach = true;
         self.wake();
-        while !state.is_detached && !state.is_over {
-            self.detached.wait(&mut state);
-        }
+        let is_attached = |state: &mut State| !state.is_detached && !state.is_over;
+        drop(self.detached.wait_while(state, is_attached));
     }
 
     /// For the link: the wishes since the last time.
@@ -119,12 +118,9 @@ impl Mailbox {
 
     /// Waits until the link has ended, or the deadline passes; returns whether it has ended.
     pub fn wait_over(&self, deadline: Instant) -> bool {
-        let mut state = self.wishes.lock();
-        while !state.is_over {
-            if self.detached.wait_until(&mut state, deadline).timed_out() {
-                return state.is_over;
-            }
-        }
-        true
+        let state = self.wishes.lock();
+        let goes_on = |state: &mut State| !state.is_over;
+        let state = self.detached.wait_while_until(state, deadline, goes_on);
+        state.is_over
     }
 }

@@ -48,7 +48,7 @@ fn look_up(name: &str, port: u16) -> Resolved {
 #[cfg(test)]
 pub(crate) mod pretended {
     use super::*;
-    use parking_lot::Mutex;
+    use crate::sync::Mutex;
 
     type Answer = Box<dyn Fn() -> Resolved + Send>;
 

@@ -30,13 +30,13 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::http::HubDeviceId;
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
 use crate::store::{Durability, Recovery, Store, Writer, free_disk_bytes, set_aside_rows};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
@@ -541,15 +541,16 @@ impl Outbox {
         let mut state = self.state.lock();
         let through = id.unwrap_or(state.messages.stored_through());
         let (key, changed) = state.waits.begin(id.unwrap_or(0)..=through);
-        let sent = wait_for(&mut state, &changed, deadline, check, |state| {
-            if state.messages.is_sent_through(through)
-                || (id.is_some() && state.waits.is_dropped(key))
-            {
-                Some(Ok(()))
-            } else {
-                state.closed.then_some(Err(Error::Closed))
-            }
-        });
+        let (mut state, sent) =
+            wait_for(&self.state, state, &changed, deadline, check, |state| {
+                if state.messages.is_sent_through(through)
+                    || (id.is_some() && state.waits.is_dropped(key))
+                {
+                    Some(Ok(()))
+                } else {
+                    state.closed.then_some(Err(Error::Closed))
+                }
+            });
         match state.waits.end(key) {
             Some(spoilt) => sent.and(Err(spoilt.into())),
             None => sent,
@@ -604,10 +605,9 @@ impl Outbox {
 
     /// Waits until every acknowledgement is recorded, or the deadline passes.
     pub fn wait_recorded(&self, deadline: Instant) {
-        let mut state = self.state.lock();
-        while state.messages.has_unrecorded()
-            && !self.recorded.wait_until(&mut state, deadline).timed_out()
-        {}
+        let state = self.state.lock();
+        let is_due = |state: &mut Shared| state.messages.has_unrecorded();
+        drop(self.recorded.wait_while_until(state, deadline, is_due));
     }
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.

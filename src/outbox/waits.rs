@@ -4,9 +4,8 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use parking_lot::Condvar;
-
 use crate::error::Error;
+use crate::sync::Condvar;
 
 /// The waits that have begun.
 #[derive(Default)]

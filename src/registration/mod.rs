@@ -19,8 +19,6 @@ mod schedule;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 pub use provisioning::ProvisioningOperation;
 pub(crate) use provisioning::{DisplayCallback, display_on_stdout};
 
@@ -37,6 +35,7 @@ use crate::secret::Secret;
 use crate::status::StatusBoard;
 use crate::store::device_rows::{self, DeviceRow};
 use crate::store::{Durability, Store, set_aside_rows};
+use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
 use crate::wait::{InterruptCheck, wait_for};
 use crate::worker::Worker;
@@ -147,7 +146,7 @@ impl Registrar {
     /// Waits until the device is registered, or, if it was before, until it is clear that the
     /// Platform cannot be reached now.
     pub fn wait_started(&self, check: Option<&dyn InterruptCheck>) -> Result<()> {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         let started = |state: &mut State| match &state.progress {
             Progress::Registered => Some(Ok(())),
             Progress::GaveUp(error) => Some(Err(error.clone())),
@@ -156,10 +155,13 @@ impl Registrar {
         };
         let limit = Instant::now() + OFFLINE_START_LIMIT;
         let deadline = state.can_go_offline().then_some(limit);
-        match wait_for(&mut state, &self.changed, deadline, check, started) {
+        let (state, result) = wait_for(&self.state, state, &self.changed, deadline, check, started);
+        match result {
             Err(Error::TimedOut) if state.can_go_offline() => Ok(()),
             // The token was refused just then: only an approval helps, and a registration after it.
-            Err(Error::TimedOut) => wait_for(&mut state, &self.changed, None, check, started),
+            Err(Error::TimedOut) => {
+                wait_for(&self.state, state, &self.changed, None, check, started).1
+            }
             other => other,
         }
     }

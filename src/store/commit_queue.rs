@@ -3,15 +3,18 @@
 //! A thread that wants something stored queues a job and, if nobody is writing, commits all queued
 //! jobs itself: no hand-over to another thread. If somebody is writing, the storage thread commits
 //! the jobs that gathered meanwhile. The link never commits: it [posts](CommitQueue::post).
+//!
+//! Who writes has the [`Turn`]; whoever gives it back wakes the next.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use parking_lot::{ArcMutexGuard, Condvar, Mutex, RawMutex};
 
 use super::Durability;
-use super::writer::Writer;
+use super::writer::{WriteBack, Writer};
 use crate::error::{Error, Result};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 type Run = Box<dyn FnMut(&mut Writer) -> rusqlite::Result<()> + Send>;
 type Done = Box<dyn FnOnce(Result<()>) + Send>;
@@ -25,9 +28,13 @@ pub(super) struct Job {
 
 /// Jobs that wait for the next commit, and the one connection that writes them.
 pub(crate) struct CommitQueue {
-    jobs: Mutex<Queue>,
+    queue: Mutex<Queue>,
+    /// For the storage thread: the turn is free, and there is something to do.
     work: Condvar,
-    writer: Arc<Mutex<Writer>>,
+    /// For those who want to hold: the turn is free.
+    freed: Condvar,
+    /// Locked by whoever has the turn.
+    writer: Mutex<Writer>,
 }
 
 #[derive(Default)]
@@ -35,14 +42,53 @@ struct Queue {
     jobs: Vec<Job>,
     checkpoint_due: bool,
     closed: bool,
+    /// Somebody has the turn.
+    is_taken: bool,
+    /// So many wait to hold; they go first.
+    holds_wanted: usize,
+}
+
+impl Queue {
+    fn is_free(&self) -> bool {
+        !self.is_taken && self.holds_wanted == 0
+    }
+
+    fn has_work(&self) -> bool {
+        !self.jobs.is_empty() || self.checkpoint_due || self.closed
+    }
+}
+
+/// The turn to write, until it is dropped. It holds no lock, so it can be kept across a fork.
+#[must_use = "others write meanwhile"]
+pub(crate) struct Turn<Q: Deref<Target = CommitQueue>>(Q);
+
+impl<Q: Deref<Target = CommitQueue>> Turn<Q> {
+    /// `state` is what `queue` guards; nobody has the turn.
+    fn take(queue: Q, mut state: MutexGuard<'_, Queue>) -> Turn<Q> {
+        state.is_taken = true;
+        Turn(queue)
+    }
+}
+
+impl<Q: Deref<Target = CommitQueue>> Drop for Turn<Q> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.is_taken = false;
+        if queue.holds_wanted > 0 {
+            self.0.freed.notify_one();
+        } else if queue.has_work() {
+            self.0.work.notify_one();
+        }
+    }
 }
 
 impl CommitQueue {
     pub fn new(writer: Writer) -> CommitQueue {
         CommitQueue {
-            jobs: Mutex::default(),
+            queue: Mutex::default(),
             work: Condvar::new(),
-            writer: Arc::new(Mutex::new(writer)),
+            freed: Condvar::new(),
+            writer: Mutex::new(writer),
         }
     }
 
@@ -98,7 +144,7 @@ impl CommitQueue {
     }
 
     fn push(&self, job: Job) -> Result<()> {
-        let mut queue = self.jobs.lock();
+        let mut queue = self.queue.lock();
         if queue.closed {
             return Err(Error::Closed);
         }
@@ -107,66 +153,71 @@ impl CommitQueue {
     }
 
     fn commit_if_free(&self) {
-        if let Some(mut writer) = self.writer.try_lock() {
-            self.commit_queued(&mut writer);
-        }
-        // Either the writer was busy, or jobs came while it was ours: the storage thread's turn.
-        let queue = self.jobs.lock();
-        if !queue.jobs.is_empty() || queue.checkpoint_due {
-            self.work.notify_one();
+        let queue = self.queue.lock();
+        // Else it is the storage thread's turn next: whoever has it now, or wants a checkpoint, wakes it.
+        if queue.is_free() && !queue.checkpoint_due {
+            let _turn = Turn::take(self, queue);
+            self.commit_queued(&mut self.writer.lock());
         }
     }
 
     fn commit_queued(&self, writer: &mut Writer) {
-        let jobs = std::mem::take(&mut self.jobs.lock().jobs);
+        let jobs = std::mem::take(&mut self.queue.lock().jobs);
         writer.commit(jobs);
         if writer.checkpoint_due() {
-            self.jobs.lock().checkpoint_due = true;
+            self.queue.lock().checkpoint_due = true;
         }
     }
 
     /// The storage thread: commits what is queued and keeps the WAL short, until [`close`](Self::close).
     pub fn run_storage_thread(&self) {
         loop {
-            let checkpoint = {
-                let mut queue = self.jobs.lock();
-                while queue.jobs.is_empty() && !queue.checkpoint_due && !queue.closed {
-                    self.work.wait(&mut queue);
-                }
-                if queue.jobs.is_empty() && queue.closed {
-                    break;
-                }
-                std::mem::take(&mut queue.checkpoint_due)
-            };
+            let mut queue = self.work.wait_while(self.queue.lock(), |queue| {
+                !(queue.is_free() && queue.has_work())
+            });
+            let is_over = queue.closed && queue.jobs.is_empty();
+            let checkpoint = std::mem::take(&mut queue.checkpoint_due);
+            let _turn = Turn::take(self, queue);
             let mut writer = self.writer.lock();
+            if is_over {
+                return writer.close();
+            }
             self.commit_queued(&mut writer);
             if checkpoint {
                 writer.checkpoint();
             }
         }
-        self.writer.lock().close();
     }
 
     /// Lets the storage thread move the WAL into the database and shrink the file, if it is worth it.
     pub fn request_checkpoint(&self) {
-        self.jobs.lock().checkpoint_due = true;
+        self.queue.lock().checkpoint_due = true;
         self.work.notify_one();
     }
 
-    /// Keeps every thread out of SQLite while the guard lives.
-    pub fn hold(&self) -> ArcMutexGuard<RawMutex, Writer> {
-        self.writer.lock_arc()
+    /// Waits for a commit that is under way, then keeps every thread out of SQLite while the turn lives.
+    pub fn hold(self: &Arc<Self>) -> Turn<Arc<CommitQueue>> {
+        let mut queue = self.queue.lock();
+        queue.holds_wanted += 1;
+        let mut queue = self.freed.wait_while(queue, |queue| queue.is_taken);
+        queue.holds_wanted -= 1;
+        Turn::take(Arc::clone(self), queue)
+    }
+
+    /// See [`Writer::on_recovery`].
+    pub fn on_recovery(&self, write_back: WriteBack) {
+        self.writer.lock().on_recovery(write_back);
     }
 
     /// How many jobs wait for the next commit.
     #[cfg(test)]
     pub fn waiting_jobs(&self) -> usize {
-        self.jobs.lock().jobs.len()
+        self.queue.lock().jobs.len()
     }
 
     /// Lets no job in any more; what is queued is still committed, then the storage thread ends.
     pub fn close(&self) {
-        self.jobs.lock().closed = true;
+        self.queue.lock().closed = true;
         self.work.notify_one();
     }
 }

@@ -5,11 +5,10 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::file::{private, with_suffix};
 use super::vanished::{file_id, metadata_id};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 
 /// Holds the database for this client until it is released: the operating system lets go of the lock
 /// with the process, however it ends. The side file stays, as removing it would race with the next start.

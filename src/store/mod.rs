@@ -33,22 +33,20 @@ pub(crate) use writer::Writer;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use commit_queue::CommitQueue;
 use lock::FileLock;
 
 /// Keeps all threads out of a database.
-pub(crate) struct Hold(
-    #[expect(dead_code, reason = "held, not used")]
-    parking_lot::ArcMutexGuard<parking_lot::RawMutex, Writer>,
-);
+pub(crate) type Hold = commit_queue::Turn<Arc<CommitQueue>>;
 
 /// The open database and its storage thread.
 pub(crate) struct Store {
     queue: Arc<CommitQueue>,
     path: PathBuf,
     lock: FileLock,
-    recovery: Arc<parking_lot::Mutex<Option<Recovery>>>,
-    thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
+    recovery: Arc<Mutex<Option<Recovery>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
@@ -77,7 +75,7 @@ impl Store {
             path: path.to_owned(),
             lock,
             recovery,
-            thread: parking_lot::Mutex::new(Some(thread)),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
@@ -125,12 +123,12 @@ impl Store {
         &self,
         write_back: impl FnMut(&mut Writer, &mut Recovery) -> rusqlite::Result<()> + Send + 'static,
     ) {
-        self.queue.hold().on_recovery(Box::new(write_back));
+        self.queue.on_recovery(Box::new(write_back));
     }
 
     /// See [`CommitQueue::hold`].
     pub fn hold(&self) -> Hold {
-        Hold(self.queue.hold())
+        self.queue.hold()
     }
 
     /// See [`CommitQueue::waiting_jobs`].

@@ -5,7 +5,6 @@ mod mending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode};
 
 use super::Durability;
@@ -19,6 +18,7 @@ use super::salvage;
 use super::vanished::OpenFiles;
 use crate::clock::Moment;
 use crate::error::{Chain, Error, Result};
+use crate::sync::Mutex;
 
 /// WAL pages after which a checkpoint moves them into the database. So many pages at most are not
 /// synced, beside those of the last commit: until the checkpoint comes, each commit is synced.
