@@ -1,0 +1,93 @@
+"""How fast a backlog leaves, and what a Message costs on its way into the file and out of it again: CPU time of the
+device's process, and bytes written to the disk. Stored without a network, then sent; each part is counted by itself."""
+
+import time
+from dataclasses import dataclass
+
+from rig import MESSAGE_BYTES, AckMode, median
+
+WINDOWS = (1, 16, 64)
+ROUND_TRIP_SECONDS = 0.05
+
+
+@dataclass
+class Drained:
+    """Of a Message."""
+
+    rate: float
+    stored_us: float
+    sent_us: float
+    stored_kb: float
+    deleted_kb: float
+
+
+def measure(rig):
+    published, ours = [], {window: [] for window in WINDOWS}
+    for _ in range(rig.scale.backlog_rounds):
+        published.append(_drain(rig, rig.published))
+        for window in WINDOWS:
+            ours[window].append(_drain(rig, rig.ours, in_flight_window=window))
+    rate = _median(published, "rate")
+    for window in WINDOWS:
+        work = f"drain {rig.scale.backlog:,} of 200 B, round trip 0, window {window}"
+        rig.more(work, rate, _median(ours[window], "rate"), 10 if window == 1 else 0)
+    _costs(rig, published, ours[1])
+    _over_a_round_trip(rig)
+
+
+def _costs(rig, *both):
+    stored_us, sent_us, stored_kb, deleted_kb = (
+        [_median(drained, name) for drained in both] for name in ("stored_us", "sent_us", "stored_kb", "deleted_kb")
+    )
+    rig.less("CPU per Message, stored and sent, window 1", *map(sum, zip(stored_us, sent_us)), 10, "us")
+    rig.less("- to store it", *stored_us, 0, "us")
+    rig.less("- to send and delete it", *sent_us, 0, "us")
+    rig.less("written per Message, stored and deleted, window 1", *map(sum, zip(stored_kb, deleted_kb)), 8, "KB")
+    rig.less("- to store it", *stored_kb, 0, "KB")
+    rig.less("- to delete it", *deleted_kb, 0, "KB")
+
+
+def _median(drained, name):
+    return median(getattr(one, name) for one in drained)
+
+
+def _drain(rig, side, **options):
+    count = rig.scale.backlog
+    with rig.platform() as platform, rig.device(side, platform, **options) as device:
+        device.start_and_send().go_offline()
+        stored = device.order("enqueue", count=count, size=MESSAGE_BYTES)
+        device.go_online_unacknowledged()
+        before = device.settled_cost()
+        began = time.perf_counter()
+        platform.acknowledge(AckMode.IMMEDIATELY)
+        device.order("wait")
+        seconds = time.perf_counter() - began
+        # The file may be made smaller after the last acknowledgement.
+        after = device.settled_cost()
+    return Drained(
+        rate=count / seconds,
+        stored_us=stored["cpu_seconds"] / count * 1e6,
+        sent_us=(after["cpu_seconds"] - before["cpu_seconds"]) / count * 1e6,
+        stored_kb=stored["written_bytes"] / count / 1000,
+        deleted_kb=(after["written_bytes"] - before["written_bytes"]) / count / 1000,
+    )
+
+
+def _over_a_round_trip(rig):
+    count, windows = rig.scale.over_a_round_trip, rig.scale.windows_over_a_round_trip
+    published = _rate_over_a_round_trip(rig, rig.published, count)
+    one = _rate_over_a_round_trip(rig, rig.ours, count, in_flight_window=1)
+    many = _rate_over_a_round_trip(rig, rig.ours, windows * 64, in_flight_window=64)
+    # "The same" is what a round trip of 50 ms allows; a twentieth is for timers and short runs.
+    rig.more("drain, round trip 50 ms, window 1", published, one, 0.95)
+    rig.more("drain, round trip 50 ms, window 64 (published: 1)", published, many, 50)
+
+
+def _rate_over_a_round_trip(rig, side, count, **options):
+    with rig.platform() as platform, rig.device(side, platform, **options) as device:
+        device.start_and_send()
+        platform.acknowledge(AckMode.AFTER, ROUND_TRIP_SECONDS)
+        began = time.perf_counter()
+        device.order("enqueue", count=count, size=MESSAGE_BYTES)
+        device.order("wait")
+        return count / (time.perf_counter() - began)

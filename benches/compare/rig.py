@@ -1,0 +1,252 @@
+"""What the works share: the two sides, a Platform, a device on it, and a table."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "tests", "emulator", "python"))
+
+from spotflow_emulator import AckMode, Emulator  # noqa: E402
+
+DEVICE_ID = "compared"
+MESSAGE_BYTES = 200
+#: Ends an order that hangs.
+ORDER_SECONDS_MAX = 300.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two packages."""
+
+    name: str
+    python: str
+    wheel: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How long the run is."""
+
+    rounds: int
+    sent: int
+    sent_by_published: int
+    stored: int
+    backlog: int
+    backlog_rounds: int
+    over_a_round_trip: int
+    windows_over_a_round_trip: int
+    idle_seconds: int
+    cuts: int
+    cuts_of_published: int
+    old_backlog: int
+
+
+FULL = Scale(
+    rounds=5,
+    sent=200,
+    sent_by_published=8,
+    stored=2000,
+    backlog=20_000,
+    backlog_rounds=2,
+    over_a_round_trip=60,
+    windows_over_a_round_trip=20,
+    idle_seconds=30,
+    cuts=9,
+    cuts_of_published=3,
+    old_backlog=1000,
+)
+QUICK = Scale(
+    rounds=1,
+    sent=20,
+    sent_by_published=2,
+    stored=80,
+    backlog=200,
+    backlog_rounds=1,
+    over_a_round_trip=10,
+    windows_over_a_round_trip=3,
+    idle_seconds=2,
+    cuts=1,
+    cuts_of_published=1,
+    old_backlog=20,
+)
+
+
+@dataclass
+class Row:
+    """A line of the table; `met` is None where there is nothing to reach."""
+
+    work: str
+    published: str
+    ours: str
+    ratio: str = ""
+    target: str = ""
+    met: "bool | None" = None
+
+    def markdown(self):
+        met = {True: "yes", False: "**no**", None: ""}[self.met]
+        return f"| {self.work} | {self.published} | {self.ours} | {self.ratio} | {self.target} | {met} |"
+
+
+@dataclass
+class Rig:
+    """Where the works are done."""
+
+    published: Side
+    ours: Side
+    #: Of programs that measure what disk and Platform allow.
+    programs: str
+    directory: str
+    scale: Scale
+    rows: "list[Row]" = field(default_factory=list)
+
+    @property
+    def sides(self):
+        return [self.published, self.ours]
+
+    def platform(self):
+        # The published SDK knows no other ports.
+        return Emulator("--approve", "auto", "--standard-ports")
+
+    def device(self, side, platform, **options):
+        return Device(side, platform, self.directory, options)
+
+    def bare(self, program, *arguments):
+        """What such a program prints."""
+        command = [os.path.join(self.programs, program), *map(str, arguments)]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def more(self, work, published, ours, times, unit="/s"):
+        """A row for what should be more, such as a rate."""
+        ratio = ours / published
+        target = f"{times:g} x" if times else ""
+        met = ratio >= times if times else None
+        self.rows.append(Row(work, number(published) + unit, number(ours) + unit, f"{ratio:,.3g} x", target, met))
+
+    def less(self, work, published, ours, part, unit):
+        """A row for what should be less: at most 1/`part`."""
+        ratio = f"1/{published / ours:,.3g}" if ours else "none"
+        target = f"1/{part:g}" if part else ""
+        met = ours * part <= published if part else None
+        self.rows.append(Row(work, f"{number(published)} {unit}", f"{number(ours)} {unit}", ratio, target, met))
+
+    def row(self, *columns, **more):
+        self.rows.append(Row(*columns, **more))
+
+
+class Device:
+    """A device program in a process of its own, with a database of its own."""
+
+    def __init__(self, side, platform, directory, options):
+        self._platform, self._side = platform, side
+        self._directory = tempfile.mkdtemp(prefix="device-", dir=directory)
+        self._options = options
+        # What it complains about is shown if it fails; the published SDK's threads panic when the hub goes.
+        self._complaints = open(os.path.join(self._directory, "stderr"), "w+")
+        self._launch()
+
+    def _launch(self):
+        self._process = subprocess.Popen(
+            [self._side.python, "-B", os.path.join(HERE, "device.py")],
+            env={**os.environ, "SSL_CERT_FILE": self._platform.ca_file},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            text=True,
+        )
+
+    def order(self, name, **arguments):
+        watchdog = threading.Timer(ORDER_SECONDS_MAX, self._process.kill)
+        watchdog.start()
+        try:
+            print(json.dumps({"do": name, **arguments}), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        finally:
+            watchdog.cancel()
+        answer = json.loads(line) if line else {"error": f"it ended with {self._process.wait()}"}
+        if "error" in answer:
+            self._complaints.seek(0)
+            complaints = self._complaints.read()[-2000:]
+            raise RuntimeError(f"the {self._side.name} device failed at {name!r}: {answer['error']}\n{complaints}")
+        return answer["result"]
+
+    def start(self):
+        """Lets it connect."""
+        self.order(
+            "start",
+            device_id=DEVICE_ID,
+            provisioning_token=self._platform.provisioning_token,
+            instance=self._platform.instance,
+            db=os.path.join(self._directory, "device.db"),
+            **self._options,
+        )
+        self._platform.wait_connected(DEVICE_ID)
+        return self
+
+    def start_and_send(self):
+        """Lets it connect and send a Message."""
+        self.start().order("send", count=1, size=MESSAGE_BYTES)
+        self._platform.clear_messages()
+        return self
+
+    def restart(self):
+        """Killed, and started again on its database."""
+        self._kill()
+        self._launch()
+        return self.start()
+
+    def go_offline(self):
+        self._platform.accept_connections(False)
+        self._platform.close_connections()
+        self._platform.wait_connected(DEVICE_ID, connected=False)
+
+    def go_online_unacknowledged(self):
+        """The hub takes what fits into the window, and acknowledges nothing yet."""
+        self._platform.acknowledge(AckMode.WITHHOLD)
+        self._platform.accept_connections(True)
+        self._platform.wait_connected(DEVICE_ID, timeout=120.0)
+        self._platform.wait_messages(1)
+
+    def settled_cost(self):
+        """What it has cost once it neither starts or ends threads nor writes."""
+        deadline = time.monotonic() + 30.0
+        before = self.order("cost")
+        while True:
+            time.sleep(1.0)
+            after = self.order("cost")
+            if all(before[name] == after[name] for name in ("threads", "written_bytes")):
+                return after
+            if time.monotonic() > deadline:
+                return after
+            before = after
+
+    def _kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._kill()
+        self._complaints.close()
+        shutil.rmtree(self._directory)
+
+
+def number(value):
+    """Three digits are enough."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+median = statistics.median

@@ -1,0 +1,63 @@
+"""How fast Messages are stored, beside what the disk allows. Without a network, so that nothing is sent meanwhile."""
+
+import os
+
+from rig import MESSAGE_BYTES, median, number
+
+THREADS = 8
+
+
+def measure(rig):
+    count = rig.scale.stored
+    bare, published, ours, together, relaxed, failures = [], [], [], [], [], []
+    for _ in range(rig.scale.rounds):
+        bare.append(_bare(rig, count))
+        published.append(_one_thread(rig, rig.published, count))
+        ours.append(_one_thread(rig, rig.ours, count))
+        together.append(_threads(rig, rig.ours, count, []))
+        relaxed.append(_one_thread(rig, rig.ours, 10 * count, durability="KILL_SAFE"))
+    _threads(rig, rig.published, count, failures)
+    bare, published, ours, together, relaxed = map(median, (bare, published, ours, together, relaxed))
+    rig.more("durable enqueue, 200 B, one thread", published, ours, 4)
+    rig.row(
+        "the same against a bare loop of append and fdatasync",
+        f"{published / bare:.2f}",
+        f"{ours / bare:.2f}",
+        f"bare: {number(bare)}/s",
+        "0.8",
+        ours >= 0.8 * bare,
+    )
+    told = f"{failures[0]} of {count} fail" if failures[0] else "works"
+    single = together / ours
+    rig.row(
+        "durable enqueue, eight threads (ratio: to our one)",
+        told,
+        f"{number(together)}/s",
+        f"{single:.3g} x",
+        "3 x",
+        single >= 3,
+    )
+    rig.more("enqueue, relaxed durability, one thread (published: durable)", published, relaxed, 15)
+
+
+def _bare(rig, count):
+    path = os.path.join(rig.directory, "bare")
+    try:
+        return float(rig.bare("bare_append", path, count, MESSAGE_BYTES))
+    finally:
+        os.remove(path)
+
+
+def _one_thread(rig, side, count, **options):
+    with rig.platform() as platform, rig.device(side, platform, **options) as device:
+        device.start_and_send().go_offline()
+        return count / device.order("enqueue", count=count, size=MESSAGE_BYTES)["seconds"]
+
+
+def _threads(rig, side, count, failures):
+    with rig.platform() as platform, rig.device(side, platform) as device:
+        device.start_and_send().go_offline()
+        each = count // THREADS
+        stored = device.order("enqueue_from_threads", threads=THREADS, count=each, size=MESSAGE_BYTES)
+        failures.append(stored["failures"])
+        return each * THREADS / stored["seconds"]
