@@ -11,8 +11,7 @@ def cost():
         "cpu_seconds": process_seconds,
         "background_cpu_seconds": process_seconds - time.thread_time(),
         "written_bytes": _field("/proc/self/io", "write_bytes"),
-        "switches": sum(_switches(task) for task in _other_threads()),
-        "threads": len(_other_threads()),
+        "switches": _switches(),
     }
 
 
@@ -28,17 +27,18 @@ def memory():
     return {"resident": rollup["Rss"], "private": private, "dirty": rollup["Private_Dirty"]}
 
 
-def _other_threads():
-    return [task for task in os.listdir("/proc/self/task") if int(task) != os.getpid()]
-
-
-def _switches(task):
-    try:
+def _switches():
+    """How often each thread but the main one was given the processor, by its id."""
+    switches = {}
+    for task in os.listdir("/proc/self/task"):
         path = f"/proc/self/task/{task}/status"
-        return _field(path, "voluntary_ctxt_switches") + _field(path, "nonvoluntary_ctxt_switches")
-    except OSError:
-        # It has just ended.
-        return 0
+        if int(task) != os.getpid():
+            try:
+                switches[task] = _field(path, "voluntary_ctxt_switches") + _field(path, "nonvoluntary_ctxt_switches")
+            except OSError:
+                # It has just ended.
+                pass
+    return switches
 
 
 def _field(path, name):

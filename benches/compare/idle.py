@@ -47,7 +47,7 @@ def _old_backlog(rig):
             device.order("enqueue", count=rig.scale.old_backlog, size=MESSAGE_BYTES)
             devices.append(device.restart())
         published, ours = (cost["cpu_ms"] for cost in _idle(devices, rig.scale.idle_seconds))
-    work = f"CPU in an idle minute with {rig.scale.old_backlog:,} unacknowledged Messages, after a restart"
+    work = f"CPU in an idle minute, {rig.scale.old_backlog} Messages unacknowledged since before a restart"
     rig.row(work, f"{published:,.0f} ms", f"{ours:.1f} ms", "", "10 ms", ours < 10)
 
 
@@ -60,8 +60,9 @@ def _idle(devices, seconds):
     per_minute = 60 / (time.monotonic() - began)
     return [
         {
-            "threads": now["threads"],
-            "switches": (now["switches"] - then["switches"]) * per_minute,
+            "threads": len(now["switches"]),
+            "switches": per_minute
+            * sum(count - then["switches"].get(task, 0) for task, count in now["switches"].items()),
             "cpu_ms": (now["background_cpu_seconds"] - then["background_cpu_seconds"]) * 1000 * per_minute,
         }
         for now, then in zip(after, before)
