@@ -11,10 +11,11 @@ use crate::clock::Clock;
 use crate::error::{Chain, Error};
 use crate::failure_log::FailureLog;
 use crate::http::agent::Agent;
-use crate::http::upload::{UploadError, upload};
+use crate::http::upload::{UploadError, UploadHub};
 use crate::http::{HubCredentials, HubDeviceId};
 use crate::outbox::Outbox;
 use crate::status::StatusBoard;
+use crate::store::open_upload::OpenUpload;
 use crate::sync::Mutex;
 use crate::worker::Worker;
 
@@ -31,6 +32,23 @@ struct Refusals {
     count: u32,
 }
 
+/// The upload that the hub has open, as far as that is known.
+#[derive(Default)]
+struct Open {
+    is_loaded: bool,
+    upload: Option<OpenUpload>,
+    /// All that is left is to tell the hub that the content is up.
+    content_is_up: Option<ContentIsUp>,
+}
+
+/// Content in the hub's storage.
+struct ContentIsUp {
+    id: i64,
+    blob_name: String,
+    /// The hub has refused the credentials that the notification came with.
+    was_refused: bool,
+}
+
 /// Uploads large content.
 pub(crate) struct Uploader {
     this: Weak<Uploader>,
@@ -40,6 +58,8 @@ pub(crate) struct Uploader {
     clock: Arc<dyn Clock>,
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
+    /// Of the one thread that uploads.
+    open: Mutex<Open>,
     /// Asks for other credentials; must not block.
     renew_credentials: Box<dyn Fn() + Send + Sync>,
 }
@@ -60,6 +80,7 @@ impl Uploader {
             clock,
             worker: Arc::default(),
             credentials: Mutex::default(),
+            open: Mutex::default(),
             renew_credentials,
         })
     }
@@ -121,13 +142,10 @@ impl Uploader {
         let Some(credentials) = self.credentials.lock().clone() else {
             return Ok(false);
         };
-        let Some(content) = self.outbox.content(id)? else {
-            return Ok(false);
-        };
-        let name = uuid::Uuid::new_v4().to_string();
-        match upload(&self.agent, &credentials, &name, &content) {
-            Ok(()) => {
-                let link = format!("{{\"link\":\"{name}\"}}");
+        match self.bring_up(id, &credentials) {
+            Ok(None) => Ok(false),
+            Ok(Some(blob_name)) => {
+                let link = format!("{{\"link\":\"{blob_name}\"}}");
                 self.outbox.uploaded(id, Bytes::from(link))?;
                 Ok(true)
             }
@@ -146,6 +164,95 @@ impl Uploader {
                 }
                 self.set_aside(id, &error, credentials.device)?;
                 Ok(true)
+            }
+        }
+    }
+
+    /// Brings this content up, by all three steps or by those that are left; returns the name by which
+    /// the Platform finds it, or `None` if the Message is gone.
+    fn bring_up(
+        &self,
+        id: i64,
+        credentials: &HubCredentials,
+    ) -> Result<Option<String>, UploadError> {
+        let device = credentials.device.to_string();
+        let hub = UploadHub::new(&self.agent, credentials).map_err(UploadError::Transient)?;
+        let (left_open, content_is_up) = self.left_open(&device);
+        match (left_open, content_is_up) {
+            (Some(upload), Some(up)) if up.id == id => {
+                return self.notify_success(&hub, upload, up).map(Some);
+            }
+            // Once: if the hub does not hear it now either, it will find out by itself.
+            (Some(upload), _) => {
+                notify_failure(&hub, &upload);
+            }
+            _ => {}
+        }
+        let content = self.outbox.content(id).map_err(UploadError::Transient)?;
+        let Some(content) = content else {
+            return Ok(None);
+        };
+        let blob_name = uuid::Uuid::new_v4().to_string();
+        let place = hub.ask_for_place(&blob_name)?;
+        let upload = OpenUpload {
+            correlation_id: place.correlation_id.clone(),
+            device,
+        };
+        if let Err(error) = self.outbox.upload_opened(upload.clone()) {
+            // After a kill the hub would have to find out by itself; the content goes up all the same.
+            log::debug!("an open upload is not stored: {}", Chain(&error));
+        }
+        if let Err(error) = place.put(&self.agent, &content) {
+            if !notify_failure(&hub, &upload) {
+                self.open.lock().upload = Some(upload);
+            }
+            return Err(error);
+        }
+        let up = ContentIsUp {
+            id,
+            blob_name,
+            was_refused: false,
+        };
+        self.notify_success(&hub, upload, up).map(Some)
+    }
+
+    /// What is to be ended before another upload is opened.
+    fn left_open(&self, device: &str) -> (Option<OpenUpload>, Option<ContentIsUp>) {
+        let mut open = self.open.lock();
+        if !std::mem::replace(&mut open.is_loaded, true) {
+            open.upload = self.outbox.open_upload().unwrap_or_else(|error| {
+                log::debug!("an open upload is not known: {}", Chain(&error));
+                None
+            });
+        }
+        let upload = open.upload.take().filter(|open| open.device == device);
+        (upload, open.content_is_up.take())
+    }
+
+    /// Step 3. If the hub does not hear it, only that is tried again, so that an outage does not cost the
+    /// content's way each time. If it refuses it, also with other credentials, the content goes up once
+    /// more; so often at most as a hub may refuse content.
+    fn notify_success(
+        &self,
+        hub: &UploadHub<'_>,
+        upload: OpenUpload,
+        mut up: ContentIsUp,
+    ) -> Result<String, UploadError> {
+        let error = match hub.notify_success(&upload.correlation_id) {
+            Ok(()) => return Ok(up.blob_name),
+            Err(error) => error,
+        };
+        let mut open = self.open.lock();
+        open.upload = Some(upload);
+        match error {
+            UploadError::CredentialsRefused(error) if up.was_refused => {
+                Err(UploadError::Permanent(error))
+            }
+            UploadError::Permanent(error) => Err(UploadError::Permanent(error)),
+            error => {
+                up.was_refused |= matches!(error, UploadError::CredentialsRefused(_));
+                open.content_is_up = Some(up);
+                Err(error)
             }
         }
     }
@@ -171,4 +278,11 @@ impl Uploader {
     pub fn join(&self, deadline: Instant) {
         self.worker.join("upload", deadline);
     }
+}
+
+/// Gives a place back; returns whether the hub knows.
+fn notify_failure(hub: &UploadHub<'_>, upload: &OpenUpload) -> bool {
+    hub.notify_failure(&upload.correlation_id)
+        .inspect_err(|error| log::debug!("a failed upload was not notified: {}", error.error()))
+        .is_ok()
 }

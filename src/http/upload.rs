@@ -50,38 +50,19 @@ impl UploadError {
     }
 }
 
-/// Uploads `content` under `blob_name`, for as long as that makes progress.
-pub(crate) fn upload(
-    agent: &Agent,
-    credentials: &HubCredentials,
-    blob_name: &str,
-    content: &[u8],
-) -> Result<(), UploadError> {
-    let hub = Hub::new(agent, credentials).map_err(UploadError::Transient)?;
-    let place = hub.ask_for_place(blob_name)?;
-    let put = place.put(agent, content);
-    match &put {
-        Ok(()) => hub.notify_success(&place.correlation_id),
-        Err(_) => {
-            hub.notify_failure(&place.correlation_id);
-            put
-        }
-    }
-}
-
-/// The hub's end of the upload.
-struct Hub<'a> {
+/// The hub's end of the upload: steps 1 and 3.
+pub(crate) struct UploadHub<'a> {
     agent: &'a Agent,
     host: Host,
     files_path: String,
     sas: &'a Secret,
 }
 
-impl<'a> Hub<'a> {
-    fn new(agent: &'a Agent, credentials: &'a HubCredentials) -> Result<Hub<'a>> {
+impl<'a> UploadHub<'a> {
+    pub fn new(agent: &'a Agent, credentials: &'a HubCredentials) -> Result<UploadHub<'a>> {
         let unusable = |_| Error::protocol(ACTION, "the hub's credentials are unusable");
         let device = credentials.device.to_string();
-        Ok(Hub {
+        Ok(UploadHub {
             agent,
             host: Host::parse(&credentials.host_name, HTTPS_PORT).map_err(unusable)?,
             files_path: format!("/devices/{}/files", utf8_percent_encode(&device, PATH)),
@@ -89,7 +70,8 @@ impl<'a> Hub<'a> {
         })
     }
 
-    fn ask_for_place(&self, blob_name: &str) -> Result<Place, UploadError> {
+    /// Step 1.
+    pub fn ask_for_place(&self, blob_name: &str) -> Result<Place, UploadError> {
         let answer = self.post("", &json!({ "blobName": blob_name }))?;
         // What serde_json says about it could repeat the sasToken.
         serde_json::from_slice(&answer.body).map_err(|_| {
@@ -97,34 +79,28 @@ impl<'a> Hub<'a> {
         })
     }
 
-    /// If this were given up lightly, the whole content would be uploaded once more: tried twice.
-    fn notify_success(&self, correlation_id: &str) -> Result<(), UploadError> {
-        let notification = json!({
+    /// Step 3, after step 2.
+    pub fn notify_success(&self, correlation_id: &str) -> Result<(), UploadError> {
+        self.notify(&json!({
             "correlationId": correlation_id,
             "isSuccess": true,
             "statusCode": 200,
             "statusDescription": "Done",
-        });
-        match self.post("/notifications", &notification) {
-            Err(UploadError::Transient(error)) if error.is_retryable() => {
-                self.post("/notifications", &notification)
-            }
-            outcome => outcome,
-        }
-        .map(drop)
+        }))
     }
 
-    fn notify_failure(&self, correlation_id: &str) {
-        let notification = json!({
+    /// Step 3, instead of step 2.
+    pub fn notify_failure(&self, correlation_id: &str) -> Result<(), UploadError> {
+        self.notify(&json!({
             "correlationId": correlation_id,
             "isSuccess": false,
             "statusCode": 500,
             "statusDescription": "Failed",
-        });
-        if let Err(error) = self.post("/notifications", &notification) {
-            // The hub forgets the place by itself when its sasToken expires.
-            log::debug!("a failed upload was not notified: {}", error.error());
-        }
+        }))
+    }
+
+    fn notify(&self, notification: &Value) -> Result<(), UploadError> {
+        self.post("/notifications", notification).map(drop)
     }
 
     fn post(&self, path: &str, body: &Value) -> Result<Answer, UploadError> {
@@ -155,8 +131,8 @@ impl<'a> Hub<'a> {
 /// Where the content goes. No Debug: it holds the upload link's secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
-    correlation_id: String,
+pub(crate) struct Place {
+    pub correlation_id: String,
     host_name: String,
     container_name: String,
     blob_name: String,
@@ -164,7 +140,8 @@ struct Place {
 }
 
 impl Place {
-    fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
+    /// Step 2: uploads, for as long as that makes progress.
+    pub fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
         let no_address = || Error::protocol(ACTION, "the hub named no usable address");
         let (host, target) = self
             .address()

@@ -34,6 +34,7 @@ use bytes::Bytes;
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::http::HubDeviceId;
+use crate::store::open_upload::{self, OpenUpload};
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
 use crate::store::{Durability, Recovery, Store, Writer, free_disk_bytes, set_aside_rows};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -359,8 +360,10 @@ impl Outbox {
         let set_aside = match set_aside {
             Ok(set_aside) => set_aside,
             Err(error) => {
-                state.messages.record_failed(record);
-                drop(state);
+                if state.messages.record_failed(record) {
+                    self.record_if_due(&mut state);
+                }
+                self.after_change(state);
                 self.disk_failed("acknowledgements are not recorded", &error);
                 return;
             }
@@ -475,13 +478,27 @@ impl Outbox {
             .read(move |writer| outbox_rows::content(writer, id))
     }
 
-    /// The content is up: from now on the Message is this link.
+    /// The upload that an earlier run left open.
+    pub fn open_upload(&self) -> Result<Option<OpenUpload>> {
+        self.store.read(|writer| open_upload::load(writer))
+    }
+
+    /// The hub has this upload open, until [`uploaded`](Self::uploaded).
+    pub fn upload_opened(&self, upload: OpenUpload) -> Result<()> {
+        let save = move |writer: &mut Writer| open_upload::save(writer, &upload);
+        self.store.execute(Durability::KillSafe, save, |()| {})
+    }
+
+    /// The content is up, and the hub knows: from now on the Message is this link.
     pub fn uploaded(&self, id: i64, link: Bytes) -> Result<()> {
         let this = self.this.clone();
         let row = link.clone();
         self.store.execute(
             Durability::KillSafe,
-            move |writer| outbox_rows::replace_content(writer, id, &row),
+            move |writer| {
+                open_upload::forget(writer)?;
+                outbox_rows::replace_content(writer, id, &row)
+            },
             move |()| {
                 if let Some(outbox) = this.upgrade() {
                     let mut state = outbox.state.lock();

@@ -28,6 +28,9 @@ pub(super) struct State {
     taken: BTreeMap<i64, Taken>,
     /// What waits for the next record.
     unrecorded: Record,
+    /// A record with refusals failed. Until [`unstall`](Self::unstall), acknowledgements are recorded
+    /// without them: those make room on a full disk, refusals take some.
+    refusals_wait: bool,
     recording: bool,
     unsynced_records: usize,
     /// Rows up to this id are in `ready`, or were.
@@ -94,7 +97,11 @@ impl State {
     /// The oldest Message that is not taken, if the window has a place and its content is no upload.
     pub fn take(&mut self, window: usize) -> Option<Outgoing> {
         let oldest = self.ready.front()?;
-        if self.taken.len() >= window || matches!(oldest.body, Body::Upload(_)) {
+        let in_window = self
+            .taken
+            .len()
+            .saturating_sub(self.waiting_refusals().count());
+        if in_window >= window || matches!(oldest.body, Body::Upload(_)) {
             return None;
         }
         if !self.admission.may_take(oldest.id) {
@@ -139,7 +146,19 @@ impl State {
 
     /// Whether a taken Message is among the oldest that fill the window.
     pub fn has_place(&self, id: i64, window: usize) -> bool {
-        self.taken.range(..id).take(window).count() < window
+        let refused = self.waiting_refusals().filter(|refused| *refused < id);
+        let before = self.taken.range(..id).count();
+        before.saturating_sub(refused.count()) < window
+    }
+
+    /// Taken Messages that nobody sends any more, and that have no place in the window: a full disk must
+    /// not stop those behind them.
+    fn waiting_refusals(&self) -> impl Iterator<Item = i64> {
+        let refused = match self.refusals_wait {
+            true => self.unrecorded.refused.as_slice(),
+            false => &[],
+        };
+        refused.iter().map(|refusal| refusal.id)
     }
 
     /// The Platform has the Message.
@@ -154,11 +173,18 @@ impl State {
 
     /// What is to be recorded now: one record at a time.
     pub fn begin_record(&mut self) -> Option<Record> {
-        if self.recording || self.unrecorded.is_empty() {
+        let nothing = match self.refusals_wait {
+            true => self.unrecorded.acknowledged.is_empty(),
+            false => self.unrecorded.is_empty(),
+        };
+        if self.recording || nothing {
             return None;
         }
         self.recording = true;
         let mut record = std::mem::take(&mut self.unrecorded);
+        if self.refusals_wait {
+            self.unrecorded.refused = std::mem::take(&mut record.refused);
+        }
         self.unsynced_records += record.acknowledged.len();
         record.is_synced =
             self.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC || !record.refused.is_empty();
@@ -186,10 +212,14 @@ impl State {
         }
     }
 
-    /// The rows could not be changed: they stay in the window, for the next record.
-    pub fn record_failed(&mut self, record: Record) {
+    /// The rows could not be changed: they stay in the window, for the next record. Whether there may be
+    /// one at once, of what was acknowledged.
+    pub fn record_failed(&mut self, record: Record) -> bool {
         self.recording = false;
+        let had_refusals = !record.refused.is_empty();
+        self.refusals_wait |= had_refusals;
         self.unrecorded.prepend(record);
+        had_refusals && !self.unrecorded.acknowledged.is_empty()
     }
 
     /// Whether acknowledgements are not recorded yet.
@@ -232,6 +262,7 @@ impl State {
     /// What failed may be tried again.
     pub fn unstall(&mut self) {
         self.load_failed = false;
+        self.refusals_wait = false;
     }
 
     /// The oldest ready Message whose content has to be uploaded before its turn.
@@ -428,10 +459,42 @@ mod tests {
         assert_eq!(record.durability(), Durability::PowerSafe);
         assert!(!state.is_sent_through(1));
         state.record_failed(record);
+        state.unstall();
         record_all(&mut state);
         assert!(state.is_sent_through(2));
         assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
         assert_eq!(state.take(1).map(|message| message.id), Some(3));
+    }
+
+    #[test]
+    fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is_behind() {
+        let mut state = with_stored(4);
+        state.take(1);
+        state.take(usize::MAX);
+        state.refused(refusal(1));
+        state.acknowledged(2);
+        assert!(!state.has_place(2, 1));
+        let failed = state.begin_record().unwrap();
+        assert!(state.record_failed(failed), "the rest may be recorded");
+        let record = state.begin_record().expect("the acknowledgement alone");
+        assert_eq!(record.ids().collect::<Vec<_>>(), [2]);
+        state.recorded(&record);
+        assert!(state.begin_record().is_none(), "not before the next try");
+        assert!(state.is_stalled() && state.has_unrecorded());
+        assert_eq!(state.take(1).map(|message| message.id), Some(3));
+        assert!(state.has_place(3, 1), "the refused one needs none");
+        assert!(state.take(1).is_none(), "the window is full");
+        assert!(!state.is_sent_through(1));
+
+        state.acknowledged(3);
+        state.unstall();
+        let record = state.begin_record().expect("all of it");
+        assert_eq!(record.ids().collect::<Vec<_>>(), [3, 1]);
+        state.recorded(&record);
+        assert!(!state.is_stalled());
+        assert!(state.is_sent_through(3));
+        assert_eq!(state.take(1).map(|message| message.id), Some(4));
+        assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod file;
 mod ids;
 pub(crate) mod inbox_rows;
 mod lock;
+pub(crate) mod open_upload;
 pub(crate) mod outbox_rows;
 mod published;
 mod recovery;

@@ -12,7 +12,8 @@ const VERSION: i32 = 1;
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`
-///   (what the application wants reported, while that is not confirmed).
+///   (what the application wants reported, while that is not confirmed). Also two documents of other kinds:
+///   `device`, a copy of that table, and `upload`, the upload that the hub has open.
 const TABLES: &str = "
     CREATE TABLE device (
         id INTEGER PRIMARY KEY CHECK (id = 0),

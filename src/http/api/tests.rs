@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::Chain;
+use crate::fuzz::fuzz;
 use crate::http::test_server::{Reply, TestServer};
 use std::time::Instant;
 
@@ -204,4 +205,90 @@ fn a_token_that_cannot_be_a_header_is_refused_unsent() {
         assert!(matches!(error, Error::InvalidToken { .. }), "{error:?}");
     }
     assert!(server.requests().is_empty());
+}
+
+/// A call whose answers are decoded here; nothing is sent.
+fn call<'a>(token: &'a Secret, other_secret: Option<&'a Secret>) -> Call<'a> {
+    Call {
+        action: "refresh the Registration Token",
+        method: Method::Put,
+        path: "/",
+        token,
+        token_name: PROVISIONING_TOKEN,
+        body: json!({}),
+        other_secret,
+    }
+}
+
+#[test]
+fn fuzz_issued_tokens_are_taken_as_they_came_or_refused_without_being_repeated() {
+    fuzz("issued tokens", |choices| {
+        let (token, other) = (Secret::new("p-hunter2"), Secret::new("r-hunter2"));
+        let mut answer = Value::Object(choices.document(1));
+        let issued = match choices.one_in(4) {
+            true => choices.text(),
+            false => choices.damaged_text("hunter2-issued"),
+        };
+        let fields = [
+            ("registrationToken", issued.as_str()),
+            ("expirationTime", "2026-11-22T12:00:00.123+00:00"),
+            ("provisioningOperationId", "hunter2-operation"),
+            ("verificationCode", "hunter2-code"),
+            (
+                "type",
+                "/problems/deviceProvisioning/provisioningOperationCancelled",
+            ),
+            ("detail", "p-hunter2 and r-hunter2 are known"),
+        ];
+        for (field, value) in fields {
+            match choices.byte() % 8 {
+                0 => {}
+                1 => answer[field] = choices.json(1),
+                2 => answer[field] = choices.damaged_text(value).into(),
+                _ => answer[field] = value.into(),
+            }
+        }
+        let mut body = answer.to_string().into_bytes();
+        let is_whole = !choices.one_in(3);
+        if !is_whole {
+            choices.damage(&mut body);
+        }
+        let answer = Answer {
+            status: choices.pick(&[
+                200, 200, 200, 201, 202, 400, 401, 403, 410, 423, 429, 503, 302,
+            ]),
+            time: choices.bool().then_some(ServerTime(1_700_000_000)),
+            body,
+        };
+        let call = call(&token, Some(&other));
+        match call.issued_token(&answer) {
+            Ok(read) => {
+                assert!(matches!(answer.status, 200 | 201));
+                assert!(!read.registration_token.expose().is_empty());
+                assert!(!format!("{read:?}").contains("hunter2"));
+                let sent: Value = serde_json::from_slice(&answer.body).unwrap();
+                assert_eq!(sent["registrationToken"], read.registration_token.expose());
+                let expires = matches!(&sent["expirationTime"], Value::String(_));
+                assert_eq!(read.lifetime == Lifetime::Unlimited, !expires);
+            }
+            Err(error) => {
+                let text = format!("{error:?} {}", Chain(&error));
+                assert!(
+                    !text.contains("p-hunter2") && !text.contains("r-hunter2"),
+                    "{text}"
+                );
+                let is_refusal = matches!(answer.status, 400..=599);
+                assert_eq!(is_refusal, !matches!(error, Error::Protocol { .. }));
+                // What is not understood is not repeated either.
+                assert!(is_refusal || !text.contains("hunter2"), "{text}");
+            }
+        }
+        // An operation is shown as it came: its code is what a technician compares.
+        if let Ok(operation) = call.success::<NewOperation>(&answer) {
+            let sent: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(sent["provisioningOperationId"], operation.id);
+            assert_eq!(sent["verificationCode"], operation.verification_code);
+            assert_eq!(sent["expirationTime"], operation.expiration_time);
+        }
+    });
 }
