@@ -243,6 +243,7 @@ mod registration;
 mod secret;
 mod status;
 mod store;
+// For the Python package alone; not part of the API.
 #[doc(hidden)]
 pub mod sync;
 mod twin;

@@ -95,3 +95,30 @@ impl Condvar {
 fn unpoisoned<T>(result: LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_under_a_lock_leaves_it_usable() {
+        let (mutex, changed) = (Mutex::new(1), Condvar::new());
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _guard = mutex.lock();
+                panic!("on purpose");
+            });
+            thread.join()
+        });
+        assert!(panicked.is_err());
+        *mutex.try_lock().unwrap() += 1;
+        let guard = changed.wait_while(mutex.lock(), |number| *number != 2);
+        let soon = Instant::now() + Duration::from_millis(1);
+        let guard = changed.wait_while_until(guard, soon, |number| *number == 2);
+        assert!(Instant::now() >= soon);
+        assert!(mutex.try_lock().is_none());
+        assert_eq!(*changed.wait_until(guard, soon), 2);
+    }
+}

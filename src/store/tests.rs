@@ -1,4 +1,6 @@
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::*;
 
@@ -169,6 +171,59 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
         .unwrap();
     let numbers: Vec<i64> = rows.iter().map(|row| row.stored_at_ms).collect();
     assert_eq!(numbers, [0, 2]);
+}
+
+#[test]
+fn nothing_is_committed_during_a_hold_and_everything_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&directory));
+    let (done, results) = crossbeam_channel::unbounded();
+    let hold = store.hold();
+    let posted = done.clone();
+    store.post(
+        Durability::KillSafe,
+        |_| Ok(()),
+        move |_| posted.send("posted").unwrap(),
+    );
+    let caller = std::thread::spawn({
+        let store = Arc::clone(&store);
+        move || {
+            insert(&store, b"x");
+            done.send("stored").unwrap();
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while store.waiting_jobs() < 2 {
+        assert!(Instant::now() < deadline, "the jobs do not wait");
+        std::thread::yield_now();
+    }
+    assert!(results.is_empty());
+    drop(hold);
+    let mut results: Vec<&str> = results.iter().collect();
+    results.sort();
+    assert_eq!(results, ["posted", "stored"]);
+    caller.join().unwrap();
+}
+
+#[test]
+fn holds_come_about_while_threads_store_without_a_pause() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    store.read(|_| Ok(())).unwrap();
+                }
+            });
+        }
+        let holders = [(); 2].map(|()| scope.spawn(|| (0..50).for_each(|_| drop(store.hold()))));
+        for holder in holders {
+            holder.join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
