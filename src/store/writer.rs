@@ -36,6 +36,9 @@ pub(crate) struct Writer {
     transaction: u64,
     /// There may be something in the WAL that is not in the database.
     wal_is_used: bool,
+    /// Behind its end the WAL may have what was written of a commit that failed, which looks like a commit
+    /// behind damage.
+    wal_has_remains: bool,
     ids: MessageIds,
     /// Behind the connection: see [`Reserve`].
     reserve: Option<Reserve>,
@@ -61,6 +64,7 @@ impl Writer {
             wal_pages: 0,
             transaction: 0,
             wal_is_used: true,
+            wal_has_remains: false,
             ids,
             reserve: None,
             files: None,
@@ -197,6 +201,8 @@ impl Writer {
 
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
         self.check_files()?;
+        // When all of it is in the database, the next commit begins the WAL anew.
+        self.wal_has_remains = self.wal_has_remains && !self.move_wal();
         let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
         self.transaction += 1;
         self.set_durability(durability)
@@ -214,7 +220,9 @@ impl Writer {
         }
         if let Err(error) = self.run("COMMIT") {
             self.roll_back();
-            return Err(commit_error(&self.path, error));
+            let error = commit_error(&self.path, error);
+            self.wal_has_remains |= matches!(error, Error::OutcomeUnknown { .. });
+            return Err(error);
         }
         self.wal_is_used = true;
         Ok(())

@@ -1,5 +1,6 @@
 //! A device that is recorded, and the ledger: at which operation what was promised.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -127,9 +128,16 @@ impl Device {
         self.start_as(self.kind)
     }
 
+    pub fn try_start(&self) -> Result<DeviceClient, spotflow_device::Error> {
+        self.options(self.kind).start()
+    }
+
+    fn options(&self, kind: Kind) -> DeviceClientBuilder {
+        options(&self.platform, kind, &self.database()).on_provisioning(|_| {})
+    }
+
     pub fn start_as(&self, kind: Kind) -> DeviceClient {
-        let options = options(&self.platform, kind, &self.database()).on_provisioning(|_| {});
-        let client = options.start().expect("the device starts");
+        let client = self.options(kind).start().expect("the device starts");
         let now = self.now();
         lock(&self.ledger).registered_at.get_or_insert(now);
         client
@@ -137,6 +145,11 @@ impl Device {
 
     pub fn now(&self) -> usize {
         self.watch.now()
+    }
+
+    /// Lets calls to its files fail.
+    pub fn disk(&self) -> &Watch {
+        &self.watch
     }
 
     /// Stores these in one commit.
@@ -221,8 +234,12 @@ impl Device {
         };
         let disk = run.disk(run.recording.operations.len());
         let replayed = disk.survive(Fate::Kept, &mut fastrand::Rng::new());
-        let is_complete = replayed == files(self.directory.path());
-        assert!(is_complete, "what is on the disk is not what was recorded");
+        let found = files(self.directory.path());
+        let names = found.keys().chain(replayed.keys());
+        let others: BTreeSet<&String> = names
+            .filter(|name| found.get(*name) != replayed.get(*name))
+            .collect();
+        assert!(others.is_empty(), "not as recorded: {others:?}");
         run
     }
 }

@@ -15,6 +15,8 @@ mod shim;
 mod survey;
 
 mod careless;
+mod io_errors;
 mod messages;
+mod refresh;
 mod set_aside;
 mod upgrade;

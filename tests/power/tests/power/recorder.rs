@@ -79,6 +79,24 @@ pub struct Watch(Arc<Directory>);
 pub struct Directory {
     path: String,
     log: Mutex<Log>,
+    failures: Mutex<Failures>,
+}
+
+/// The calls that fail as on a disk that goes bad (EIO).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Read,
+    Write,
+    Sync,
+}
+
+/// So many calls of a kind pass, then so many fail.
+#[derive(Default)]
+struct Failures {
+    of: Option<Call>,
+    pass: usize,
+    fail: usize,
+    failed: usize,
 }
 
 struct Log {
@@ -171,6 +189,7 @@ impl Watch {
                 names,
                 recording,
             }),
+            failures: Mutex::default(),
         });
         watches().directories.push(Arc::clone(&directory));
         WATCHED.fetch_add(1, Ordering::AcqRel);
@@ -180,6 +199,26 @@ impl Watch {
     /// How many operations there were so far.
     pub fn now(&self) -> usize {
         self.0.log().recording.operations.len()
+    }
+
+    /// From now on so many of these calls pass, and so many behind them fail.
+    pub fn fail(&self, of: Call, pass: usize, fail: usize) {
+        *self.0.failures() = Failures {
+            of: Some(of),
+            pass,
+            fail,
+            failed: 0,
+        };
+    }
+
+    /// How many have failed.
+    pub fn failed(&self) -> usize {
+        self.0.failures().failed
+    }
+
+    /// No more calls fail; returns how many did.
+    pub fn heal(&self) -> usize {
+        std::mem::take(&mut *self.0.failures()).failed
     }
 
     /// Ends the recording.
@@ -201,6 +240,10 @@ impl Drop for Watch {
 impl Directory {
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn open(self: Arc<Self>, name: &str, opened: Opened, real: impl FnOnce() -> i32) -> i32 {
@@ -266,6 +309,24 @@ impl Directory {
 }
 
 impl Target {
+    /// Whether this call fails, of one to a file.
+    pub fn fails(&self, call: Call) -> bool {
+        let mut failures = self.directory.failures();
+        if self.file.is_none() || failures.of != Some(call) {
+            return false;
+        }
+        if failures.pass > 0 {
+            failures.pass -= 1;
+            return false;
+        }
+        let fails = failures.fail > 0;
+        if fails {
+            failures.fail -= 1;
+            failures.failed += 1;
+        }
+        fails
+    }
+
     fn record(&self, log: &mut Log, operation: impl FnOnce(FileId) -> Operation) {
         if let Some(file) = self.file {
             log.recording.operations.push(operation(file));

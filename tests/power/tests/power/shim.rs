@@ -1,6 +1,7 @@
 //! The system calls by which files change, with the names that the C library gives them: the linker
 //! takes these for SQLite's calls and for those of Rust's standard library alike. Each does what it is
-//! asked for, and tells [`recorder`](crate::recorder) if it concerns a watched directory.
+//! asked for, and tells [`recorder`](crate::recorder) if it concerns a watched directory; unless the test
+//! wants it to fail.
 //!
 //! Not all calls that exist are here, but those that are made: a recording that misses one does not
 //! lead to the files that are on the disk, which every recorded run checks.
@@ -8,7 +9,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 
-use crate::recorder::{self, Opened, Target};
+use crate::recorder::{self, Call, Opened, Target};
 
 /// The name, unless it is no text: the tests' own files have plain names.
 unsafe fn text<'a>(path: *const c_char) -> Option<&'a str> {
@@ -49,10 +50,33 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
 }
 
+/// What a call says whose disk has gone bad.
+fn input_output_error() -> c_int {
+    unsafe { *libc::__errno_location() = libc::EIO };
+    -1
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, count: usize) -> isize {
+    match recorder::file(fd) {
+        Some(target) if target.fails(Call::Read) => input_output_error() as isize,
+        _ => unsafe { libc::syscall(libc::SYS_read, fd, bytes, count) as isize },
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pread64(fd: c_int, bytes: *mut c_void, count: usize, offset: c_long) -> isize {
+    match recorder::file(fd) {
+        Some(target) if target.fails(Call::Read) => input_output_error() as isize,
+        _ => unsafe { libc::syscall(libc::SYS_pread64, fd, bytes, count, offset) as isize },
+    }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, count: usize) -> isize {
     let real = || unsafe { libc::syscall(libc::SYS_write, fd, bytes, count) as isize };
     match recorder::file(fd) {
+        Some(target) if target.fails(Call::Write) => input_output_error() as isize,
         Some(target) => {
             let offset = unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) };
             unsafe { written(&target, offset, bytes, real) }
@@ -70,6 +94,7 @@ unsafe extern "C" fn pwrite64(
 ) -> isize {
     let real = || unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, offset) as isize };
     match recorder::file(fd) {
+        Some(target) if target.fails(Call::Write) => input_output_error() as isize,
         Some(target) => unsafe { written(&target, offset, bytes, real) },
         None => real(),
     }
@@ -117,6 +142,7 @@ unsafe extern "C" fn fallocate(fd: c_int, mode: c_int, from: c_long, bytes: c_lo
 unsafe extern "C" fn fsync(fd: c_int) -> c_int {
     let real = || unsafe { libc::syscall(libc::SYS_fsync, fd) as c_int };
     match recorder::file(fd) {
+        Some(target) if target.fails(Call::Sync) => input_output_error(),
         Some(target) => target.sync(real),
         None => real(),
     }
