@@ -1,7 +1,8 @@
 //! A device that stores and sends from several threads until it is killed, and says in a ledger what
 //! was accepted: each thread appends `ok number` to its file when the call has returned.
 //!
-//! Arguments: `run`, `close` (for so many milliseconds, then ends) or `drain`, instance, token, CA file,
+//! Arguments: `run`, `close` (for so many milliseconds, then ends), `backlogs` (large ones, which drain),
+//! `large` (content that is uploaded) or `drain`, instance, token, CA file,
 //! database, ledger directory, window, durability, milliseconds. Standard output tells where it is.
 #![forbid(unsafe_code)]
 
@@ -58,6 +59,8 @@ fn main() -> Result<()> {
     let ledger = Path::new(ledger);
     match mode.as_str() {
         "drain" => drain(&client, ledger)?,
+        "backlogs" => store_backlogs(&client, Ledger::open(ledger, "0")?)?,
+        "large" => store_uploads(&client, Ledger::open(ledger, "2")?)?,
         "close" => run(&client, ledger, Some(Duration::from_millis(ms.parse()?)))?,
         _ => run(&client, ledger, None)?,
     }
@@ -164,6 +167,39 @@ fn store_large(
         wait_while_full(client);
     }
     Ok(())
+}
+
+/// Backlogs that make the file large, and drain: each time it shrinks.
+fn store_backlogs(client: &DeviceClient, mut ledger: Ledger) -> Result<()> {
+    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
+    loop {
+        for _ in 0..10 {
+            let numbers = ledger.try_next(150)?;
+            let content = |number| format!("0 {number}\n{}", "x".repeat(2_000));
+            sender.enqueue_messages(numbers.clone().map(content))?;
+            ledger.accepted(numbers)?;
+        }
+        println!("stored");
+        client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
+        println!("drained");
+        // For the file to shrink, if nobody kills this.
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+}
+
+/// Nothing but content that has to be uploaded.
+fn store_uploads(client: &DeviceClient, mut ledger: Ledger) -> Result<()> {
+    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
+    loop {
+        let numbers = ledger.try_next(1)?;
+        sender.enqueue_message(format!("2 {}\n{}", numbers.start, "x".repeat(260_000)))?;
+        ledger.accepted(numbers)?;
+        while client.pending_messages_count() > 2 {
+            client
+                .wait_enqueued_messages_sent_timeout(Duration::from_secs(1))
+                .ok();
+        }
+    }
 }
 
 fn wait_while_full(client: &DeviceClient) {
