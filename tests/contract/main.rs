@@ -10,6 +10,7 @@ mod large_content;
 mod mosquitto;
 mod offline;
 mod properties;
+mod published_file;
 mod refused;
 mod registration;
 mod renewal;

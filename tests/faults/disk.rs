@@ -7,7 +7,7 @@ use std::process::Command;
 use spotflow_device::{DeviceClient, Error};
 
 use crate::small_disk::on_a_disk_of;
-use crate::support::{PATIENCE, Stage, sender};
+use crate::support::{PATIENCE, Stage, eventually, sender};
 
 fn assert_refused(stage: &Stage, said: &str) {
     let error = stage.device().start().expect_err("the file cannot be used");
@@ -198,4 +198,34 @@ fn when_the_directory_is_gone_nothing_is_accepted_until_it_is_back() {
     });
     let texts = ["before".to_owned(), "after".to_owned()];
     assert_all_there(&stage, client, &texts);
+}
+
+#[test]
+fn the_file_shrinks_while_the_device_runs_when_a_large_backlog_has_drained() {
+    let stage = Stage::new();
+    let client = stage.device().in_flight_window(64).start().unwrap();
+    stage.cut_off();
+    let (sender, database) = (sender(&client), stage.database());
+    for _ in 0..15 {
+        sender.enqueue_messages(vec![vec![7; 2000]; 100]).unwrap();
+    }
+    let bytes = |suffix: &str| {
+        let file = format!("{}{suffix}", database.display());
+        fs::metadata(file).map_or(0, |file| file.len())
+    };
+    eventually("the backlog is in the file", || bytes("") > 3 << 20);
+    drain(&stage, &client);
+    eventually("the file is small again", || bytes("") < 100 << 10);
+    // What is left is room that is used again from its start.
+    let wal = bytes("-wal");
+    assert!(wal < 3 << 20, "the write-ahead log has {wal} bytes");
+    sender.send_message("goes on").unwrap();
+    client.close();
+    assert!(
+        bytes("") + bytes("-wal") < 300 << 10,
+        "{} and {} bytes",
+        bytes(""),
+        bytes("-wal")
+    );
+    assert_eq!(stage.platform.messages().len(), 1501);
 }

@@ -3,7 +3,9 @@
 use std::fs;
 
 use spotflow_device::Error;
+use spotflow_emulator::Route;
 
+use crate::published_file::{published, store};
 use crate::small_disk::{SmallDisk, on_a_disk_of};
 use crate::support::{PATIENCE, Stage, eventually, sender};
 
@@ -187,6 +189,55 @@ fn the_file_shrinks_on_a_full_disk_too_after_a_large_backlog_has_drained() {
             // At the latest now: while the disk is full it may take more than one attempt.
             client.close();
             assert!(bytes() < 300 << 10, "{} bytes are left", bytes());
+        },
+    );
+}
+
+#[test]
+fn an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when_there_is_space() {
+    on_a_disk_of(
+        8192,
+        "full_disk::an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when_there_is_space",
+        |disk| {
+            let stage = stage_on(&disk);
+            let file = published(&stage, "1.2.0");
+            // What does not become small when it is compressed, as the take-over does.
+            let noise = || std::iter::repeat_with(fastrand::alphanumeric).take(10_000);
+            let texts: Vec<String> = (0..100)
+                .map(|number| format!("{number} {}", noise().collect::<String>()))
+                .collect();
+            for text in &texts {
+                store(&file, text, "None");
+            }
+            drop(file);
+            let old = fs::read(stage.database()).unwrap();
+            let names = || {
+                let entries = fs::read_dir(stage.directory.path()).unwrap();
+                let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+                let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+                names.retain(|name| !name.ends_with("-lock"));
+                names
+            };
+            // At the first byte of the new file, in the midst of it, and close to its end.
+            for left in [0, 100 << 10, 300 << 10, 600 << 10] {
+                disk.fill();
+                disk.free_some(left);
+                assert_full(&stage, stage.device().start());
+                assert!(fs::read(stage.database()).unwrap() == old, "{left}");
+                assert_eq!(names(), ["device.db"], "{left}");
+            }
+            disk.free();
+            let client = stage.start();
+            client
+                .wait_enqueued_messages_sent_timeout(PATIENCE)
+                .unwrap();
+            let received = stage.platform.messages();
+            assert_eq!(received.len(), texts.len());
+            let arrived = |(message, text): (&spotflow_emulator::Message, &String)| {
+                message.payload == text.as_bytes()
+            };
+            assert!(received.iter().zip(&texts).all(arrived));
+            assert_eq!(stage.platform.http_request_count(Route::Init), 1);
         },
     );
 }

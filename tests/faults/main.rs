@@ -5,6 +5,9 @@
 #[path = "../contract/support.rs"]
 mod support;
 
+#[path = "../contract/published_file.rs"]
+mod published_file;
+
 mod acknowledgements;
 mod answers;
 mod api;
@@ -18,6 +21,7 @@ mod full_disk;
 mod limits;
 mod network;
 mod proxy;
+mod random_files;
 mod secrets;
 mod slow_link;
 mod small_disk;

@@ -71,6 +71,13 @@ impl SmallDisk {
         fs::remove_file(self.filler()).unwrap();
     }
 
+    /// Gives so many bytes of it up.
+    pub fn free_some(&self, bytes: u64) {
+        let filler = OpenOptions::new().write(true).open(self.filler()).unwrap();
+        let filled = filler.metadata().unwrap().len();
+        filler.set_len(filled - bytes).unwrap();
+    }
+
     fn filler(&self) -> PathBuf {
         self.0.join("filler")
     }
