@@ -17,6 +17,9 @@ use crate::watchdog::{Steps, Watchdog};
 use crate::weather;
 
 const THREADS: usize = 16;
+/// Content that is uploaded: so many bytes, and one in so many single Messages.
+const LARGE: usize = 260_000;
+const LARGE_EVERY: u16 = 150;
 /// No call takes as long: those that wait have limits of a fraction of a second.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// More than this is not left pending, so that the backlog drains at the end.
@@ -93,7 +96,10 @@ impl Worker {
 
     fn enqueue_one(&mut self) {
         self.steps.enter("enqueue_message");
-        let [text] = self.texts(1).try_into().expect("one");
+        let [mut text] = self.texts(1).try_into().expect("one");
+        if self.random.u16(0..LARGE_EVERY) == 0 {
+            text = format!("{text}\n{}", "x".repeat(LARGE));
+        }
         self.sender.enqueue_message(text).expect("it is accepted");
         self.accepted += 1;
     }
@@ -232,15 +238,20 @@ fn sixteen_threads_lose_nothing_and_never_lock_up_while_the_hub_comes_and_goes()
         .expect("the last Reported Properties arrive");
     main.enter("close");
     client.close();
-    let totals = reconcile(&accepted, &stage.received()).unwrap_or_else(|error| panic!("{error}"));
+    let received = stage.received();
+    let large = received.iter().filter(|text| text.len() > LARGE).count();
+    let name = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    let received: Vec<String> = received.into_iter().map(name).collect();
+    let totals = reconcile(&accepted, &received).unwrap_or_else(|error| panic!("{error}"));
     println!(
-        "{} accepted, {} received, 0 lost, {} repeated; {} by the callback; {} connections",
+        "{} accepted, {} received ({large} uploaded), 0 lost, {} repeated; {} by the callback; {} connections",
         accepted.values().sum::<u64>(),
         totals.distinct,
         totals.repeated,
         of_callback,
         stage.platform.connection_count(),
     );
+    assert!(large > 0, "no content was uploaded");
     assert!(of_callback > 0, "the callback has hardly run");
     assert!(
         stage.platform.connection_count() > 2,

@@ -33,7 +33,7 @@ pub fn blow(platform: &Platform, mut random: Rng, end: Instant, steps: &Steps) {
 }
 
 fn happen(platform: &Platform, random: &mut Rng) {
-    match random.u8(0..12) {
+    match random.u8(0..13) {
         0 => platform.close_connections(),
         1 | 2 => {
             let points = [CutPoint::BeforeAck, CutPoint::AfterAck];
@@ -76,6 +76,10 @@ fn happen(platform: &Platform, random: &mut Rng) {
             platform.go_silent(false);
         }
         10 => platform.throttle_twin(random.u64(1..3)),
+        11 => {
+            let steps = [Route::FileUpload, Route::BlobPut, Route::FileNotification];
+            platform.http_status(steps[random.usize(0..3)], 503, None, 1);
+        }
         _ => calm(platform),
     }
 }
