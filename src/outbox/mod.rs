@@ -5,8 +5,9 @@
 //!  2 ready        the oldest rows wait in memory, in order, within a budget
 //!  3 take         the link takes the oldest while its in-flight window has a place
 //!  4 acknowledge  the PUBACK of exactly this publish came                     (link)
-//!  5 record       the row is deleted; only now does the window have its place back,
-//!                 and only now do those who wait see it as sent               (store)
+//!  5 record       the row is marked, and deleted with others later; only now does the
+//!                 window have its place back, and only now do those who wait see it
+//!                 as sent                                                     (store)
 //! ```
 //!
 //! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
@@ -22,6 +23,7 @@ mod ledger;
 mod limit_tests;
 mod limits;
 mod record;
+mod sent_rows;
 mod state;
 mod waits;
 
@@ -43,6 +45,7 @@ use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use record::Record;
 pub(crate) use record::Refusal;
+use sent_rows::SentRows;
 use state::{READY_BYTES, READY_COUNT, State};
 use waits::{Spoilt, Waits};
 
@@ -79,6 +82,8 @@ struct Shared {
     /// Since the start.
     dropped: Totals,
     drop_log: DropLog,
+    /// Somebody waits for the records.
+    awaits_records: bool,
     closed: bool,
 }
 
@@ -124,7 +129,7 @@ impl Outbox {
         window: usize,
         limits: OutboxLimits,
     ) -> Result<Arc<Outbox>> {
-        let (totals, newest, (ready, more)) = store.read(|writer| {
+        let (totals, (marked, marked_through), newest, (ready, more)) = store.read(|writer| {
             let newest =
                 writer
                     .sql()?
@@ -133,11 +138,13 @@ impl Outbox {
                     })?;
             Ok((
                 outbox_rows::totals(writer)?,
+                outbox_rows::sent_totals(writer)?,
                 newest,
                 outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?,
             ))
         })?;
-        let mut messages = State::new(totals, newest);
+        let sent_rows = SentRows::new(marked, marked_through);
+        let mut messages = State::new(totals, sent_rows, newest);
         messages.loaded(ready, more);
         let state = Shared {
             messages,
@@ -146,6 +153,7 @@ impl Outbox {
             waits: Waits::default(),
             dropped: Totals::default(),
             drop_log: DropLog::default(),
+            awaits_records: false,
             closed: false,
         };
         let outbox = Arc::new_cyclic(|this| Outbox {
@@ -208,6 +216,10 @@ impl Outbox {
                 let mut state = self.state.lock();
                 let transaction = transaction.load(Ordering::Relaxed);
                 state.messages.admission.rolled_back(transaction);
+                if matches!(error, Error::StorageFull { .. }) {
+                    state.messages.sent_rows.want_room();
+                    self.record_if_due(&mut state);
+                }
                 self.after_change(state);
                 Err(error)
             }
@@ -374,7 +386,9 @@ impl Outbox {
         }
         state.messages.recorded(&record);
         state.wake_waits();
-        self.recorded.notify_all();
+        if state.awaits_records {
+            self.recorded.notify_all();
+        }
         state.deleted_since_empty += record.acknowledged.len();
         if state.messages.pending().count == 0
             && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
@@ -558,16 +572,15 @@ impl Outbox {
         let mut state = self.state.lock();
         let through = id.unwrap_or(state.messages.stored_through());
         let (key, changed) = state.waits.begin(id.unwrap_or(0)..=through);
-        let (mut state, sent) =
-            wait_for(&self.state, state, &changed, deadline, check, |state| {
-                if state.messages.is_sent_through(through)
-                    || (id.is_some() && state.waits.is_dropped(key))
-                {
-                    Some(Ok(()))
-                } else {
-                    state.closed.then_some(Err(Error::Closed))
-                }
-            });
+        let (mut state, sent) = wait_for(&self.state, state, &changed, deadline, check, |state| {
+            if state.messages.is_sent_through(through)
+                || (id.is_some() && state.waits.is_dropped(key))
+            {
+                Some(Ok(()))
+            } else {
+                state.closed.then_some(Err(Error::Closed))
+            }
+        });
         match state.waits.end(key) {
             Some(spoilt) => sent.and(Err(spoilt.into())),
             None => sent,
@@ -622,7 +635,8 @@ impl Outbox {
 
     /// Waits until every acknowledgement is recorded, or the deadline passes.
     pub fn wait_recorded(&self, deadline: Instant) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.awaits_records = true;
         let is_due = |state: &mut Shared| state.messages.has_unrecorded();
         drop(self.recorded.wait_while_until(state, deadline, is_due));
     }
@@ -633,6 +647,5 @@ impl Outbox {
         state.closed = true;
         tell(state.drop_log.line());
         state.waits.wake_all();
-        self.recorded.notify_all();
     }
 }

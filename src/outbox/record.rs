@@ -1,11 +1,12 @@
-//! What happened to taken Messages, for the database: acknowledged ones are deleted, refused ones are
-//! set aside, together in one transaction.
+//! What happened to taken Messages, for the database: acknowledged ones are marked as sent or deleted, refused
+//! ones are set aside, together in one transaction.
 
 use std::sync::Arc;
 
 use crate::http::HubDeviceId;
 use crate::status::StatusBoard;
-use crate::store::{Durability, Writer, outbox_rows, set_aside_rows};
+use crate::store::outbox_rows::{self, Totals};
+use crate::store::{Durability, Writer, set_aside_rows};
 
 /// A taken Message that is to be set aside, and as whose.
 #[derive(Clone)]
@@ -24,6 +25,10 @@ pub(super) struct Record {
     pub acknowledged: Vec<i64>,
     pub refused: Vec<Refusal>,
     pub is_synced: bool,
+    /// How much is acknowledged.
+    pub sent: Totals,
+    /// All rows that are sent are deleted up to this one, instead of being marked.
+    pub delete_through: Option<i64>,
 }
 
 impl Record {
@@ -64,7 +69,13 @@ impl Record {
             set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
         }
         for id in &self.acknowledged {
-            outbox_rows::delete(writer, *id)?;
+            match self.delete_through {
+                Some(_) => outbox_rows::delete(writer, *id)?,
+                None => outbox_rows::mark_sent(writer, *id)?,
+            }
+        }
+        if let Some(through) = self.delete_through {
+            outbox_rows::delete_sent(writer, through)?;
         }
         match self.refused.is_empty() {
             true => Ok(0),

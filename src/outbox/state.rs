@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::NewMessage;
 use super::admission::Admission;
 use super::record::{Record, Refusal};
+use super::sent_rows::SentRows;
 use crate::store::outbox_rows::{Body, DroppedRows, Outgoing, Totals};
 
 /// What the ready queue may hold; a single Message may exceed the bytes.
@@ -41,6 +42,7 @@ pub(super) struct State {
     load_failed: bool,
     stored_through: i64,
     pending: Totals,
+    pub sent_rows: SentRows,
     pub admission: Admission,
 }
 
@@ -51,9 +53,10 @@ struct Taken {
 
 impl State {
     /// What an earlier run left.
-    pub fn new(pending: Totals, stored_through: i64) -> State {
+    pub fn new(pending: Totals, sent_rows: SentRows, stored_through: i64) -> State {
         State {
             pending,
+            sent_rows,
             stored_through,
             ..State::default()
         }
@@ -177,7 +180,7 @@ impl State {
             true => self.unrecorded.acknowledged.is_empty(),
             false => self.unrecorded.is_empty(),
         };
-        if self.recording || nothing {
+        if self.recording || (nothing && !self.sent_rows.is_room_wanted()) {
             return None;
         }
         self.recording = true;
@@ -185,6 +188,10 @@ impl State {
         if self.refusals_wait {
             self.unrecorded.refused = std::mem::take(&mut record.refused);
         }
+        record.sent = self.totals_of(&record.acknowledged);
+        record.delete_through = self
+            .sent_rows
+            .delete_through(&record.acknowledged, record.sent);
         self.unsynced_records += record.acknowledged.len();
         record.is_synced =
             self.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC || !record.refused.is_empty();
@@ -194,6 +201,17 @@ impl State {
         Some(record)
     }
 
+    fn totals_of(&self, taken: &[i64]) -> Totals {
+        let bytes = taken
+            .iter()
+            .filter_map(|id| self.taken.get(id))
+            .map(|taken| taken.bytes as u64);
+        Totals {
+            count: taken.len() as u64,
+            bytes: bytes.sum(),
+        }
+    }
+
     /// A commit was synced, and with it the records before it; not one that is under way.
     pub fn synced(&mut self) {
         if !self.recording {
@@ -201,9 +219,11 @@ impl State {
         }
     }
 
-    /// The rows are deleted and moved.
+    /// The rows are marked, deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
         self.recording = false;
+        self.sent_rows
+            .recorded(&record.acknowledged, record.sent, record.delete_through);
         for id in record.ids() {
             if let Some(taken) = self.taken.remove(&id) {
                 self.pending.count = self.pending.count.saturating_sub(1);
@@ -299,7 +319,7 @@ impl State {
             recording: self.recording,
             loading: self.loading,
             loaded_through: self.stored_through,
-            ..State::new(Totals::default(), self.stored_through)
+            ..State::new(Totals::default(), SentRows::default(), self.stored_through)
         };
     }
 
@@ -546,7 +566,7 @@ mod tests {
 
     #[test]
     fn a_load_that_failed_is_made_again_only_when_it_may() {
-        let mut state = State::new(Totals { count: 1, bytes: 1 }, 1);
+        let mut state = State::new(Totals { count: 1, bytes: 1 }, SentRows::default(), 1);
         state.stored_elsewhere(2, Totals { count: 1, bytes: 1 });
         assert!(state.begin_load());
         state.load_failed();

@@ -31,7 +31,7 @@ const TABLES: [(&str, &[&str]); 6] = [
     ("counter", &["name", "value"]),
     (
         "outbox",
-        &["id", "stored_at_ms", "properties", "upload", "body"],
+        &["id", "stored_at_ms", "properties", "state", "body"],
     ),
     (
         "set_aside",
@@ -93,6 +93,7 @@ fn likely(choices: &mut Choices<'_>, column: &str) -> (Value, &'static str) {
         "kind" => Value::Text(choices.pick(&["desired", "reported", "wanted"]).to_owned()),
         "document" => Value::Text(serde_json::Value::Object(choices.document(2)).to_string()),
         "value" | "version" | "stored_at_ms" | "set_aside_at_ms" => Value::Integer(choices.i64()),
+        "state" => Value::Integer(choices.pick(&[0, 0, 1, 2])),
         "upload" | "identity_is_open" => Value::Integer(choices.bool().into()),
         "body" => Value::Blob(b"content".to_vec()),
         _ => Value::Text("text".to_owned()),

@@ -108,9 +108,9 @@ pub(crate) fn drop_oldest(
 }
 
 fn oldest(writer: &Writer, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
-    let mut statement = writer
-        .sql()?
-        .prepare_cached("SELECT id, length(body) FROM outbox WHERE id > ?1 ORDER BY id")?;
+    let mut statement = writer.sql()?.prepare_cached(
+        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND state IS NOT 2 ORDER BY id",
+    )?;
     let mut rows = statement.query([behind])?;
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
@@ -143,7 +143,7 @@ pub(crate) fn insert(
     let id = writer.next_id()?;
     writer
         .sql()?
-        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, state, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((id, stored_at_ms, properties, upload, body))?;
     writer.wrote(properties.len() + body.len());
     Ok(id)
@@ -153,22 +153,42 @@ pub(crate) fn insert(
 pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, state, body) VALUES (?1, ?2, ?3, 0, ?4)")?
         .execute((message.id, message.stored_at_ms, &message.properties, body))?;
     writer.wrote(message.properties.len() + body.len());
     Ok(())
 }
 
-/// The ids up to `through`.
+/// The ids up to `through` of what is not sent.
 pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
     writer
         .sql()?
-        .prepare("SELECT id FROM outbox WHERE id <= ?1")?
+        .prepare("SELECT id FROM outbox WHERE id <= ?1 AND state IS NOT 2")?
         .query_map([through], |row| row.get(0))?
         .collect()
 }
 
-/// Forgets an acknowledged Message.
+/// Notes that the Platform has the Message. One page is written, where to delete a row is to write up to six.
+pub(crate) fn mark_sent(writer: &mut Writer, id: i64) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("UPDATE outbox SET state = 2 WHERE id = ?1")?
+        .execute([id])?;
+    writer.wrote(0);
+    Ok(())
+}
+
+/// Deletes what was [marked](mark_sent), up to `through`.
+pub(crate) fn delete_sent(writer: &mut Writer, through: i64) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("DELETE FROM outbox WHERE id <= ?1 AND state = 2")?
+        .execute([through])?;
+    writer.wrote(0);
+    Ok(())
+}
+
+/// Deletes a Message.
 pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<()> {
     writer
         .sql()?
@@ -182,7 +202,7 @@ pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<()> {
 pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
     writer
         .sql()?
-        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND state = 1")?
         .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
         .optional()
 }
@@ -191,7 +211,7 @@ pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
 pub(crate) fn replace_content(writer: &mut Writer, id: i64, link: &[u8]) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("UPDATE outbox SET body = ?2, upload = 0 WHERE id = ?1")?
+        .prepare_cached("UPDATE outbox SET body = ?2, state = 0 WHERE id = ?1")?
         .execute((id, link))?;
     writer.wrote(link.len());
     Ok(())
@@ -206,7 +226,8 @@ pub(crate) fn load(
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
     let mut statement = writer.sql()?.prepare_cached(
-        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+        "SELECT id, stored_at_ms, properties, state, body FROM outbox
+         WHERE id > ?1 AND state IS NOT 2 ORDER BY id",
     )?;
     let mut rows = statement.query([after])?;
     let mut loaded = Vec::new();
@@ -237,16 +258,31 @@ fn read(row: &Row<'_>) -> Result<Outgoing> {
     })
 }
 
-/// Counts the table, at open.
+/// Counts what is not sent.
 pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
     writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox",
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE state IS NOT 2",
         (),
         |row| {
             Ok(Totals {
                 count: row.get::<_, i64>(0)?.unsigned_abs(),
                 bytes: row.get::<_, i64>(1)?.unsigned_abs(),
             })
+        },
+    )
+}
+
+/// Counts what was [marked](mark_sent) and not deleted by an earlier run, and says which is the last.
+pub(crate) fn sent_totals(writer: &Writer) -> Result<(Totals, i64)> {
+    writer.sql()?.query_row(
+        "SELECT count(*), coalesce(sum(length(body)), 0), coalesce(max(id), 0) FROM outbox WHERE state = 2",
+        (),
+        |row| {
+            let totals = Totals {
+                count: row.get::<_, i64>(0)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            };
+            Ok((totals, row.get(2)?))
         },
     )
 }

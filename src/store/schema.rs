@@ -8,7 +8,8 @@ const VERSION: i32 = 1;
 
 /// - `device`: who we are. One row.
 /// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
-///   topic as it goes on the wire; `upload` says that `body` goes up as a file first.
+///   topic as it goes on the wire; `state` says that `body` is published (0), that it goes up as a file
+///   first (1), or that the Platform has it (2): such rows are deleted many at a time, which writes less.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`
@@ -30,7 +31,7 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY,
         stored_at_ms INTEGER NOT NULL,
         properties TEXT NOT NULL,
-        upload INTEGER NOT NULL,
+        state INTEGER NOT NULL,
         body BLOB NOT NULL
     );
     CREATE TABLE set_aside (

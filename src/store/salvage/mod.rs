@@ -34,7 +34,7 @@ use super::file::{
 };
 use super::ids::MessageIds;
 use super::recovery::Recovery;
-use super::{device_rows, writer::Writer};
+use super::{device_rows, outbox_rows, writer::Writer};
 use crate::error::{Error, Result};
 
 const ACTION: &str = "save what can be read of the damaged database";
@@ -153,13 +153,14 @@ fn finish_rows(
         None => device_rows::restore_copy(&mut writer)?,
         found => found,
     };
+    let messages = outbox_rows::totals(&writer)?.count;
     writer.sql()?.execute_batch("COMMIT")?;
     writer.close();
     let is_complete = saved.tables.values().all(|table| table.gaps.is_empty());
     Ok(Recovery {
         set_aside: PathBuf::new(),
         has_registration: device.is_some_and(|device| device.registration_token.is_some()),
-        messages: saved.rows("outbox"),
+        messages,
         set_aside_messages: saved.rows("set_aside"),
         cloud_messages: saved.rows("inbox"),
         lost_messages: is_complete.then_some(0),
@@ -287,10 +288,14 @@ impl Behind {
             connection.execute("DELETE FROM device", ())?;
             rows::insert(connection, "device", 0, device)?;
         }
-        let mut saved = 0;
         for (id, row) in self.messages.iter().filter(|(id, _)| *id > newest) {
-            saved += u64::from(rows::insert(connection, "outbox", *id, row)?);
+            rows::insert(connection, "outbox", *id, row)?;
         }
+        let saved: u64 = connection.query_row(
+            "SELECT count(*) FROM outbox WHERE id > ?1 AND state IS NOT 2",
+            [newest],
+            |row| row.get::<_, i64>(0).map(i64::unsigned_abs),
+        )?;
         connection.execute_batch("COMMIT")?;
         log::error!(
             "{}: of what was stored behind the damaged frame, {saved} Messages and {} were saved; anything else is \

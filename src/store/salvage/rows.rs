@@ -114,7 +114,7 @@ pub(super) fn fits(table: &str, id: i64, record: &[Value]) -> bool {
         ("counter", [Text(_), Integer(_)]) => true,
         ("twin", [Text(_), Integer(_), Text(_)]) => true,
         ("inbox", [Null, Text(_), Blob(_)]) => id > 0,
-        ("outbox", [Null, Integer(_), Text(_), Integer(0 | 1), Blob(_)]) => id > 0,
+        ("outbox", [Null, Integer(_), Text(_), Integer(0..=2), Blob(_)]) => id > 0,
         (
             "set_aside",
             [

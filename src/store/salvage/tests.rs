@@ -65,8 +65,11 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
             .execute(
                 Durability::KillSafe,
                 move |writer| {
-                    let id = "DELETE FROM outbox WHERE stored_at_ms = ?1";
-                    writer.sql()?.execute(id, [number]).map(drop)
+                    let forget = match number % 2 {
+                        0 => "DELETE FROM outbox WHERE stored_at_ms = ?1",
+                        _ => "UPDATE outbox SET state = 2 WHERE stored_at_ms = ?1",
+                    };
+                    writer.sql()?.execute(forget, [number]).map(drop)
                 },
                 |()| {},
             )
