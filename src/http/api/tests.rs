@@ -266,10 +266,12 @@ fn fuzz_issued_tokens_are_taken_as_they_came_or_refused_without_being_repeated()
                 assert!(matches!(answer.status, 200 | 201));
                 assert!(!read.registration_token.expose().is_empty());
                 assert!(!format!("{read:?}").contains("hunter2"));
-                let sent: Value = serde_json::from_slice(&answer.body).unwrap();
-                assert_eq!(sent["registrationToken"], read.registration_token.expose());
-                let expires = matches!(&sent["expirationTime"], Value::String(_));
-                assert_eq!(read.lifetime == Lifetime::Unlimited, !expires);
+                // Not if there is nonsense in what is not looked at.
+                if let Ok(sent) = serde_json::from_slice::<Value>(&answer.body) {
+                    assert_eq!(sent["registrationToken"], read.registration_token.expose());
+                    let expires = sent["expirationTime"].is_string();
+                    assert_eq!(read.lifetime == Lifetime::Unlimited, !expires);
+                }
             }
             Err(error) => {
                 let text = format!("{error:?} {}", Chain(&error));
@@ -284,8 +286,9 @@ fn fuzz_issued_tokens_are_taken_as_they_came_or_refused_without_being_repeated()
             }
         }
         // An operation is shown as it came: its code is what a technician compares.
-        if let Ok(operation) = call.success::<NewOperation>(&answer) {
-            let sent: Value = serde_json::from_slice(&answer.body).unwrap();
+        if let Ok(operation) = call.success::<NewOperation>(&answer)
+            && let Ok(sent) = serde_json::from_slice::<Value>(&answer.body)
+        {
             assert_eq!(sent["provisioningOperationId"], operation.id);
             assert_eq!(sent["verificationCode"], operation.verification_code);
             assert_eq!(sent["expirationTime"], operation.expiration_time);
