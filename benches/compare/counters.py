@@ -16,15 +16,15 @@ def cost():
 
 
 def memory():
-    """What is resident, in bytes: all of it, what only this process holds, and what others could share."""
+    """What is resident, in bytes: all of it, and of that what is no unchanged part of a file, which the kernel could
+    drop and other processes share. What they do share is not told: with large folios the kernel only estimates it."""
     rollup = {}
     with open("/proc/self/smaps_rollup") as file:
         for line in file:
             name, _, value = line.partition(":")
             if value.endswith("kB\n"):
                 rollup[name] = int(value.split()[0]) * 1024
-    private = rollup["Private_Clean"] + rollup["Private_Dirty"]
-    return {"resident": rollup["Rss"], "private": private, "dirty": rollup["Private_Dirty"]}
+    return {"resident": rollup["Rss"], "anonymous": rollup["Anonymous"]}
 
 
 def _switches():

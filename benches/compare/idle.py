@@ -30,8 +30,7 @@ def _connected(rig):
         return [part[name] / 2**20 for part in over]
 
     rig.less("resident memory over the bare interpreter, connected", *mebibytes("resident"), 2, "MiB")
-    rig.less("- of it private to the process", *mebibytes("private"), 0, "MiB")
-    rig.less("- of it written to", *mebibytes("dirty"), 0, "MiB")
+    rig.less("- of it the process's own (the rest: mapped from the library's file)", *mebibytes("anonymous"), 0, "MiB")
     rig.row("threads beside the main one", *(str(cost["threads"]) for cost in idle))
     rig.row("wake-ups in an idle minute", *(f"{cost['switches']:.0f}" for cost in idle))
     rig.row("CPU in an idle minute", *(f"{cost['cpu_ms']:.1f} ms" for cost in idle))
@@ -57,13 +56,16 @@ def _idle(devices, seconds):
     began = time.monotonic()
     time.sleep(seconds)
     after = [device.order("cost") for device in devices]
-    per_minute = 60 / (time.monotonic() - began)
-    return [
-        {
-            "threads": len(now["switches"]),
-            "switches": per_minute
-            * sum(count - then["switches"].get(task, 0) for task, count in now["switches"].items()),
-            "cpu_ms": (now["background_cpu_seconds"] - then["background_cpu_seconds"]) * 1000 * per_minute,
-        }
-        for now, then in zip(after, before)
-    ]
+    minutes = (time.monotonic() - began) / 60
+    return [_difference(then, now, minutes) for then, now in zip(before, after)]
+
+
+def _difference(then, now, minutes):
+    cpu_seconds = now["background_cpu_seconds"] - then["background_cpu_seconds"]
+    switches = sum(count - then["switches"].get(task, 0) for task, count in now["switches"].items())
+    return {
+        "threads": len(now["switches"]),
+        "switches": switches / minutes,
+        # Two clocks are read, one after the other.
+        "cpu_ms": max(0.0, cpu_seconds) * 1000 / minutes,
+    }
