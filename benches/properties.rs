@@ -35,7 +35,7 @@ fn properties(criterion: &mut Criterion) {
             .durability(durability)
             .on_desired_properties(move |desired| {
                 // Nobody listens any more once the bench is over.
-                told.send((Instant::now(), desired.version)).ok();
+                told.send((Instant::now(), desired.version())).ok();
             })
             .start()
             .expect("the device starts");
