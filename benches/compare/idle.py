@@ -29,8 +29,8 @@ def _connected(rig):
     def mebibytes(name):
         return [part[name] / 2**20 for part in over]
 
-    rig.less("resident memory over the bare interpreter, connected", *mebibytes("resident"), 2, "MiB")
-    rig.less("- of it the process's own (the rest: mapped from the library's file)", *mebibytes("anonymous"), 0, "MiB")
+    rig.less("resident memory over the bare interpreter, connected", *mebibytes("resident"), "MiB", 2)
+    rig.less("- of it the process's own (the rest: mapped from the library's file)", *mebibytes("anonymous"), "MiB")
     rig.row("threads beside the main one", *(str(cost["threads"]) for cost in idle))
     rig.row("wake-ups in an idle minute", *(f"{cost['switches']:.0f}" for cost in idle))
     rig.row("CPU in an idle minute", *(f"{cost['cpu_ms']:.1f} ms" for cost in idle))

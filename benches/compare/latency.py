@@ -17,4 +17,4 @@ def measure(rig):
             for side, device in devices.items():
                 took[side] += device.order("send", count=counts[side], size=MESSAGE_BYTES)
     published, ours = (median(took[side]) * 1000 for side in rig.sides)
-    rig.less("blocking `send_message`, median", published, ours, 100, "ms")
+    rig.less("blocking `send_message`, median", published, ours, "ms", 100)

@@ -40,6 +40,8 @@ class Scale:
     sent_by_published: int
     stored: int
     backlog: int
+    #: It takes minutes for as many as ours.
+    backlog_of_published: int
     backlog_rounds: int
     round_trips: int
     idle_seconds: int
@@ -56,6 +58,7 @@ FULL = Scale(
     sent_by_published=8,
     stored=2000,
     backlog=20_000,
+    backlog_of_published=5000,
     backlog_rounds=2,
     round_trips=60,
     idle_seconds=30,
@@ -71,6 +74,7 @@ QUICK = Scale(
     sent_by_published=2,
     stored=80,
     backlog=100,
+    backlog_of_published=100,
     backlog_rounds=1,
     round_trips=10,
     idle_seconds=2,
@@ -126,22 +130,20 @@ class Rig:
         command = [os.path.join(self.programs, program), *map(str, arguments)]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
-    def more(self, work, published, ours, times, unit="/s"):
-        """A row for what should be more, such as a rate."""
-        ratio = ours / published
-        target = f"{times:g} x" if times else ""
+    def faster(self, work, published, ours, times=0):
+        """A row for rates, one of each round: ours should be so many times the published one's, if it is said."""
+        ratio = median_ratio(ours, published)
         met = ratio >= times if times else None
-        self.rows.append(Row(work, number(published) + unit, number(ours) + unit, f"{ratio:,.3g} x", target, met))
+        self.row(work, rate(published), rate(ours), f"{number(ratio)} x", f"{times:g} x" if times else "", met)
 
-    def less(self, work, published, ours, part, unit):
-        """A row for what should be less: at most 1/`part`."""
-        ratio = f"1/{published / ours:,.3g}" if ours else "none"
-        target = f"1/{part:g}" if part else ""
+    def less(self, work, published, ours, unit, part=0):
+        """A row for what should be at most 1/`part`, if it is said."""
         met = ours * part <= published if part else None
-        self.rows.append(Row(work, f"{number(published)} {unit}", f"{number(ours)} {unit}", ratio, target, met))
+        columns = (f"{number(value)} {unit}" for value in (published, ours))
+        self.row(work, *columns, f"1/{number(published / ours)}", f"1/{part:g}" if part else "", met)
 
-    def row(self, *columns, **more):
-        self.rows.append(Row(*columns, **more))
+    def row(self, *columns):
+        self.rows.append(Row(*columns))
 
 
 class Device:
@@ -244,11 +246,18 @@ class Device:
         shutil.rmtree(self._directory)
 
 
+median = statistics.median
+
+
+def median_ratio(dividends, divisors):
+    """Of the rounds' ratios: what a round had to bear, both had."""
+    return median(dividend / divisor for dividend, divisor in zip(dividends, divisors))
+
+
 def number(value):
     """Three digits are enough."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-median = statistics.median
+def rate(rates):
+    return f"{number(median(rates))}/s"

@@ -1,14 +1,14 @@
 """How large the packages are: the wheel, and the native library in it."""
 
-import zipfile
 import os
+import zipfile
 
 
 def measure(rig):
     wheels = [os.path.getsize(side.wheel) / 1e6 for side in rig.sides]
     libraries = [_library_bytes(side.wheel) / 1e6 for side in rig.sides]
-    rig.less("native library", *libraries, 3, "MB")
-    rig.less("wheel", *wheels, 3, "MB")
+    rig.less("native library", *libraries, "MB", 3)
+    rig.less("wheel", *wheels, "MB", 3)
 
 
 def _library_bytes(wheel):
