@@ -40,7 +40,7 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
         .read(|writer| {
             let mut statement = writer
                 .sql()?
-                .prepare("SELECT id, length(body) FROM outbox WHERE state IS NOT 2")?;
+                .prepare("SELECT id, length(body) FROM outbox WHERE state IS NOT 1")?;
             let rows = statement.query_map((), |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
             })?;

@@ -261,7 +261,7 @@ fn text_in_the_place_of_a_blob_is_content_all_the_same() {
     schema::create(&connection).unwrap();
     connection
         .execute_batch(
-            "INSERT INTO outbox VALUES (-7, 0, 'a=b', 0, 'one'), (8, 0, '', 1, 'two');
+            "INSERT INTO outbox VALUES (-7, 0, 'a=b', 0, 'one'), (8, 0, '', 2, 'two');
              INSERT INTO inbox VALUES (3, '', 'three');",
         )
         .unwrap();

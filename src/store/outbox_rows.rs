@@ -109,7 +109,7 @@ pub(crate) fn drop_oldest(
 
 fn oldest(writer: &Writer, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
     let mut statement = writer.sql()?.prepare_cached(
-        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND state IS NOT 2 ORDER BY id",
+        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND state IS NOT 1 ORDER BY id",
     )?;
     let mut rows = statement.query([behind])?;
     let mut found: Option<DroppedRows> = None;
@@ -144,7 +144,7 @@ pub(crate) fn insert(
     writer
         .sql()?
         .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, state, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((id, stored_at_ms, properties, upload, body))?;
+        .execute((id, stored_at_ms, properties, if upload { 2 } else { 0 }, body))?;
     writer.wrote(properties.len() + body.len());
     Ok(id)
 }
@@ -163,7 +163,7 @@ pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> 
 pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
     writer
         .sql()?
-        .prepare("SELECT id FROM outbox WHERE id <= ?1 AND state IS NOT 2")?
+        .prepare("SELECT id FROM outbox WHERE id <= ?1 AND state IS NOT 1")?
         .query_map([through], |row| row.get(0))?
         .collect()
 }
@@ -172,7 +172,7 @@ pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
 pub(crate) fn mark_sent(writer: &mut Writer, id: i64) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("UPDATE outbox SET state = 2 WHERE id = ?1")?
+        .prepare_cached("UPDATE outbox SET state = 1 WHERE id = ?1")?
         .execute([id])?;
     writer.wrote(0);
     Ok(())
@@ -182,7 +182,7 @@ pub(crate) fn mark_sent(writer: &mut Writer, id: i64) -> Result<()> {
 pub(crate) fn delete_sent(writer: &mut Writer, through: i64) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("DELETE FROM outbox WHERE id <= ?1 AND state = 2")?
+        .prepare_cached("DELETE FROM outbox WHERE id <= ?1 AND state = 1")?
         .execute([through])?;
     writer.wrote(0);
     Ok(())
@@ -202,7 +202,7 @@ pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<()> {
 pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
     writer
         .sql()?
-        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND state = 1")?
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND state = 2")?
         .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
         .optional()
 }
@@ -227,7 +227,7 @@ pub(crate) fn load(
 ) -> Result<(Vec<Outgoing>, bool)> {
     let mut statement = writer.sql()?.prepare_cached(
         "SELECT id, stored_at_ms, properties, state, body FROM outbox
-         WHERE id > ?1 AND state IS NOT 2 ORDER BY id",
+         WHERE id > ?1 AND state IS NOT 1 ORDER BY id",
     )?;
     let mut rows = statement.query([after])?;
     let mut loaded = Vec::new();
@@ -244,7 +244,7 @@ pub(crate) fn load(
 }
 
 fn read(row: &Row<'_>) -> Result<Outgoing> {
-    let upload: bool = row.get(3)?;
+    let upload = row.get::<_, i64>(3)? == 2;
     let body = row.get_ref(4)?.as_bytes()?;
     Ok(Outgoing {
         id: row.get(0)?,
@@ -261,7 +261,7 @@ fn read(row: &Row<'_>) -> Result<Outgoing> {
 /// Counts what is not sent.
 pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
     writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE state IS NOT 2",
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE state IS NOT 1",
         (),
         |row| {
             Ok(Totals {
@@ -275,7 +275,7 @@ pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
 /// Counts what was [marked](mark_sent) and not deleted by an earlier run, and says which is the last.
 pub(crate) fn sent_totals(writer: &Writer) -> Result<(Totals, i64)> {
     writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0), coalesce(max(id), 0) FROM outbox WHERE state = 2",
+        "SELECT count(*), coalesce(sum(length(body)), 0), coalesce(max(id), 0) FROM outbox WHERE state = 1",
         (),
         |row| {
             let totals = Totals {

@@ -8,8 +8,9 @@ const VERSION: i32 = 1;
 
 /// - `device`: who we are. One row.
 /// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
-///   topic as it goes on the wire; `state` says that `body` is published (0), that it goes up as a file
-///   first (1), or that the Platform has it (2): such rows are deleted many at a time, which writes less.
+///   topic as it goes on the wire; `state` says that `body` is published (0), that the Platform has it (1),
+///   or that it goes up as a file first (2). What the Platform has is deleted many at a time, which writes
+///   less; and to go from 0 to 1 takes no room in a row, where any other number would.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`

@@ -27,8 +27,8 @@ pub(crate) fn move_all(
 ) -> Result<usize> {
     let moved = writer.sql()?.execute(
         "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
-         SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, state, body FROM outbox
-         WHERE state IS NOT 2",
+         SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, state = 2, body FROM outbox
+         WHERE state IS NOT 1",
         (now_ms, reason, workspace_id, device_id),
     )?;
     writer.sql()?.execute("DELETE FROM outbox", ())?;
@@ -46,7 +46,7 @@ pub(crate) fn move_one(
 ) -> Result<bool> {
     let moved = writer.sql()?.execute(
         "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
-         SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, state, body FROM outbox WHERE id = ?1",
+         SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, state = 2, body FROM outbox WHERE id = ?1",
         (id, now_ms, reason, workspace_id, device_id),
     )?;
     outbox_rows::delete(writer, id)?;

@@ -149,7 +149,12 @@ pub fn read(database: &Path) -> Found {
         return found;
     }
     let rows = |table: &str| {
-        let sql = format!("SELECT id, properties, body FROM {table} ORDER BY id");
+        let sent = if table == "outbox" {
+            "WHERE state IS NOT 1"
+        } else {
+            ""
+        };
+        let sql = format!("SELECT id, properties, body FROM {table} {sent} ORDER BY id");
         let mut statement = connection.prepare(&sql).expect("the table");
         let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>)
