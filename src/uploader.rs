@@ -13,7 +13,7 @@ use crate::failure_log::FailureLog;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, UploadHub};
 use crate::http::{HubCredentials, HubDeviceId};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Refusal};
 use crate::status::StatusBoard;
 use crate::store::open_upload::OpenUpload;
 use crate::sync::Mutex;
@@ -262,11 +262,13 @@ impl Uploader {
         let reason = format!("refused {REFUSALS_MAX} times: {}", Chain(error));
         log::error!("a Message is set aside: {reason}");
         self.status.failed(error);
-        let total = self
-            .outbox
-            .move_aside(id, reason, device, self.clock.wall_ms())?;
-        self.status.set_aside_is(total);
-        Ok(())
+        self.outbox.move_aside(Refusal {
+            id,
+            reason,
+            identity: device,
+            now_ms: self.clock.wall_ms(),
+            status: Arc::clone(&self.status),
+        })
     }
 
     /// Ends the thread; the agent's cancel interrupts its request.

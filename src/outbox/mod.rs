@@ -35,7 +35,6 @@ use bytes::Bytes;
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::http::HubDeviceId;
 use crate::store::open_upload::{self, OpenUpload};
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
 use crate::store::{Durability, Recovery, Store, Writer, free_disk_bytes, set_aside_rows};
@@ -523,15 +522,16 @@ impl Outbox {
         )
     }
 
-    /// Moves a Message aside that is not in flight; returns how many there are then.
-    pub fn move_aside(
-        &self,
-        id: i64,
-        reason: String,
-        identity: HubDeviceId,
-        now_ms: i64,
-    ) -> Result<u64> {
+    /// Moves a Message aside that is not in flight.
+    pub fn move_aside(&self, refusal: Refusal) -> Result<()> {
         let this = self.this.clone();
+        let Refusal {
+            id,
+            reason,
+            identity,
+            now_ms,
+            status,
+        } = refusal;
         self.store.execute(
             Durability::PowerSafe,
             move |writer| {
@@ -539,12 +539,15 @@ impl Outbox {
                 set_aside_rows::move_one(writer, id, now_ms, &reason, workspace_id, device_id)?;
                 set_aside_rows::count(writer)
             },
-            move |_| {
+            move |total| {
+                // First: who is told then looks at it.
+                status.set_aside_is(*total);
                 if let Some(outbox) = this.upgrade() {
                     outbox.set_aside(id);
                 }
             },
-        )
+        )?;
+        Ok(())
     }
 
     /// Wakes those whom a change of the ready queue or the window concerns.

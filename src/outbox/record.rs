@@ -8,7 +8,7 @@ use crate::status::StatusBoard;
 use crate::store::outbox_rows::{self, Totals};
 use crate::store::{Durability, Writer, set_aside_rows};
 
-/// A taken Message that is to be set aside, and as whose.
+/// A Message that is to be set aside, and as whose.
 #[derive(Clone)]
 pub(crate) struct Refusal {
     pub id: i64,

@@ -325,11 +325,12 @@ impl Registrar {
         let row = device.clone();
         let wall_ms = self.parts.clock.wall_ms();
         let reason = format!("stored as device {before}");
-        let (outbox, properties) = (
+        let (outbox, properties, status) = (
             Arc::clone(&self.parts.outbox),
             Arc::clone(&self.parts.properties),
+            Arc::clone(&self.parts.status),
         );
-        let (moved, total) = self.parts.store.execute(
+        let (moved, _) = self.parts.store.execute(
             Durability::PowerSafe,
             move |writer| {
                 let moved = set_aside_rows::move_all(
@@ -343,13 +344,13 @@ impl Registrar {
                 device_rows::save_device(writer, &row)?;
                 Ok((moved, set_aside_rows::count(writer)?))
             },
-            move |_| {
+            move |(_, total)| {
+                status.set_aside_is(*total);
                 outbox.all_set_aside();
                 properties.forget_platform_side();
             },
         )?;
         self.state.lock().device = device;
-        self.parts.status.set_aside_is(total);
         if moved > 0 {
             log::warn!("{moved} Messages stored under the identity before are set aside");
         }
