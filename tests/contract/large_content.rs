@@ -397,8 +397,8 @@ fn an_upload_that_is_cut_is_tried_again() {
     assert_arrived(&stage.platform, &[&large]);
     assert_eq!(
         stage.platform.http_request_count(Route::FileNotification),
-        2,
-        "failed, and done"
+        3,
+        "failed, told twice as the hub knows of no such upload, and done"
     );
     assert!(matches!(
         client.status().last_error,

@@ -3,7 +3,7 @@
 #[path = "leaks.rs"]
 pub mod leaks;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -52,7 +52,12 @@ impl Stage {
 
     /// The options of the test's device.
     pub fn device(&self) -> DeviceClientBuilder {
-        DeviceClient::builder(self.platform.provisioning_token(), self.database())
+        self.device_on(&self.database())
+    }
+
+    /// The same device, with another database.
+    pub fn device_on(&self, database: &Path) -> DeviceClientBuilder {
+        DeviceClient::builder(self.platform.provisioning_token(), database)
             .instance(self.platform.instance())
             .ca_file(self.platform.ca_file())
             .device_id(DEVICE)
