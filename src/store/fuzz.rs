@@ -10,7 +10,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::ids::MessageIds;
 use super::writer::Writer;
-use super::{device_rows, inbox_rows, outbox_rows, schema, set_aside_rows};
+use super::{device_rows, inbox_rows, open_upload, outbox_rows, schema, set_aside_rows};
 use crate::fuzz::{Choices, fuzz};
 
 /// The columns of our tables, the first of each the key.
@@ -90,8 +90,12 @@ fn likely(choices: &mut Choices<'_>, column: &str) -> (Value, &'static str) {
             9_007_199_254_740_993,
         ])),
         "name" => Value::Text("reserved_ids".to_owned()),
-        "kind" => Value::Text(choices.pick(&["desired", "reported", "wanted"]).to_owned()),
-        "document" => Value::Text(serde_json::Value::Object(choices.document(2)).to_string()),
+        "kind" => Value::Text(
+            choices
+                .pick(&["desired", "reported", "wanted", "device", "upload"])
+                .to_owned(),
+        ),
+        "document" => Value::Text(document(choices)),
         "value" | "version" | "stored_at_ms" | "set_aside_at_ms" => Value::Integer(choices.i64()),
         "state" => Value::Integer(choices.pick(&[0, 0, 1, 2])),
         "upload" | "identity_is_open" => Value::Integer(choices.bool().into()),
@@ -99,6 +103,18 @@ fn likely(choices: &mut Choices<'_>, column: &str) -> (Value, &'static str) {
         _ => Value::Text("text".to_owned()),
     };
     (value, "?")
+}
+
+/// A twin, or what the other kinds of that table hold.
+fn document(choices: &mut Choices<'_>) -> String {
+    match choices.byte() % 4 {
+        0 => choices.damaged_text(r#"{"correlation_id": "c", "device": "ws:dev"}"#),
+        1 => choices.damaged_text(
+            r#"{"instance": "i", "provisioning_token": "p", "registration_token": "r",
+                "workspace_id": "ws", "device_id": "dev", "identity_is_open": false}"#,
+        ),
+        _ => serde_json::Value::Object(choices.document(2)).to_string(),
+    }
 }
 
 /// How many sorts of tables there are.
@@ -167,6 +183,9 @@ fn read_all(writer: &mut Writer) -> rusqlite::Result<()> {
         read_outbox(writer),
         read_inbox(writer),
         read_set_aside(writer),
+        open_upload::load(writer).map(drop),
+        open_upload::forget(writer),
+        device_rows::restore_copy(writer).map(drop),
     ];
     results.into_iter().collect()
 }
