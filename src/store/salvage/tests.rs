@@ -79,7 +79,11 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
         drop(store);
         return path;
     }
-    // As a kill leaves it.
+    killed(directory)
+}
+
+/// The database of a store that is still open, as a kill leaves it.
+fn killed(directory: &Path) -> std::path::PathBuf {
     let killed = directory.join("killed");
     fs::create_dir(&killed).unwrap();
     for name in ["device.db", "device.db-wal", "device.db-lock"] {
@@ -257,6 +261,90 @@ fn messages_behind_a_damaged_frame_of_the_wal_are_saved_and_a_copy_is_kept() {
         .find(|path| path.to_string_lossy().contains("-damaged-"))
         .expect("a copy is kept");
     assert!(fs::read(kept).unwrap() == bytes);
+}
+
+#[test]
+fn a_registration_behind_a_damaged_frame_of_the_wal_is_the_one_that_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("device.db")).unwrap();
+    let save = |token: &str| {
+        let row = DeviceRow {
+            registration_token: Some(Secret::new(token.to_owned())),
+            ..device()
+        };
+        store
+            .execute(
+                Durability::PowerSafe,
+                move |writer| device_rows::save_device(writer, &row),
+                |()| {},
+            )
+            .unwrap();
+    };
+    save("older");
+    for number in 0..20 {
+        store
+            .execute(
+                Durability::KillSafe,
+                move |writer| outbox_rows::insert(writer, number, "p", false, &body(number)),
+                |_| {},
+            )
+            .unwrap();
+    }
+    save("newer");
+    let path = killed(directory.path());
+    let wal = with_suffix(&path, "-wal");
+    let mut bytes = fs::read(&wal).unwrap();
+    let frames = wal_frames_of(&bytes);
+    let middle = frames.used[frames.used.len() / 2].offset as usize;
+    bytes[middle + 500] ^= 1;
+    fs::write(&wal, &bytes).unwrap();
+    let found = Store::open(&path)
+        .unwrap()
+        .read(|writer| device_rows::load_device(writer))
+        .unwrap();
+    let token = found.and_then(|it| it.registration_token).expect("a token");
+    assert_eq!(token.expose(), "newer");
+}
+
+#[test]
+fn ids_go_on_behind_all_that_were_given_out_also_when_the_counter_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), true);
+    let counter: i64 = {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        // All that had an id is gone.
+        file.execute_batch("DELETE FROM outbox; DELETE FROM set_aside; DELETE FROM inbox")
+            .unwrap();
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'counter'";
+        file.query_row(root, (), |row| row.get(0)).unwrap()
+    };
+    fs::remove_file(with_suffix(&path, "-wal")).unwrap_or(());
+    damage(&path, counter as usize);
+    let recovery = replace(&path, 0, 0).unwrap();
+    assert!(!recovery.is_complete);
+    assert!(open(&path).unwrap().next_id > MESSAGES + 3);
+}
+
+#[test]
+fn ids_go_on_behind_those_that_the_running_device_has_given_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), true);
+    replace(&path, 0, 1_000_000).unwrap();
+    assert!(open(&path).unwrap().next_id >= 1_000_000);
+}
+
+#[test]
+fn of_the_damaged_files_the_newest_two_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), true);
+    for _ in 0..4 {
+        damage(&path, 1);
+        open(&path).unwrap();
+    }
+    let entries = fs::read_dir(directory.path()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let kept = names.filter(|name| name.contains("-damaged-") && !name.ends_with("-wal"));
+    assert_eq!(kept.count(), 2);
 }
 
 fn wal_frames_of(bytes: &[u8]) -> crate::store::wal_frames::Frames {
