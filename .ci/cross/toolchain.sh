@@ -8,7 +8,7 @@ set -euo pipefail
 
 target=$1
 prefix=${CROSS_PREFIX:-$HOME/.cache/spotflow-cross}
-sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+source .ci/cross/apt.sh
 
 case $target in
 armv7-unknown-linux-gnueabihf) gnu=arm-linux-gnueabihf debian=armhf qemu=qemu-arm-static libc=libc6-dev-armhf-cross ;;
@@ -20,12 +20,6 @@ x86_64-pc-windows-gnu) gnu=x86_64-w64-mingw32 debian= qemu= libc= ;;
     ;;
 esac
 
-install() { # PACKAGE...
-    dpkg -s "$@" >/dev/null 2>&1 && return
-    $sudo apt-get update -qq
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
 # Debian's own rustc of the day, which comes with the sources of its std.
 fetch_rust() {
     [ -x "$prefix/bin/rustc" ] && return
@@ -34,7 +28,7 @@ fetch_rust() {
     minor=$(cut -d . -f 1,2 <<<"$version")
     llvm=$(apt-cache show "libstd-rust-web-$minor=$version" | grep -om 1 'libllvm[0-9]*')
     mkdir -p "$prefix"/{packages,rust,bin}
-    (cd "$prefix/packages" && apt-get download -q "rustc-web:amd64=$version" "libstd-rust-web-$minor:amd64=$version" \
+    (cd "$prefix/packages" && apt-get download -qq -o APT::Sandbox::User=root "rustc-web:amd64=$version" "libstd-rust-web-$minor:amd64=$version" \
         "libstd-rust-web-dev:amd64=$version" "rust-web-src=$version" "$llvm:amd64")
     for package in "$prefix"/packages/*.deb; do dpkg -x "$package" "$prefix/rust"; done
     rm -r "$prefix/packages"
@@ -61,6 +55,14 @@ build_std() {
     mkdir -p "$library.part"
     find "$prefix/std/target/$target/release/deps" -name '*.rlib' ! -name 'libstd_for_target-*' \
         -exec cp {} "$library.part/" \;
+    case $target in
+    *windows-gnu) # What stands at both ends of a program there.
+        for object in rsbegin rsend; do
+            RUSTC_BOOTSTRAP=1 "$RUSTC" --target "$target" --edition 2024 --emit obj -o "$library.part/$object.o" \
+                "$prefix/rust/usr/lib/rustlib/src/rust/library/rtstartup/$object.rs"
+        done
+        ;;
+    esac
     mv "$library.part" "$library"
 }
 
