@@ -38,9 +38,9 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
     outbox
         .store
         .read(|writer| {
-            let mut statement = writer
-                .sql()?
-                .prepare("SELECT id, length(body) FROM outbox WHERE state IS NOT 1")?;
+            let mut statement = writer.sql()?.prepare(
+                "SELECT id, length(body) FROM outbox WHERE id NOT IN (SELECT id FROM sent)",
+            )?;
             let rows = statement.query_map((), |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
             })?;

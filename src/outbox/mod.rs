@@ -5,7 +5,7 @@
 //!  2 ready        the oldest rows wait in memory, in order, within a budget
 //!  3 take         the link takes the oldest while its in-flight window has a place
 //!  4 acknowledge  the PUBACK of exactly this publish came                     (link)
-//!  5 record       the row is marked, and deleted with others later; only now does the
+//!  5 record       it is marked as sent, and deleted with others later; only now does the
 //!                 window have its place back, and only now do those who wait see it
 //!                 as sent                                                     (store)
 //! ```
@@ -128,7 +128,7 @@ impl Outbox {
         window: usize,
         limits: OutboxLimits,
     ) -> Result<Arc<Outbox>> {
-        let (totals, (marked, marked_through), newest, (ready, more)) = store.read(|writer| {
+        let (totals, marked, newest, (ready, more)) = store.read(|writer| {
             let newest =
                 writer
                     .sql()?
@@ -142,7 +142,7 @@ impl Outbox {
                 outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?,
             ))
         })?;
-        let sent_rows = SentRows::new(marked, marked_through);
+        let sent_rows = SentRows::new(marked);
         let mut messages = State::new(totals, sent_rows, newest);
         messages.loaded(ready, more);
         let state = Shared {

@@ -27,8 +27,8 @@ pub(super) struct Record {
     pub is_synced: bool,
     /// How much is acknowledged.
     pub sent: Totals,
-    /// All rows that are sent are deleted up to this one, instead of being marked.
-    pub delete_through: Option<i64>,
+    /// All that is sent is deleted, instead of being marked.
+    pub deletes: bool,
 }
 
 impl Record {
@@ -69,13 +69,13 @@ impl Record {
             set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
         }
         for id in &self.acknowledged {
-            match self.delete_through {
-                Some(_) => outbox_rows::delete(writer, *id)?,
-                None => outbox_rows::mark_sent(writer, *id)?,
+            match self.deletes {
+                true => outbox_rows::delete(writer, *id)?,
+                false => outbox_rows::mark_sent(writer, *id)?,
             }
         }
-        if let Some(through) = self.delete_through {
-            outbox_rows::delete_sent(writer, through)?;
+        if self.deletes {
+            outbox_rows::delete_sent(writer)?;
         }
         match self.refused.is_empty() {
             true => Ok(0),

@@ -1,5 +1,5 @@
-//! Sent Messages whose rows are still in the database. To mark a row writes one page, to delete it up to
-//! six; to delete many that lie together writes hardly more than to delete one. Pure, as the state.
+//! Sent Messages whose rows are still in the database. To mark one writes one page, to delete it up to six; to
+//! delete many that lie together writes hardly more than to delete one. Pure, as the state.
 
 use crate::store::outbox_rows::Totals;
 
@@ -12,18 +12,15 @@ const BYTES_KEPT: u64 = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct SentRows {
     marked: Totals,
-    /// The last of them.
-    through: i64,
     /// Their room is wanted.
     room_is_wanted: bool,
 }
 
 impl SentRows {
     /// What an earlier run left.
-    pub fn new(marked: Totals, through: i64) -> SentRows {
+    pub fn new(marked: Totals) -> SentRows {
         SentRows {
             marked,
-            through,
             room_is_wanted: false,
         }
     }
@@ -38,25 +35,19 @@ impl SentRows {
         self.room_is_wanted
     }
 
-    /// Through which row all that is sent is to be deleted with these acknowledgements; `None` if they are to
-    /// be marked.
-    pub fn delete_through(&mut self, acknowledged: &[i64], sent: Totals) -> Option<i64> {
-        let all = self.marked.and(sent);
-        let is_due = self.room_is_wanted || all.count >= ROWS_KEPT || all.bytes >= BYTES_KEPT;
-        self.room_is_wanted = false;
-        let newest = acknowledged.iter().copied().max();
-        is_due.then(|| newest.map_or(self.through, |newest| newest.max(self.through)))
+    /// Whether all that is sent is to be deleted with so many acknowledgements, instead of marking those.
+    pub fn delete_with(&mut self, acknowledged: Totals) -> bool {
+        let all = self.marked.and(acknowledged);
+        let is_wanted = std::mem::take(&mut self.room_is_wanted);
+        is_wanted || all.count >= ROWS_KEPT || all.bytes >= BYTES_KEPT
     }
 
-    /// A record of these acknowledgements was written.
-    pub fn recorded(&mut self, acknowledged: &[i64], sent: Totals, deleted_through: Option<i64>) {
-        match deleted_through {
-            Some(_) => self.marked = Totals::default(),
-            None => {
-                self.marked = self.marked.and(sent);
-                self.through = acknowledged.iter().copied().fold(self.through, i64::max);
-            }
-        }
+    /// A record of so many acknowledgements was written.
+    pub fn recorded(&mut self, acknowledged: Totals, deleted: bool) {
+        self.marked = match deleted {
+            true => Totals::default(),
+            false => self.marked.and(acknowledged),
+        };
     }
 }
 
@@ -69,36 +60,34 @@ mod tests {
     }
 
     #[test]
-    fn small_messages_are_marked_and_the_64th_deletes_all() {
+    fn small_messages_are_marked_and_the_last_of_many_deletes_all() {
         let mut rows = SentRows::default();
-        for id in 1..64 {
-            assert_eq!(rows.delete_through(&[id], sent(1, 200)), None, "{id}");
-            rows.recorded(&[id], sent(1, 200), None);
+        for _ in 1..ROWS_KEPT {
+            assert!(!rows.delete_with(sent(1, 200)));
+            rows.recorded(sent(1, 200), false);
         }
-        assert_eq!(rows.delete_through(&[64], sent(1, 200)), Some(64));
-        rows.recorded(&[64], sent(1, 200), Some(64));
-        assert_eq!(rows.delete_through(&[65], sent(1, 200)), None);
+        assert!(rows.delete_with(sent(1, 200)));
+        rows.recorded(sent(1, 200), true);
+        assert!(!rows.delete_with(sent(1, 200)));
     }
 
     #[test]
     fn many_at_once_and_large_ones_are_deleted_at_once() {
         let mut rows = SentRows::default();
-        let many: Vec<i64> = (1..=64).rev().collect();
-        assert_eq!(rows.delete_through(&many, sent(64, 0)), Some(64));
-        assert_eq!(rows.delete_through(&[1], sent(1, 200_000)), Some(1));
+        assert!(rows.delete_with(sent(ROWS_KEPT, 0)));
+        assert!(rows.delete_with(sent(1, 200_000)));
     }
 
     #[test]
     fn what_an_earlier_run_left_is_deleted_too_and_at_once_where_room_is_wanted() {
-        let mut rows = SentRows::new(sent(63, 0), 90);
-        assert_eq!(rows.delete_through(&[95], sent(1, 1)), Some(95));
+        assert!(SentRows::new(sent(ROWS_KEPT - 1, 0)).delete_with(sent(1, 1)));
 
-        let mut rows = SentRows::new(sent(3, 0), 90);
+        let mut rows = SentRows::new(sent(3, 0));
         assert!(!rows.is_room_wanted());
         rows.want_room();
         assert!(rows.is_room_wanted());
-        assert_eq!(rows.delete_through(&[], sent(0, 0)), Some(90));
-        rows.recorded(&[], sent(0, 0), Some(90));
+        assert!(rows.delete_with(sent(0, 0)));
+        rows.recorded(sent(0, 0), true);
         rows.want_room();
         assert!(!rows.is_room_wanted(), "there is none to be had");
     }

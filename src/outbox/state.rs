@@ -189,9 +189,7 @@ impl State {
             self.unrecorded.refused = std::mem::take(&mut record.refused);
         }
         record.sent = self.totals_of(&record.acknowledged);
-        record.delete_through = self
-            .sent_rows
-            .delete_through(&record.acknowledged, record.sent);
+        record.deletes = self.sent_rows.delete_with(record.sent);
         self.unsynced_records += record.acknowledged.len();
         record.is_synced =
             self.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC || !record.refused.is_empty();
@@ -222,8 +220,7 @@ impl State {
     /// The rows are marked, deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
         self.recording = false;
-        self.sent_rows
-            .recorded(&record.acknowledged, record.sent, record.delete_through);
+        self.sent_rows.recorded(record.sent, record.deletes);
         for id in record.ids() {
             if let Some(taken) = self.taken.remove(&id) {
                 self.pending.count = self.pending.count.saturating_sub(1);

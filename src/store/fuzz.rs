@@ -14,7 +14,7 @@ use super::{device_rows, inbox_rows, open_upload, outbox_rows, schema, set_aside
 use crate::fuzz::{Choices, fuzz};
 
 /// The columns of our tables, the first of each the key.
-const TABLES: [(&str, &[&str]); 6] = [
+const TABLES: [(&str, &[&str]); 7] = [
     (
         "device",
         &[
@@ -29,9 +29,10 @@ const TABLES: [(&str, &[&str]); 6] = [
         ],
     ),
     ("counter", &["name", "value"]),
+    ("sent", &["id"]),
     (
         "outbox",
-        &["id", "stored_at_ms", "properties", "state", "body"],
+        &["id", "stored_at_ms", "properties", "upload", "body"],
     ),
     (
         "set_aside",
@@ -97,7 +98,6 @@ fn likely(choices: &mut Choices<'_>, column: &str) -> (Value, &'static str) {
         ),
         "document" => Value::Text(document(choices)),
         "value" | "version" | "stored_at_ms" | "set_aside_at_ms" => Value::Integer(choices.i64()),
-        "state" => Value::Integer(choices.pick(&[0, 0, 1, 2])),
         "upload" | "identity_is_open" => Value::Integer(choices.bool().into()),
         "body" => Value::Blob(b"content".to_vec()),
         _ => Value::Text("text".to_owned()),
@@ -280,7 +280,7 @@ fn text_in_the_place_of_a_blob_is_content_all_the_same() {
     schema::create(&connection).unwrap();
     connection
         .execute_batch(
-            "INSERT INTO outbox VALUES (-7, 0, 'a=b', 0, 'one'), (8, 0, '', 2, 'two');
+            "INSERT INTO outbox VALUES (-7, 0, 'a=b', 0, 'one'), (8, 0, '', 1, 'two');
              INSERT INTO inbox VALUES (3, '', 'three');",
         )
         .unwrap();

@@ -7,6 +7,9 @@ use rusqlite::{OptionalExtension, Result, Row};
 
 use super::writer::Writer;
 
+/// Of rows that are pending. Not `NOT IN`, for which a `sent` with a NULL in it would hold nothing.
+const NOT_SENT: &str = "NOT EXISTS (SELECT 1 FROM sent WHERE sent.id = outbox.id)";
+
 /// A Message as it is stored and sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
@@ -108,9 +111,9 @@ pub(crate) fn drop_oldest(
 }
 
 fn oldest(writer: &Writer, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
-    let mut statement = writer.sql()?.prepare_cached(
-        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND state IS NOT 1 ORDER BY id",
-    )?;
+    let mut statement = writer.sql()?.prepare_cached(&format!(
+        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND {NOT_SENT} ORDER BY id"
+    ))?;
     let mut rows = statement.query([behind])?;
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
@@ -143,8 +146,8 @@ pub(crate) fn insert(
     let id = writer.next_id()?;
     writer
         .sql()?
-        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, state, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((id, stored_at_ms, properties, if upload { 2 } else { 0 }, body))?;
+        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((id, stored_at_ms, properties, upload, body))?;
     writer.wrote(properties.len() + body.len());
     Ok(id)
 }
@@ -153,7 +156,7 @@ pub(crate) fn insert(
 pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, state, body) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, 0, ?4)")?
         .execute((message.id, message.stored_at_ms, &message.properties, body))?;
     writer.wrote(message.properties.len() + body.len());
     Ok(())
@@ -163,7 +166,9 @@ pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> 
 pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
     writer
         .sql()?
-        .prepare("SELECT id FROM outbox WHERE id <= ?1 AND state IS NOT 1")?
+        .prepare(&format!(
+            "SELECT id FROM outbox WHERE id <= ?1 AND {NOT_SENT}"
+        ))?
         .query_map([through], |row| row.get(0))?
         .collect()
 }
@@ -172,18 +177,18 @@ pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
 pub(crate) fn mark_sent(writer: &mut Writer, id: i64) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("UPDATE outbox SET state = 1 WHERE id = ?1")?
+        .prepare_cached("INSERT OR IGNORE INTO sent VALUES (?1)")?
         .execute([id])?;
     writer.wrote(0);
     Ok(())
 }
 
-/// Deletes what was [marked](mark_sent), up to `through`.
-pub(crate) fn delete_sent(writer: &mut Writer, through: i64) -> Result<()> {
-    writer
-        .sql()?
-        .prepare_cached("DELETE FROM outbox WHERE id <= ?1 AND state = 1")?
-        .execute([through])?;
+/// Deletes what was [marked](mark_sent).
+pub(crate) fn delete_sent(writer: &mut Writer) -> Result<()> {
+    let sql = writer.sql()?;
+    sql.prepare_cached("DELETE FROM outbox WHERE id IN (SELECT id FROM sent)")?
+        .execute(())?;
+    sql.prepare_cached("DELETE FROM sent")?.execute(())?;
     writer.wrote(0);
     Ok(())
 }
@@ -202,7 +207,7 @@ pub(crate) fn delete(writer: &mut Writer, id: i64) -> Result<()> {
 pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
     writer
         .sql()?
-        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND state = 2")?
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
         .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
         .optional()
 }
@@ -211,7 +216,7 @@ pub(crate) fn content(writer: &Writer, id: i64) -> Result<Option<Vec<u8>>> {
 pub(crate) fn replace_content(writer: &mut Writer, id: i64, link: &[u8]) -> Result<()> {
     writer
         .sql()?
-        .prepare_cached("UPDATE outbox SET body = ?2, state = 0 WHERE id = ?1")?
+        .prepare_cached("UPDATE outbox SET body = ?2, upload = 0 WHERE id = ?1")?
         .execute((id, link))?;
     writer.wrote(link.len());
     Ok(())
@@ -225,10 +230,10 @@ pub(crate) fn load(
     most: usize,
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
-    let mut statement = writer.sql()?.prepare_cached(
-        "SELECT id, stored_at_ms, properties, state, body FROM outbox
-         WHERE id > ?1 AND state IS NOT 1 ORDER BY id",
-    )?;
+    let mut statement = writer.sql()?.prepare_cached(&format!(
+        "SELECT id, stored_at_ms, properties, upload, body FROM outbox
+         WHERE id > ?1 AND {NOT_SENT} ORDER BY id"
+    ))?;
     let mut rows = statement.query([after])?;
     let mut loaded = Vec::new();
     let mut bytes = 0;
@@ -244,7 +249,7 @@ pub(crate) fn load(
 }
 
 fn read(row: &Row<'_>) -> Result<Outgoing> {
-    let upload = row.get::<_, i64>(3)? == 2;
+    let upload: bool = row.get(3)?;
     let body = row.get_ref(4)?.as_bytes()?;
     Ok(Outgoing {
         id: row.get(0)?,
@@ -261,7 +266,7 @@ fn read(row: &Row<'_>) -> Result<Outgoing> {
 /// Counts what is not sent.
 pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
     writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE state IS NOT 1",
+        &format!("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE {NOT_SENT}"),
         (),
         |row| {
             Ok(Totals {
@@ -272,17 +277,16 @@ pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
     )
 }
 
-/// Counts what was [marked](mark_sent) and not deleted by an earlier run, and says which is the last.
-pub(crate) fn sent_totals(writer: &Writer) -> Result<(Totals, i64)> {
+/// Counts what was [marked](mark_sent) and not deleted by an earlier run.
+pub(crate) fn sent_totals(writer: &Writer) -> Result<Totals> {
     writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0), coalesce(max(id), 0) FROM outbox WHERE state = 1",
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE id IN (SELECT id FROM sent)",
         (),
         |row| {
-            let totals = Totals {
+            Ok(Totals {
                 count: row.get::<_, i64>(0)?.unsigned_abs(),
                 bytes: row.get::<_, i64>(1)?.unsigned_abs(),
-            };
-            Ok((totals, row.get(2)?))
+            })
         },
     )
 }

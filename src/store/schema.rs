@@ -8,9 +8,9 @@ const VERSION: i32 = 1;
 
 /// - `device`: who we are. One row.
 /// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
-///   topic as it goes on the wire; `state` says that `body` is published (0), that the Platform has it (1),
-///   or that it goes up as a file first (2). What the Platform has is deleted many at a time, which writes
-///   less; and to go from 0 to 1 takes no room in a row, where any other number would.
+///   topic as it goes on the wire; `upload` says that `body` goes up as a file first.
+/// - `sent`: which of these the Platform has. They are deleted many at a time: each time a page of this small
+///   table is written, instead of up to six of the other.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`
@@ -32,7 +32,7 @@ const TABLES: &str = "
         id INTEGER PRIMARY KEY,
         stored_at_ms INTEGER NOT NULL,
         properties TEXT NOT NULL,
-        state INTEGER NOT NULL,
+        upload INTEGER NOT NULL,
         body BLOB NOT NULL
     );
     CREATE TABLE set_aside (
@@ -52,6 +52,7 @@ const TABLES: &str = "
         body BLOB NOT NULL
     );
     CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sent (id INTEGER PRIMARY KEY);
 ";
 
 /// Whether the file has our tables, of whatever version.

@@ -25,10 +25,10 @@ pub(crate) fn move_all(
     workspace_id: &str,
     device_id: &str,
 ) -> Result<usize> {
+    outbox_rows::delete_sent(writer)?;
     let moved = writer.sql()?.execute(
         "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
-         SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, state = 2, body FROM outbox
-         WHERE state IS NOT 1",
+         SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, upload, body FROM outbox",
         (now_ms, reason, workspace_id, device_id),
     )?;
     writer.sql()?.execute("DELETE FROM outbox", ())?;
@@ -46,7 +46,7 @@ pub(crate) fn move_one(
 ) -> Result<bool> {
     let moved = writer.sql()?.execute(
         "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
-         SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, state = 2, body FROM outbox WHERE id = ?1",
+         SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, upload, body FROM outbox WHERE id = ?1",
         (id, now_ms, reason, workspace_id, device_id),
     )?;
     outbox_rows::delete(writer, id)?;

@@ -292,7 +292,7 @@ impl Behind {
             rows::insert(connection, "outbox", *id, row)?;
         }
         let saved: u64 = connection.query_row(
-            "SELECT count(*) FROM outbox WHERE id > ?1 AND state IS NOT 1",
+            "SELECT count(*) FROM outbox WHERE id > ?1",
             [newest],
             |row| row.get::<_, i64>(0).map(i64::unsigned_abs),
         )?;

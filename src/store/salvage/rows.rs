@@ -11,7 +11,15 @@ use crate::store::file::PAGE_BYTES;
 use crate::store::schema;
 
 /// In the order in which they are saved: who we are comes first.
-pub(super) const TABLES: [&str; 6] = ["device", "counter", "twin", "inbox", "outbox", "set_aside"];
+pub(super) const TABLES: [&str; 7] = [
+    "device",
+    "counter",
+    "twin",
+    "inbox",
+    "outbox",
+    "sent",
+    "set_aside",
+];
 
 /// What was saved of a table, and which ids may be missing.
 #[derive(Debug, Default)]
@@ -24,8 +32,8 @@ pub(super) struct Saved {
 #[derive(Debug, Default)]
 pub(super) struct SavedTables {
     pub tables: HashMap<&'static str, Saved>,
-    /// The damage has cut pages off, and took the list of free pages with it: Messages that were sent
-    /// long ago may be among those that were saved.
+    /// Messages that were sent may be among those that were saved: the damage has cut pages off, and took the
+    /// list of free pages with it, or the list of what was sent.
     pub may_repeat: bool,
 }
 
@@ -60,7 +68,11 @@ pub(super) fn save(pages: &impl Pages, new: &Connection) -> Result<SavedTables> 
     for (table, saved_table) in &mut saved.tables {
         let mut tree = Tree::new(pages, &mut seen);
         tree.gaps = std::mem::take(&mut saved_table.gaps);
-        saved.may_repeat |= !tree.gaps.is_empty() && !free_is_complete && *table == "outbox";
+        saved.may_repeat |= match *table {
+            "outbox" => !tree.gaps.is_empty() && !free_is_complete,
+            "sent" => !tree.gaps.is_empty(),
+            _ => false,
+        };
         tree.search_gaps(&free, &mut |id, record| {
             let taken = insert(new, table, id, &record)?;
             saved_table.rows += u64::from(taken);
@@ -114,7 +126,8 @@ pub(super) fn fits(table: &str, id: i64, record: &[Value]) -> bool {
         ("counter", [Text(_), Integer(_)]) => true,
         ("twin", [Text(_), Integer(_), Text(_)]) => true,
         ("inbox", [Null, Text(_), Blob(_)]) => id > 0,
-        ("outbox", [Null, Integer(_), Text(_), Integer(0..=2), Blob(_)]) => id > 0,
+        ("outbox", [Null, Integer(_), Text(_), Integer(0 | 1), Blob(_)]) => id > 0,
+        ("sent", [Null]) => id > 0,
         (
             "set_aside",
             [

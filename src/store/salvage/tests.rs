@@ -67,7 +67,7 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
                 move |writer| {
                     let forget = match number % 2 {
                         0 => "DELETE FROM outbox WHERE stored_at_ms = ?1",
-                        _ => "UPDATE outbox SET state = 1 WHERE stored_at_ms = ?1",
+                        _ => "INSERT INTO sent SELECT id FROM outbox WHERE stored_at_ms = ?1",
                     };
                     writer.sql()?.execute(forget, [number]).map(drop)
                 },

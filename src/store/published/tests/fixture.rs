@@ -336,7 +336,7 @@ pub fn outbox(store: &Store) -> Vec<Pending> {
         .read(|writer| {
             let mut statement = writer
                 .sql()?
-                .prepare("SELECT properties, state = 2, body FROM outbox ORDER BY id")?;
+                .prepare("SELECT properties, upload, body FROM outbox ORDER BY id")?;
             let rows = statement.query_map((), |row| {
                 Ok(Pending {
                     properties: row.get(0)?,

@@ -150,7 +150,7 @@ pub fn read(database: &Path) -> Found {
     }
     let rows = |table: &str| {
         let sent = if table == "outbox" {
-            "WHERE state IS NOT 1"
+            "WHERE id NOT IN (SELECT id FROM sent)"
         } else {
             ""
         };
