@@ -16,15 +16,20 @@
 //! waits for a disk.
 
 mod admission;
+mod aside;
 mod drop_log;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod limit_tests;
 mod limits;
+mod loading;
 mod record;
+mod room;
 mod sent_rows;
 mod state;
+mod uploads;
+mod waiting;
 mod waits;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,11 +40,9 @@ use bytes::Bytes;
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::store::open_upload::{self, OpenUpload};
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
-use crate::store::{Durability, Recovery, Store, Writer, free_disk_bytes, set_aside_rows};
+use crate::store::{Durability, Store, Writer};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-use crate::wait::{InterruptCheck, wait_for};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use record::Record;
@@ -225,56 +228,6 @@ impl Outbox {
         }
     }
 
-    /// Inside the transaction that stores `added`: sees to it that the limits hold, or says which does
-    /// not.
-    fn make_room(
-        &self,
-        writer: &mut Writer,
-        added: Totals,
-    ) -> rusqlite::Result<Result<Option<(DroppedRows, OutboxLimit)>, OutboxLimit>> {
-        if self.limits.is_unlimited() || added.count == 0 {
-            return Ok(Ok(None));
-        }
-        let free = self.free_disk_bytes();
-        // The link must not wait for a disk behind this lock.
-        let (limit, excess, behind) = {
-            let messages = &mut self.state.lock().messages;
-            messages.admission.enter(writer.transaction_number());
-            let pending = messages.admission.pending(messages.pending());
-            match self.limits.excess(pending, added, free) {
-                None => {
-                    messages.admission.added(added);
-                    return Ok(Ok(None));
-                }
-                Some((limit, _)) if !self.limits.drops_oldest() => return Ok(Err(limit)),
-                Some((limit, excess)) => {
-                    let behind = messages.droppable_behind(self.window);
-                    (limit, excess, messages.admission.hold(behind))
-                }
-            }
-        };
-        let dropped = outbox_rows::drop_oldest(writer, behind, excess)?;
-        let mut state = self.state.lock();
-        let Some(dropped) = dropped else {
-            state.messages.admission.drop_ended();
-            self.after_change(state);
-            return Ok(Err(limit));
-        };
-        state.messages.admission.dropped(dropped.totals);
-        state.messages.admission.added(added);
-        Ok(Ok(Some((dropped, limit))))
-    }
-
-    /// `None` if it is no matter, or cannot be told.
-    fn free_disk_bytes(&self) -> Option<u64> {
-        if !self.limits.needs_free_disk_bytes() {
-            return None;
-        }
-        free_disk_bytes(self.store.path())
-            .inspect_err(|error| log::debug!("free space is not known: {error}"))
-            .ok()
-    }
-
     /// Step 2. Called in the order of the commits.
     fn stored(&self, stored: &Stored, messages: &[NewMessage], durability: Durability) {
         let mut state = self.state.lock();
@@ -419,137 +372,6 @@ impl Outbox {
         self.load_if_low(&mut state);
     }
 
-    /// The database was damaged and rebuilt: what is in memory goes back into it, and who waits for what
-    /// is lost is told.
-    fn write_back(&self, writer: &mut Writer, recovery: &mut Recovery) -> rusqlite::Result<()> {
-        let mut state = self.state.lock();
-        let rows = outbox_rows::ids(writer, state.messages.loaded_through())?;
-        for (message, body) in state.messages.missing(&rows) {
-            outbox_rows::put_back(writer, &message, &body)?;
-        }
-        let stored = outbox_rows::totals(writer)?;
-        let lost = state.messages.rebuilt(&rows, stored);
-        recovery.lost_messages = Some(lost);
-        recovery.messages = stored.count;
-        if lost > 0 {
-            for ids in &recovery.gaps {
-                state.waits.spoil(ids.clone(), Spoilt::Lost);
-            }
-        }
-        state.wake_waits();
-        Ok(())
-    }
-
-    /// Loads more rows when the ready queue runs low.
-    fn load_if_low(&self, state: &mut Shared) {
-        if state.closed || !state.messages.begin_load() {
-            return;
-        }
-        let (this, reader) = (self.this.clone(), self.this.clone());
-        let loaded = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&loaded);
-        self.store.post(
-            Durability::KillSafe,
-            move |writer| {
-                if let Some(outbox) = reader.upgrade() {
-                    let after = outbox.state.lock().messages.loaded_through();
-                    *slot.lock() =
-                        Some(outbox_rows::load(writer, after, READY_COUNT, READY_BYTES)?);
-                }
-                Ok(())
-            },
-            move |result| {
-                let Some(outbox) = this.upgrade() else { return };
-                let rows = loaded.lock().take();
-                let mut state = outbox.state.lock();
-                match result {
-                    Ok(()) => {
-                        let (rows, more) = rows.unwrap_or_default();
-                        state.messages.loaded(rows, more);
-                        // Rows that are missing were lost, and nothing of them is pending any more.
-                        state.wake_waits();
-                        outbox.after_change(state);
-                    }
-                    Err(error) => {
-                        state.messages.load_failed();
-                        drop(state);
-                        outbox.disk_failed("stored Messages are not read", &error);
-                    }
-                }
-            },
-        );
-    }
-
-    /// The oldest ready Message whose content has to be uploaded before its turn.
-    pub fn next_upload(&self) -> Option<i64> {
-        self.state.lock().messages.next_upload()
-    }
-
-    /// The content of a Message that is to be uploaded; `None` if it is not there any more.
-    pub fn content(&self, id: i64) -> Result<Option<Vec<u8>>> {
-        self.store
-            .read(move |writer| outbox_rows::content(writer, id))
-    }
-
-    /// The upload that an earlier run left open.
-    pub fn open_upload(&self) -> Result<Option<OpenUpload>> {
-        self.store.read(|writer| open_upload::load(writer))
-    }
-
-    /// The hub has this upload open, until [`uploaded`](Self::uploaded).
-    pub fn upload_opened(&self, upload: OpenUpload) -> Result<()> {
-        let save = move |writer: &mut Writer| open_upload::save(writer, &upload);
-        self.store.execute(Durability::KillSafe, save, |()| {})
-    }
-
-    /// The content is up, and the hub knows: from now on the Message is this link.
-    pub fn uploaded(&self, id: i64, link: Bytes) -> Result<()> {
-        let this = self.this.clone();
-        let row = link.clone();
-        self.store.execute(
-            Durability::KillSafe,
-            move |writer| {
-                open_upload::forget(writer)?;
-                outbox_rows::replace_content(writer, id, &row)
-            },
-            move |()| {
-                if let Some(outbox) = this.upgrade() {
-                    let mut state = outbox.state.lock();
-                    state.messages.uploaded(id, link);
-                    outbox.after_change(state);
-                }
-            },
-        )
-    }
-
-    /// Moves a Message aside that is not in flight.
-    pub fn move_aside(&self, refusal: Refusal) -> Result<()> {
-        let this = self.this.clone();
-        let Refusal {
-            id,
-            reason,
-            identity,
-            now_ms,
-            status,
-        } = refusal;
-        self.store.execute(
-            Durability::PowerSafe,
-            move |writer| {
-                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-                set_aside_rows::move_one(writer, id, now_ms, &reason, workspace_id, device_id)?;
-                set_aside_rows::count(writer)
-            },
-            move |total| {
-                // First: who is told then looks at it.
-                status.set_aside_is(*total);
-                if let Some(outbox) = this.upgrade() {
-                    outbox.set_aside(id);
-                }
-            },
-        )?;
-        Ok(())
-    }
-
     /// Wakes those whom a change of the ready queue or the window concerns.
     fn after_change(&self, mut state: MutexGuard<'_, Shared>) {
         let wake_link = std::mem::take(&mut state.link_waits);
@@ -560,33 +382,6 @@ impl Outbox {
         }
         if wake_uploader {
             self.wake.wake_uploader();
-        }
-    }
-
-    /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if
-    /// the Message `id`, or any of everything, is set aside or dropped meanwhile: at once, if it is `id`
-    /// that is dropped.
-    pub fn wait_sent(
-        &self,
-        id: Option<i64>,
-        deadline: Option<Instant>,
-        check: Option<&dyn InterruptCheck>,
-    ) -> Result<()> {
-        let mut state = self.state.lock();
-        let through = id.unwrap_or(state.messages.stored_through());
-        let (key, changed) = state.waits.begin(id.unwrap_or(0)..=through);
-        let (mut state, sent) = wait_for(&self.state, state, &changed, deadline, check, |state| {
-            if state.messages.is_sent_through(through)
-                || (id.is_some() && state.waits.is_dropped(key))
-            {
-                Some(Ok(()))
-            } else {
-                state.closed.then_some(Err(Error::Closed))
-            }
-        });
-        match state.waits.end(key) {
-            Some(spoilt) => sent.and(Err(spoilt.into())),
-            None => sent,
         }
     }
 
@@ -608,40 +403,6 @@ impl Outbox {
     /// The oldest pending Message, and when it was stored, by the wall clock.
     pub fn oldest_label(&self) -> Option<(i64, i64)> {
         self.state.lock().messages.oldest_label()
-    }
-
-    /// Everything pending was moved aside, in the transaction that has just been committed. Nothing is
-    /// in flight: the link is not connected while the identity changes.
-    pub fn all_set_aside(&self) {
-        let mut state = self.state.lock();
-        if let Some(oldest) = state.messages.oldest_pending() {
-            state.waits.spoil(oldest..=i64::MAX, Spoilt::SetAside);
-        }
-        state.messages.all_set_aside();
-        state.wake_waits();
-    }
-
-    fn set_aside(&self, id: i64) {
-        let mut state = self.state.lock();
-        state.waits.spoil(id..=id, Spoilt::SetAside);
-        state.messages.set_aside(id);
-        state.wake_waits();
-        self.after_change(state);
-    }
-
-    /// Rows were stored behind all others without passing through here.
-    pub fn stored_elsewhere(&self, through: i64, added: Totals) {
-        let mut state = self.state.lock();
-        state.messages.stored_elsewhere(through, added);
-        self.load_if_low(&mut state);
-    }
-
-    /// Waits until every acknowledgement is recorded, or the deadline passes.
-    pub fn wait_recorded(&self, deadline: Instant) {
-        let mut state = self.state.lock();
-        state.awaits_records = true;
-        let is_due = |state: &mut Shared| state.messages.has_unrecorded();
-        drop(self.recorded.wait_while_until(state, deadline, is_due));
     }
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.

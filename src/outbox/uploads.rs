@@ -1,0 +1,52 @@
+//! Content that is uploaded before its turn, and then is a link in the place of the content.
+
+use bytes::Bytes;
+
+use super::Outbox;
+use crate::error::Result;
+use crate::store::open_upload::{self, OpenUpload};
+use crate::store::{Durability, Writer, outbox_rows};
+
+impl Outbox {
+    /// The oldest ready Message whose content has to be uploaded before its turn.
+    pub fn next_upload(&self) -> Option<i64> {
+        self.state.lock().messages.next_upload()
+    }
+
+    /// The content of a Message that is to be uploaded; `None` if it is not there any more.
+    pub fn content(&self, id: i64) -> Result<Option<Vec<u8>>> {
+        self.store
+            .read(move |writer| outbox_rows::content(writer, id))
+    }
+
+    /// The upload that an earlier run left open.
+    pub fn open_upload(&self) -> Result<Option<OpenUpload>> {
+        self.store.read(|writer| open_upload::load(writer))
+    }
+
+    /// The hub has this upload open, until [`uploaded`](Self::uploaded).
+    pub fn upload_opened(&self, upload: OpenUpload) -> Result<()> {
+        let save = move |writer: &mut Writer| open_upload::save(writer, &upload);
+        self.store.execute(Durability::KillSafe, save, |()| {})
+    }
+
+    /// The content is up, and the hub knows: from now on the Message is this link.
+    pub fn uploaded(&self, id: i64, link: Bytes) -> Result<()> {
+        let this = self.this.clone();
+        let row = link.clone();
+        self.store.execute(
+            Durability::KillSafe,
+            move |writer| {
+                open_upload::forget(writer)?;
+                outbox_rows::replace_content(writer, id, &row)
+            },
+            move |()| {
+                if let Some(outbox) = this.upgrade() {
+                    let mut state = outbox.state.lock();
+                    state.messages.uploaded(id, link);
+                    outbox.after_change(state);
+                }
+            },
+        )
+    }
+}
