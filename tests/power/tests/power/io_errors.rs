@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use spotflow_device::Error;
 
-use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, message, name, sender};
-use crate::recorder::Call;
-use crate::reopening::read;
+use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, message, name, options, sender};
+use crate::recorder::{Call, files};
+use crate::reopening::{DATABASE, read, write};
 use crate::survey::seed;
 
 /// What became of the Messages that were to be stored while the disk failed.
@@ -58,6 +58,19 @@ fn cut_off(device: &Device) {
     connected(true).expect("the device connects");
     device.offline(true);
     connected(false).expect("the device is cut off");
+}
+
+/// What a commit has left that failed is not taken for damage by a start after a kill.
+fn assert_no_damage_after_a_kill(device: &Device) {
+    let killed = write(&files(device.directory.path()));
+    device.offline(true);
+    let database = killed.path().join(DATABASE);
+    options(&device.platform, device.kind, &database)
+        .start()
+        .expect("it starts")
+        .close();
+    let names: Vec<String> = files(killed.path()).into_keys().collect();
+    assert!(names.iter().all(|name| !name.contains("damaged")), "{names:?}");
 }
 
 #[test]
@@ -116,6 +129,7 @@ fn while_a_disk_fails_callers_are_told_and_nothing_accepted_is_lost() {
             client.status().recovery.is_none(),
             "{place}: it is not damage"
         );
+        assert_no_damage_after_a_kill(&device);
         client.close();
         println!(
             "{place}; {} refused, {} unknown",
@@ -127,8 +141,6 @@ fn while_a_disk_fails_callers_are_told_and_nothing_accepted_is_lost() {
         received.dedup();
         told.check(&received);
         assert!(read(&device.database()).pending.is_empty(), "{place}");
-        // What a commit left that failed is not taken for damage: that would be set aside, and named below.
-        device.start().close();
         told_in_all[round % 3] += told.refused.len() + told.unknown.len();
         failed_in_all[round % 3] += failed;
         device.end(&place);
