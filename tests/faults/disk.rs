@@ -218,27 +218,28 @@ fn the_file_shrinks_while_the_device_runs_when_a_large_backlog_has_drained() {
     let client = stage.device().in_flight_window(64).start().unwrap();
     stage.cut_off();
     let (sender, database) = (sender(&client), stage.database());
-    for _ in 0..15 {
+    for _ in 0..30 {
         sender.enqueue_messages(vec![vec![7; 2000]; 100]).unwrap();
     }
     let bytes = |suffix: &str| {
         let file = format!("{}{suffix}", database.display());
         fs::metadata(file).map_or(0, |file| file.len())
     };
-    eventually("the backlog is in the file", || bytes("") > 3 << 20);
+    eventually("the backlog is in the file", || bytes("") > 4 << 20);
     drain(&stage, &client);
-    // Some rows that were sent are deleted with others, later.
-    eventually("the file is small again", || bytes("") < 300 << 10);
+    // It can be rewritten before the last of it is sent, and 2,000 free pages are not worth another time.
+    const SMALL: u64 = 2200 << 10;
+    eventually("the file is small again", || bytes("") < SMALL);
     // What is left is room that is used again from its start.
     let wal = bytes("-wal");
     assert!(wal < 3 << 20, "the write-ahead log has {wal} bytes");
     sender.send_message("goes on").unwrap();
     client.close();
     assert!(
-        bytes("") + bytes("-wal") < 300 << 10,
+        bytes("") < SMALL,
         "{} and {} bytes",
         bytes(""),
         bytes("-wal")
     );
-    assert_eq!(stage.platform.messages().len(), 1501);
+    assert_eq!(stage.platform.messages().len(), 3001);
 }

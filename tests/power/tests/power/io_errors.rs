@@ -70,7 +70,10 @@ fn assert_no_damage_after_a_kill(device: &Device) {
         .expect("it starts")
         .close();
     let names: Vec<String> = files(killed.path()).into_keys().collect();
-    assert!(names.iter().all(|name| !name.contains("damaged")), "{names:?}");
+    assert!(
+        names.iter().all(|name| !name.contains("damaged")),
+        "{names:?}"
+    );
 }
 
 #[test]
