@@ -201,7 +201,10 @@ fn when_the_directory_is_gone_nothing_is_accepted_until_it_is_back() {
     let sender = sender(&client);
     sender.enqueue_message("before").unwrap();
     let directory = stage.directory.path();
-    fs::remove_dir_all(directory).unwrap();
+    // At once, with all that is in it: what the client writes meanwhile must not keep it from going.
+    let away = tempfile::tempdir().unwrap();
+    fs::rename(directory, away.path().join("gone")).unwrap();
+    drop(away);
     let error = sender.enqueue_message("meanwhile").unwrap_err();
     assert!(matches!(error, Error::Database { .. }), "{error:?}");
     fs::create_dir(directory).unwrap();
