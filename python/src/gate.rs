@@ -90,8 +90,11 @@ impl Gate {
         let mut state = self.state.lock();
         state.returning -= 1;
         state.outside -= 1;
+        let is_awaited = state.closed;
         drop(state);
-        self.changed.notify_all();
+        if is_awaited {
+            self.changed.notify_all();
+        }
         result
     }
 

@@ -17,6 +17,9 @@ const EXIT_INTERVAL: Duration = Duration::from_millis(250);
 
 thread_local! {
     static IS_MAIN: Cell<bool> = const { Cell::new(false) };
+    /// What was found out about this thread, and in which process: to ask Python costs as much as to store a
+    /// Message, but for its sync.
+    static FOUND: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
     /// What a signal handler raised during the wait of this thread.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
@@ -74,8 +77,20 @@ pub fn waiting<T: Send>(
     }
 }
 
-/// Whether this is the thread that runs Python's signal handlers.
+/// Whether this is the thread that runs Python's signal handlers. In a forked child that is the one that forked.
 pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let pid = std::process::id();
+    if let Some((found_in, is_main)) = FOUND.get()
+        && found_in == pid
+    {
+        return Ok(is_main);
+    }
+    let is_main = ask_for_main_thread(py)?;
+    FOUND.set(Some((pid, is_main)));
+    Ok(is_main)
+}
+
+fn ask_for_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?;
     let own = threading.call_method0("get_ident")?;

@@ -33,9 +33,7 @@ pub(super) fn exchange(
     }
     // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
     let read = connection.transport.read(&mut connection.session, now);
-    while let Some(event) = connection.session.next_event() {
-        handle(event, connection, parts, mailbox, suspects, now)?;
-    }
+    handle_all(connection, parts, mailbox, suspects, now)?;
     read?;
     // Behind the read: after a suspend, what came before it is still to be read.
     connection.session.tick(now)?;
@@ -53,6 +51,28 @@ pub(super) fn exchange(
         connection.transport.write(&mut connection.session, now)?;
     }
     Ok(Outcome::Open)
+}
+
+/// What one read brought is recorded together, also if it ends the connection.
+fn handle_all(
+    connection: &mut Connection,
+    parts: &LinkParts,
+    mailbox: &Arc<Mailbox>,
+    suspects: &mut Suspects,
+    now: Moment,
+) -> Result<(), TransportError> {
+    let mut has_acknowledged = false;
+    let mut handled = Ok(());
+    while handled.is_ok()
+        && let Some(event) = connection.session.next_event()
+    {
+        has_acknowledged |= matches!(event, Event::Acknowledged(_));
+        handled = handle(event, connection, parts, mailbox, suspects, now);
+    }
+    if has_acknowledged {
+        parts.outbox.record();
+    }
+    handled
 }
 
 fn handle(

@@ -115,6 +115,7 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
                     let acknowledged = in_flight.pop_first();
                     if let Some(id) = acknowledged {
                         outbox.acknowledge(id);
+                        outbox.record();
                         outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
                         sent += 1;
                     }
@@ -153,6 +154,7 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
                 in_flight.insert(taken.id);
             }
             in_flight.iter().for_each(|id| outbox.acknowledge(*id));
+            outbox.record();
             in_flight.clear();
             outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
         }
@@ -175,6 +177,7 @@ fn sixteen_threads_never_exceed_a_limit_and_the_link_gets_on() {
                     most = most.max(rows(&outbox).len());
                     while let Some(taken) = outbox.take() {
                         outbox.acknowledge(taken.id);
+                        outbox.record();
                         sent += 1;
                     }
                 }
@@ -367,6 +370,7 @@ fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
         assert_eq!(taken.id, last);
         assert!(!waiting.is_finished(), "the other is not sent");
         outbox.acknowledge(last);
+        outbox.record();
         assert!(matches!(waiting.join().unwrap(), Err(Error::Dropped)));
     });
 }

@@ -277,11 +277,9 @@ impl Outbox {
         has_place
     }
 
-    /// Step 4. The Platform has the Message; it is forgotten with the next record.
+    /// Step 4. The Platform has the Message; it is forgotten with the next [`record`](Self::record).
     pub fn acknowledge(&self, id: i64) {
-        let mut state = self.state.lock();
-        state.messages.acknowledged(id);
-        self.record_if_due(&mut state);
+        self.state.lock().messages.acknowledged(id);
     }
 
     /// Instead of step 4. The Platform does not take the Message: it is set aside with the next
@@ -290,33 +288,59 @@ impl Outbox {
         self.state.lock().messages.refused(refusal);
     }
 
-    /// Step 5, if there is something to record.
+    /// Step 5, by the link, which comes back to [`take`](Self::take) behind it. What is quick is recorded when
+    /// this returns: to hand each acknowledgement to another thread costs more than to mark its row.
     pub fn record(&self) {
-        self.record_if_due(&mut self.state.lock());
+        let mut state = self.state.lock();
+        state.link_waits = false;
+        let record = state.messages.begin_record();
+        drop(state);
+        match record {
+            Some(record) if record.is_quick() => {
+                let (write, done) = self.record_job(record);
+                self.store.commit_quickly(write, done);
+            }
+            Some(record) => self.post_record(record),
+            None => {}
+        }
+    }
+
+    /// Step 5, by any thread.
+    fn record_if_due(&self, state: &mut Shared) {
+        if let Some(record) = state.messages.begin_record() {
+            self.post_record(record);
+        }
+    }
+
+    fn post_record(&self, record: Record) {
+        let durability = record.durability();
+        let (write, done) = self.record_job(record);
+        self.store.post(durability, write, done);
     }
 
     /// One record at a time; acknowledgements that come meanwhile share the next.
-    fn record_if_due(&self, state: &mut Shared) {
-        let Some(record) = state.messages.begin_record() else {
-            return;
-        };
+    fn record_job(
+        &self,
+        record: Record,
+    ) -> (
+        impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + use<>,
+        impl FnOnce(Result<()>) + Send + use<>,
+    ) {
         let this = self.this.clone();
         let rows = record.clone();
         let set_aside = Arc::new(Mutex::new(0));
         let slot = Arc::clone(&set_aside);
-        self.store.post(
-            record.durability(),
-            move |writer| {
-                *slot.lock() = rows.write(writer)?;
-                Ok(())
-            },
-            move |result| {
-                if let Some(outbox) = this.upgrade() {
-                    let set_aside = *set_aside.lock();
-                    outbox.recorded(record, result.map(|()| set_aside));
-                }
-            },
-        );
+        let write = move |writer: &mut Writer| {
+            *slot.lock() = rows.write(writer)?;
+            Ok(())
+        };
+        let done = move |result: Result<()>| {
+            if let Some(outbox) = this.upgrade() {
+                let set_aside = *set_aside.lock();
+                outbox.recorded(record, result.map(|()| set_aside));
+            }
+        };
+        (write, done)
     }
 
     fn recorded(&self, record: Record, set_aside: Result<u64>) {

@@ -39,6 +39,11 @@ impl Record {
         }
     }
 
+    /// Whether it only marks a few rows, in pages that are in memory, and syncs nothing.
+    pub fn is_quick(&self) -> bool {
+        !self.is_synced && !self.deletes && self.refused.is_empty()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.acknowledged.is_empty() && self.refused.is_empty()
     }

@@ -5,7 +5,7 @@ use crate::store::outbox_rows::Totals;
 
 /// So many rows, or bytes of content, are deleted together: enough to make deleting cheap, and little beside
 /// what the file takes anyway.
-const ROWS_KEPT: u64 = 64;
+const ROWS_KEPT: u64 = 250;
 const BYTES_KEPT: u64 = 64 << 10;
 
 /// The rows that are marked, and not deleted yet.

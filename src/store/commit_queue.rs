@@ -2,12 +2,14 @@
 //!
 //! A thread that wants something stored queues a job and, if nobody is writing, commits all queued
 //! jobs itself: no hand-over to another thread. If somebody is writing, the storage thread commits
-//! the jobs that gathered meanwhile. The link never commits: it [posts](CommitQueue::post).
+//! the jobs that gathered meanwhile. The link must not wait: it [posts](CommitQueue::post), and commits
+//! only [what is quick](CommitQueue::commit_quickly).
 //!
 //! Who writes has the [`Turn`]; whoever gives it back wakes the next.
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
@@ -19,11 +21,32 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 type Run = Box<dyn FnMut(&mut Writer) -> rusqlite::Result<()> + Send>;
 type Done = Box<dyn FnOnce(Result<()>) + Send>;
 
+/// A commit without a sync that takes longer comes from a disk that is busy or worn: for a while the storage
+/// thread waits for it.
+const QUICK: Duration = Duration::from_millis(10);
+const SLOW_FOR: Duration = Duration::from_secs(60);
+
 /// Something to be written, and who is told.
 pub(super) struct Job {
     pub durability: Durability,
     pub run: Run,
     pub done: Done,
+}
+
+impl Job {
+    /// `run` may run twice: when another job of the same commit fails, the commit is rolled back and each job
+    /// gets one of its own. `done` is told the outcome by whoever commits.
+    pub fn new(
+        durability: Durability,
+        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) -> Job {
+        Job {
+            durability,
+            run: Box::new(run),
+            done: Box::new(done),
+        }
+    }
 }
 
 /// Jobs that wait for the next commit, and the one connection that writes them.
@@ -46,6 +69,8 @@ struct Queue {
     is_taken: bool,
     /// So many wait to hold; they go first.
     holds_wanted: usize,
+    /// Until when no commit is thought to be quick.
+    slow_until: Option<Instant>,
 }
 
 impl Queue {
@@ -106,41 +131,53 @@ impl CommitQueue {
         let (reply, answer) = bounded(1);
         let value = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&value);
-        self.push(Job {
+        self.push(Job::new(
             durability,
-            run: Box::new(move |writer| {
+            move |writer| {
                 *slot.lock() = Some(run(writer)?);
                 Ok(())
-            }),
-            done: Box::new(move |result| {
+            },
+            move |result| {
                 let result = result.and_then(|()| value.lock().take().ok_or(Error::Closed));
                 if let Ok(value) = &result {
                     stored(value);
                 }
                 // The receiver waits below until this arrives.
                 drop(reply.send(result));
-            }),
-        })?;
+            },
+        ))?;
         self.commit_if_free();
         answer.recv().unwrap_or(Err(Error::Closed))
     }
 
-    /// Queues `run` for the storage thread and returns at once; `done` is told the outcome there.
-    /// After [`close`](Self::close) the job is dropped.
-    pub fn post(
-        &self,
-        durability: Durability,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
-        done: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
-        let posted = self.push(Job {
-            durability,
-            run: Box::new(run),
-            done: Box::new(done),
-        });
-        if posted.is_ok() {
+    /// Queues the job for the storage thread and returns at once. After [`close`](Self::close) it is dropped.
+    pub(super) fn post(&self, job: Job) {
+        if self.push(job).is_ok() {
             self.work.notify_one();
         }
+    }
+
+    /// Commits the job at once if nobody else writes or wants to, and no sync, checkpoint or repair goes with
+    /// it; else [posts](Self::post) it.
+    pub(super) fn commit_quickly(&self, job: Job) {
+        let queue = self.queue.lock();
+        let is_slow = queue.slow_until.is_some_and(|until| Instant::now() < until);
+        if !queue.is_free() || queue.has_work() || is_slow {
+            drop(queue);
+            return self.post(job);
+        }
+        let _turn = Turn::take(self, queue);
+        let begun = Instant::now();
+        let mut writer = self.writer.lock();
+        let left = writer.commit_quickly(job);
+        let took = begun.elapsed();
+        let mut queue = self.queue.lock();
+        queue.checkpoint_due |= writer.checkpoint_due();
+        if took > QUICK {
+            queue.slow_until = Some(begun + took + SLOW_FOR);
+        }
+        // It comes before what was queued meanwhile.
+        queue.jobs.splice(0..0, left);
     }
 
     fn push(&self, job: Job) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file::{private, with_suffix};
-use super::vanished::{file_id, metadata_id};
+use super::file_id;
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 
@@ -69,7 +69,7 @@ impl FileLock {
     /// client was faster: then the database's name is that one's.
     pub fn reacquire(&self, database: &Path) -> Result<()> {
         let is_in_place = |held: &File| -> std::io::Result<bool> {
-            Ok(metadata_id(&held.metadata()?) == file_id(&with_suffix(database, "-lock")))
+            Ok(file_id::of_handle(held)? == file_id::of_name(&with_suffix(database, "-lock")))
         };
         let mut held = self.file.lock();
         if held

@@ -8,6 +8,7 @@ mod commit_queue;
 pub(crate) mod device_rows;
 mod durability;
 mod file;
+mod file_id;
 mod ids;
 pub(crate) mod inbox_rows;
 mod lock;
@@ -35,7 +36,7 @@ pub(crate) use writer::Writer;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
-use commit_queue::CommitQueue;
+use commit_queue::{CommitQueue, Job};
 use lock::FileLock;
 
 /// Keeps all threads out of a database.
@@ -103,14 +104,25 @@ impl Store {
         self.queue.execute(Durability::KillSafe, run, |_| {})
     }
 
-    /// Queues `run` for the storage thread; see [`CommitQueue::post`].
+    /// Queues `run` for the storage thread; `done` is told the outcome. See [`CommitQueue::post`].
     pub fn post(
         &self,
         durability: Durability,
         run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
-        self.queue.post(durability, run, done);
+        self.queue.post(Job::new(durability, run, done));
+    }
+
+    /// As [`post`](Self::post), kill-safe; but if it is quick, it is done when this returns. See
+    /// [`CommitQueue::commit_quickly`].
+    pub fn commit_quickly(
+        &self,
+        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        let job = Job::new(Durability::KillSafe, run, done);
+        self.queue.commit_quickly(job);
     }
 
     /// What was saved of a damaged file, if it was damaged in this run or at its start.

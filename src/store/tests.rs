@@ -226,6 +226,112 @@ fn holds_come_about_while_threads_store_without_a_pause() {
     });
 }
 
+/// What became of a quick commit: which thread made it, if it is done.
+fn quick(
+    store: &Store,
+    mut write: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
+) -> crossbeam_channel::Receiver<Option<String>> {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    store.commit_quickly(
+        move |writer| write(writer),
+        move |result| {
+            result.unwrap();
+            let name = std::thread::current().name().map(str::to_owned);
+            tell.send(name).unwrap();
+        },
+    );
+    told
+}
+
+fn mark(writer: &mut Writer) -> rusqlite::Result<()> {
+    outbox_rows::mark_sent(writer, 1)
+}
+
+/// Of a quick commit that was done at once.
+fn is_done_here(told: &crossbeam_channel::Receiver<Option<String>>) -> bool {
+    let name = told.try_recv().ok();
+    name.is_some_and(|name| name.as_deref() == std::thread::current().name())
+}
+
+/// Of one that was left to the storage thread, when that has done it.
+fn is_done_there(store: &Store, told: &crossbeam_channel::Receiver<Option<String>>) -> bool {
+    let name = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    // It may still have its turn.
+    drop(store.queue.hold());
+    name.as_deref() == Some("spotflow-store")
+}
+
+#[test]
+fn a_quick_commit_is_made_by_its_caller_and_is_there_after_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    insert(&store, b"x");
+    assert!(is_done_here(&quick(&store, mark)));
+    // As a kill leaves it: nothing is closed, nothing is moved out of the WAL.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["device.db", "device.db-wal"] {
+        std::fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let sent = open(&copy).read(|writer| outbox_rows::sent_totals(writer));
+    assert_eq!(sent.unwrap().count, 1);
+}
+
+#[test]
+fn a_quick_commit_never_waits_for_who_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&directory));
+    insert(&store, b"x");
+    let hold = store.hold();
+    let told = quick(&store, mark);
+    assert!(told.is_empty());
+    assert_eq!(store.waiting_jobs(), 1);
+    drop(hold);
+    assert!(is_done_there(&store, &told));
+}
+
+#[test]
+fn a_quick_commit_that_would_sync_or_fails_is_left_to_the_storage_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    // The first that writes behind a checkpoint, as after the start, syncs the head of the WAL.
+    store.read(|_| Ok(())).unwrap();
+    assert!(is_done_there(&store, &quick(&store, mark)));
+    assert!(is_done_here(&quick(&store, mark)));
+    let mut tries = 0;
+    let fails_once = move |writer: &mut Writer| {
+        tries += 1;
+        match tries {
+            1 => Err(rusqlite::Error::InvalidQuery),
+            _ => mark(writer),
+        }
+    };
+    assert!(is_done_there(&store, &quick(&store, fails_once)));
+    assert!(is_done_here(&quick(&store, mark)));
+    // One that makes a checkpoint due, and the one behind it.
+    let large = |writer: &mut Writer| {
+        writer.wrote(1 << 20);
+        mark(writer)
+    };
+    assert!(is_done_here(&quick(&store, large)));
+    assert!(is_done_there(&store, &quick(&store, mark)));
+}
+
+#[test]
+fn behind_a_slow_commit_the_next_ones_are_left_to_the_storage_thread() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    insert(&store, b"x");
+    let slow = |writer: &mut Writer| {
+        let until = Instant::now() + Duration::from_millis(50);
+        while Instant::now() < until {
+            std::thread::yield_now();
+        }
+        mark(writer)
+    };
+    assert!(is_done_here(&quick(&store, slow)));
+    assert!(is_done_there(&store, &quick(&store, mark)));
+}
+
 #[test]
 fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
     let directory = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 //!
 //! The names are looked up at every commit, which costs a microsecond and wakes nobody.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -12,6 +12,7 @@ use super::aside::Aside;
 use super::file::{
     behind_links, create_private, remove, sqlite_error, sync_directory, sync_file, with_suffix,
 };
+use super::file_id::{self, FileId};
 use super::salvage;
 use crate::error::{Error, Result};
 
@@ -26,9 +27,6 @@ pub(super) struct OpenFiles {
     wal_id: FileId,
 }
 
-/// What a name stands for, or nothing.
-pub(super) type FileId = Option<(u64, u64)>;
-
 impl OpenFiles {
     /// Of a connection that was just opened.
     pub fn of(path: &Path) -> Result<OpenFiles> {
@@ -36,8 +34,8 @@ impl OpenFiles {
         let wal = with_suffix(&file, "-wal");
         Ok(OpenFiles {
             path: path.to_owned(),
-            database_id: file_id(&file),
-            wal_id: file_id(&wal),
+            database_id: file_id::of_name(&file),
+            wal_id: file_id::of_name(&wal),
             file,
             wal,
         })
@@ -45,7 +43,8 @@ impl OpenFiles {
 
     /// Whether both are still there under their names.
     pub fn are_in_place(&self) -> bool {
-        file_id(&self.file) == self.database_id && file_id(&self.wal) == self.wal_id
+        file_id::of_name(&self.file) == self.database_id
+            && file_id::of_name(&self.wal) == self.wal_id
     }
 
     /// Writes everything into a new file, which then has the name. The connection is of no use behind
@@ -79,7 +78,7 @@ impl OpenFiles {
     }
 
     fn make_way(&self, now_ms: i64) -> Result<()> {
-        if file_id(&self.wal) == self.wal_id {
+        if file_id::of_name(&self.wal) == self.wal_id {
             remove(&self.wal)?;
         }
         let found = Aside::choose(&self.file, "found", now_ms);
@@ -87,7 +86,7 @@ impl OpenFiles {
             (&self.wal, "-wal", self.wal_id),
             (&self.file, "", self.database_id),
         ] {
-            let id = file_id(name);
+            let id = file_id::of_name(name);
             if id.is_some() && id != ours {
                 rename(name, &found.with(suffix))?;
                 log::error!(
@@ -103,21 +102,4 @@ impl OpenFiles {
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(|error| Error::file(to, ACTION, error))
-}
-
-/// What the name stands for.
-pub(super) fn file_id(path: &Path) -> FileId {
-    fs::metadata(path).ok().and_then(|it| metadata_id(&it))
-}
-
-#[cfg(unix)]
-pub(super) fn metadata_id(metadata: &Metadata) -> FileId {
-    use std::os::unix::fs::MetadataExt;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-/// An open file cannot be deleted or replaced there.
-#[cfg(not(unix))]
-pub(super) fn metadata_id(_metadata: &Metadata) -> FileId {
-    None
 }

@@ -36,6 +36,8 @@ pub(crate) struct Writer {
     transaction: u64,
     /// There may be something in the WAL that is not in the database.
     wal_is_used: bool,
+    /// The next commit writes the WAL's header, and syncs it, whatever its durability.
+    wal_begins_anew: bool,
     /// Behind its end the WAL may have what was written of a commit that failed, which looks like a commit
     /// behind damage.
     wal_has_remains: bool,
@@ -64,6 +66,7 @@ impl Writer {
             wal_pages: 0,
             transaction: 0,
             wal_is_used: true,
+            wal_begins_anew: true,
             wal_has_remains: false,
             ids,
             reserve: None,
@@ -199,12 +202,38 @@ impl Writer {
         }
     }
 
+    /// Commits the job without a sync, or hands it back: where more is to be done than to write a few pages, or
+    /// the first attempt fails. That the files are in place is left to the other commits.
+    pub(super) fn commit_quickly(&mut self, mut job: Job) -> Option<Job> {
+        let is_quick = job.durability == Durability::KillSafe
+            && !self.checkpoint_due()
+            && !self.wal_begins_anew
+            && !self.wal_has_remains
+            && self.connection.is_some();
+        if !is_quick {
+            return Some(job);
+        }
+        match self.write(Durability::KillSafe, std::slice::from_mut(&mut job)) {
+            // A second try of what may be stored could store it twice.
+            result @ (Ok(()) | Err(Error::OutcomeUnknown { .. })) => {
+                (job.done)(result);
+                None
+            }
+            Err(_) => Some(job),
+        }
+    }
+
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
         self.check_files()?;
         // When all of it is in the database, the next commit begins the WAL anew.
         self.wal_has_remains = self.wal_has_remains && !self.move_wal();
+        self.write(durability, jobs)
+    }
+
+    fn write(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
         let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
         self.transaction += 1;
+        let wal_pages = self.wal_pages;
         self.set_durability(durability)
             .and_then(|()| self.run("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;
@@ -225,6 +254,7 @@ impl Writer {
             return Err(error);
         }
         self.wal_is_used = true;
+        self.wal_begins_anew = self.wal_begins_anew && self.wal_pages == wal_pages;
         Ok(())
     }
 
@@ -300,6 +330,7 @@ impl Writer {
         use rusqlite::MAIN_DB;
         use rusqlite::wal::CheckpointMode;
         self.wal_pages = 0;
+        self.wal_begins_anew = true;
         let moved = self
             .sql()
             .and_then(|sql| sql.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE));

@@ -198,10 +198,7 @@ fn connections_that_are_cut_at_random_set_nothing_aside() {
         sender.enqueue_messages(texts.clone()).unwrap();
         enqueued.extend(texts);
         // Some cuts in a row without an acknowledgement, and the next attempt comes a minute later.
-        stage
-            .platform
-            .wait_for_connections(cut + 1, TRIAL)
-            .unwrap();
+        stage.platform.wait_for_connections(cut + 1, TRIAL).unwrap();
     }
     stage.platform.cut_after_messages(0, CutPoint::BeforeAck);
     client.wait_enqueued_messages_sent_timeout(TRIAL).unwrap();
