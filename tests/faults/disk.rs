@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use spotflow_device::{DeviceClient, Error};
+use spotflow_emulator::{AckMode, PacketKind};
 
 use crate::small_disk::on_a_disk_of;
-use crate::support::{PATIENCE, Stage, eventually, sender};
+use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
 
 fn assert_refused(stage: &Stage, said: &str) {
     let error = stage.device().start().expect_err("the file cannot be used");
@@ -245,4 +247,38 @@ fn the_file_shrinks_while_the_device_runs_when_a_large_backlog_has_drained() {
         bytes("-wal")
     );
     assert_eq!(stage.platform.messages().len(), 3001);
+}
+
+#[test]
+fn a_disk_that_does_not_answer_stalls_no_keep_alive() {
+    let stage = Stage::new();
+    let device = stage.device().keep_alive(Duration::from_secs(5));
+    let client = device.start().unwrap();
+    let sender = sender(&client);
+    sender.send_message("before").unwrap();
+    stage.platform.acknowledge(AckMode::Withhold);
+    sender.enqueue_messages(["1", "2"]).unwrap();
+    stage.platform.wait_for_messages(2, PATIENCE).unwrap();
+
+    // Whoever has to wait for the disk waits from here on.
+    let hold = client.hold_for_fork();
+    stage.platform.acknowledge(AckMode::Immediately);
+    let pings = |packets: &[spotflow_emulator::PacketSeen]| {
+        let pings = packets.iter().filter(|it| it.kind == PacketKind::PingReq);
+        pings.count()
+    };
+    let before = pings(&stage.platform.packets(DEVICE));
+    let pinged = |packets: &[_]| pings(packets) >= before + 3;
+    let wait = stage.platform.wait_for_packets(DEVICE, pinged, PATIENCE);
+    wait.unwrap();
+    // The next one leaves only when the acknowledgement is recorded.
+    assert_eq!(stage.received(), ["before", "1"]);
+    assert_eq!(stage.platform.connection_count(), 1);
+
+    drop(hold);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    assert_eq!(stage.received(), ["before", "1", "2"]);
+    assert_eq!(stage.platform.connection_count(), 1);
 }
