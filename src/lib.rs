@@ -44,7 +44,8 @@
 //! 4. **Waiting is exact.** [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent)
 //!    waits for what was enqueued before the call, and is woken by the last acknowledgement.
 //! 5. **Nothing blocks the link.** Callbacks, compression, HTTP calls, uploads and disk waits run
-//!    elsewhere than the connection to the hub.
+//!    elsewhere than the connection to the hub. Its thread only marks acknowledged Messages in the file
+//!    itself, without a sync, where nobody else writes, and not while the disk is slow.
 //! 6. **Thread-safe.** Clients and senders are cheap to clone, and can be shared by any number of threads
 //!    and used in callbacks.
 //! 7. **Offline is normal.** A device that was registered before starts without a network. Every retry

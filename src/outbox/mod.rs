@@ -5,15 +5,15 @@
 //!  2 ready        the oldest rows wait in memory, in order, within a budget
 //!  3 take         the link takes the oldest while its in-flight window has a place
 //!  4 acknowledge  the PUBACK of exactly this publish came                     (link)
-//!  5 record       it is marked as sent, and deleted with others later; only now does the
-//!                 window have its place back, and only now do those who wait see it
-//!                 as sent                                                     (store)
+//!  5 record       it is marked as sent, by the link where that is quick, and deleted with
+//!                 others later; only now does the window have its place back, and only
+//!                 now do those who wait see it as sent                        (store)
 //! ```
 //!
 //! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
 //!
 //! The database is the only queue. What is in memory are its oldest rows, so that the link never
-//! waits for a disk.
+//! waits for a read or a sync.
 
 mod admission;
 mod aside;
