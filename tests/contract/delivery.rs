@@ -82,8 +82,8 @@ fn a_window_keeps_the_order_and_repeats_at_most_itself() {
     let stage = Stage::new();
     let client = stage.device().in_flight_window(16).start().unwrap();
     let sender = sender(&client);
-    sender.enqueue_messages(numbers(100)).unwrap();
     stage.platform.cut_after_messages(40, CutPoint::BeforeAck);
+    sender.enqueue_messages(numbers(100)).unwrap();
     client.wait_enqueued_messages_sent().unwrap();
     let received: Vec<usize> = stage
         .received()
