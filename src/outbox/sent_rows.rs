@@ -4,8 +4,9 @@
 use crate::store::outbox_rows::Totals;
 
 /// So many rows, or bytes of content, are deleted together: enough to make deleting cheap, and little beside
-/// what the file takes anyway.
-const ROWS_KEPT: u64 = 250;
+/// what the file takes anyway. Few enough for the ids of those that are marked to fit into the one page of
+/// their table, which must not grow on a full disk.
+const ROWS_KEPT: u64 = 64;
 const BYTES_KEPT: u64 = 64 << 10;
 
 /// The rows that are marked, and not deleted yet.
