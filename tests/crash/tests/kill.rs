@@ -1,7 +1,8 @@
 //! Stored means stored: a device is killed at seeded moments while it stores and sends, and what it
 //! accepted is held against what the Platform received.
 //!
-//! `SEED` repeats a run; `KILLS` sets how often the device is killed (200 unless set).
+//! `SEED` repeats a run; `KILLS` sets how often the device is killed (200 unless set); `SLOWER` how much more time
+//! it has each time than on a usual machine, for an emulated one (1 unless set).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
@@ -119,7 +120,7 @@ impl Run {
             true => "kill-safe",
             false => "power-safe",
         };
-        let time = Duration::from_millis(self.random.u64(0..60));
+        let time = Duration::from_millis(self.random.u64(0..60)) * number("SLOWER", 1);
         let mut child = self.start(mode, &token, durability, time);
         let mut output = child.stdout.take().expect("piped");
         let mut told = Vec::new();
@@ -134,7 +135,7 @@ impl Run {
                 told.push(byte[0]);
             }
         }
-        let moment = Duration::from_micros(self.random.u64(0..120_000));
+        let moment = Duration::from_micros(self.random.u64(0..120_000)) * number("SLOWER", 1);
         std::thread::sleep(moment);
         child.kill().expect("it is ours");
         child.wait().expect("it has ended");
@@ -308,10 +309,7 @@ fn check_reported(run: &Run) {
 }
 
 fn run(kills: usize, window: usize) -> Run {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    let seed = number("SEED", fastrand::u64(..));
     println!("SEED={seed} KILLS={kills} window {window}");
     let run = Run {
         platform: Platform::start().expect("the Platform starts"),
@@ -354,11 +352,14 @@ fn kill_often(kills: usize, window: usize) {
     assert!(accepted > kills, "the device has hardly run");
 }
 
+/// What the environment sets.
+fn number<T: std::str::FromStr>(name: &str, otherwise: T) -> T {
+    let set = std::env::var(name).ok();
+    set.and_then(|set| set.parse().ok()).unwrap_or(otherwise)
+}
+
 fn kills() -> usize {
-    std::env::var("KILLS")
-        .ok()
-        .and_then(|kills| kills.parse().ok())
-        .unwrap_or(200)
+    number("KILLS", 200)
 }
 
 #[test]
