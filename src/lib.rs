@@ -170,8 +170,9 @@
 //!
 //! The path ends in `.db`. Beside the file there is `NAME.db-wal` while the client runs, and after it was
 //! killed: it belongs to the database, and must be moved or copied with it. `NAME.db-lock` holds the lock
-//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]); it stays after
-//! the end, and means nothing then. All three are readable by their owner only: the tokens are in there.
+//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]). `NAME.db-sent`
+//! holds which Messages were sent last: without it, after a kill, up to 255 of them are sent again. Both stay
+//! after the end, and mean nothing then. All four are readable by their owner only: the tokens are in there.
 //!
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
 //! and shrinks again when a large one has drained.

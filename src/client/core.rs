@@ -247,7 +247,7 @@ impl Core {
         }
         self.registrar.join(deadline);
         self.uploader.join(deadline);
-        self.outbox.wait_recorded(deadline);
+        self.outbox.end(deadline);
         self.store.close();
     }
 }

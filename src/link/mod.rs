@@ -1,6 +1,6 @@
 //! The link thread: the one owner of socket, TLS session and MQTT state. It never waits for anything
 //! but its poller: not for a sync of the disk, for whoever writes, a name lookup, an HTTP call or user code.
-//! (It [marks](crate::outbox::Outbox::record) acknowledged Messages itself where that is quick.)
+//! (It [notes](crate::outbox::Outbox::record) acknowledged Messages itself, in the sent log.)
 //!
 //! ```text
 //!        ┌───────────────────────────────────────────────────────────┐

@@ -3,7 +3,7 @@
 use super::waits::Spoilt;
 use super::{Outbox, Refusal};
 use crate::error::Result;
-use crate::store::{Durability, set_aside_rows};
+use crate::store::{Durability, Writer, outbox_rows, set_aside_rows};
 
 impl Outbox {
     /// Moves a Message aside that is not in flight.
@@ -40,6 +40,12 @@ impl Outbox {
         state.messages.set_aside(id);
         state.wake_waits();
         self.after_change(state);
+    }
+
+    /// Inside a transaction that moves everything aside: what is sent is forgotten instead.
+    pub fn forget_sent(&self, writer: &mut Writer) -> rusqlite::Result<()> {
+        let sent = self.state.lock().messages.sent_rows.ids().to_vec();
+        outbox_rows::delete_all(writer, &sent)
     }
 
     /// Everything pending was moved aside, in the transaction that has just been committed. Nothing is

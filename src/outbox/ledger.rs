@@ -14,7 +14,6 @@ use rumqttc::mqttbytes::v4::{
 
 use super::NewMessage;
 use super::record::Record;
-use super::sent_rows::SentRows;
 use super::state::State;
 use crate::clock::Moment;
 use crate::http::HubDeviceId;
@@ -249,7 +248,7 @@ impl World {
                 self.outbox.recorded(&record);
             }
         }
-        self.record = self.outbox.begin_record();
+        self.record = self.outbox.begin_record(true);
     }
 
     /// The connection ends at any byte; what came until then counts.
@@ -279,7 +278,7 @@ impl World {
         // What was acknowledged and not recorded is sent again.
         self.acknowledged.retain(|id| !self.rows.contains(id));
         let (count, bytes) = (self.rows.len() as u64, 4 * self.rows.len() as u64);
-        self.outbox = State::new(Totals { count, bytes }, SentRows::default(), self.last_id);
+        self.outbox = State::new(Totals { count, bytes }, self.last_id);
         let row = |id: &i64| Outgoing {
             id: *id,
             stored_at_ms: 0,

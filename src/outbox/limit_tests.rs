@@ -34,17 +34,23 @@ fn enqueue(outbox: &Outbox, count: usize, bytes: usize) -> Result<i64> {
     outbox.enqueue(messages, Durability::KillSafe)
 }
 
+/// What is pending, as the database and the sent log have it.
 fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
+    let this = outbox.this.clone();
     outbox
         .store
-        .read(|writer| {
-            let mut statement = writer.sql()?.prepare(
-                "SELECT id, length(body) FROM outbox WHERE id NOT IN (SELECT id FROM sent)",
-            )?;
+        .read(move |writer| {
+            // Inside the transaction, as nothing is deleted between.
+            let outbox = this.upgrade().expect("it lives");
+            let sent = outbox.state.lock().messages.sent_rows.ids().to_vec();
+            let mut statement = writer
+                .sql()?
+                .prepare("SELECT id, length(body) FROM outbox")?;
             let rows = statement.query_map((), |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
             })?;
-            rows.collect()
+            rows.filter(|row| !row.as_ref().is_ok_and(|(id, _)| sent.contains(id)))
+                .collect()
         })
         .unwrap()
 }

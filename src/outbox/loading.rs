@@ -65,6 +65,8 @@ impl Outbox {
         recovery: &mut Recovery,
     ) -> rusqlite::Result<()> {
         let mut state = self.state.lock();
+        outbox_rows::delete_all(writer, state.messages.sent_rows.ids())?;
+        outbox_rows::set_sent_generation(writer, self.sent_log.lock().generation())?;
         let rows = outbox_rows::ids(writer, state.messages.loaded_through())?;
         for (message, body) in state.messages.missing(&rows) {
             outbox_rows::put_back(writer, &message, &body)?;

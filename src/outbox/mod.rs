@@ -5,14 +5,14 @@
 //!  2 ready        the oldest rows wait in memory, in order, within a budget
 //!  3 take         the link takes the oldest while its in-flight window has a place
 //!  4 acknowledge  the PUBACK of exactly this publish came                     (link)
-//!  5 record       it is marked as sent, by the link where that is quick, and deleted with
+//!  5 record       it is noted as sent in the sent log, and its row is deleted with many
 //!                 others later; only now does the window have its place back, and only
 //!                 now do those who wait see it as sent                        (store)
 //! ```
 //!
 //! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
 //!
-//! The database is the only queue. What is in memory are its oldest rows, so that the link never
+//! The database is the only queue; the [sent log](crate::store::sent_log) takes from it. What is in memory are its oldest rows, so that the link never
 //! waits for a read or a sync.
 
 mod admission;
@@ -27,6 +27,8 @@ mod loading;
 mod record;
 mod room;
 mod sent_rows;
+#[cfg(test)]
+mod sent_tests;
 mod state;
 mod uploads;
 mod waiting;
@@ -41,13 +43,13 @@ use bytes::Bytes;
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
+use crate::store::sent_log::SentLog;
 use crate::store::{Durability, Store, Writer};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
-use record::Record;
 pub(crate) use record::Refusal;
-use sent_rows::SentRows;
+use record::{Record, Written};
 use state::{READY_BYTES, READY_COUNT, State};
 use waits::{Spoilt, Waits};
 
@@ -70,6 +72,8 @@ pub(crate) struct Outbox {
     window: usize,
     limits: OutboxLimits,
     state: Mutex<Shared>,
+    /// Used by whoever makes the record that is under way.
+    sent_log: Mutex<SentLog>,
     recorded: Condvar,
     failures: Mutex<FailureLog>,
 }
@@ -110,6 +114,26 @@ struct Stored {
     dropped: Option<(DroppedRows, OutboxLimit)>,
 }
 
+/// The rows that an earlier run has noted as sent are deleted.
+fn finish_sent(store: &Arc<Store>) -> Result<SentLog> {
+    let mut log = SentLog::open(store.path());
+    let generation = store.read(|writer| outbox_rows::sent_generation(writer))?;
+    let found = generation.map(|generation| log.read(generation));
+    let generation = match (generation, found) {
+        (Some(generation), Some(found)) if found.is_clean => generation,
+        (_, found) => {
+            let sent = found.map_or(Vec::new(), |found| found.sent);
+            store.execute(
+                Durability::PowerSafe,
+                move |writer| outbox_rows::delete_sent(writer, &sent),
+                |_| {},
+            )?
+        }
+    };
+    log.begin(generation);
+    Ok(log)
+}
+
 fn insert_all(writer: &mut Writer, messages: &[NewMessage]) -> rusqlite::Result<Vec<i64>> {
     messages
         .iter()
@@ -124,14 +148,15 @@ fn tell(dropped: Option<String>) {
 }
 
 impl Outbox {
-    /// Counts what an earlier run left and loads the oldest of it.
+    /// Deletes what an earlier run has noted as sent, counts what it left and loads the oldest of it.
     pub fn open(
         store: Arc<Store>,
         wake: Arc<dyn Wake>,
         window: usize,
         limits: OutboxLimits,
     ) -> Result<Arc<Outbox>> {
-        let (totals, marked, newest, (ready, more)) = store.read(|writer| {
+        let sent_log = finish_sent(&store)?;
+        let (totals, newest, (ready, more)) = store.read(|writer| {
             let newest =
                 writer
                     .sql()?
@@ -140,13 +165,11 @@ impl Outbox {
                     })?;
             Ok((
                 outbox_rows::totals(writer)?,
-                outbox_rows::sent_totals(writer)?,
                 newest,
                 outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?,
             ))
         })?;
-        let sent_rows = SentRows::new(marked);
-        let mut messages = State::new(totals, sent_rows, newest);
+        let mut messages = State::new(totals, newest);
         messages.loaded(ready, more);
         let state = Shared {
             messages,
@@ -165,6 +188,7 @@ impl Outbox {
             window,
             limits,
             state: Mutex::new(state),
+            sent_log: Mutex::new(sent_log),
             recorded: Condvar::new(),
             failures: Mutex::new(FailureLog::new(module_path!())),
         });
@@ -207,7 +231,7 @@ impl Outbox {
             },
             move |stored| {
                 if let (Some(outbox), Ok(stored)) = (this.upgrade(), stored) {
-                    outbox.stored(stored, &messages, durability);
+                    outbox.stored(stored, &messages);
                 }
             },
         );
@@ -219,7 +243,7 @@ impl Outbox {
                 let transaction = transaction.load(Ordering::Relaxed);
                 state.messages.admission.rolled_back(transaction);
                 if matches!(error, Error::StorageFull { .. }) {
-                    state.messages.sent_rows.want_room();
+                    state.messages.sent_rows.want_deleted();
                     self.record_if_due(&mut state);
                 }
                 self.after_change(state);
@@ -229,11 +253,8 @@ impl Outbox {
     }
 
     /// Step 2. Called in the order of the commits.
-    fn stored(&self, stored: &Stored, messages: &[NewMessage], durability: Durability) {
+    fn stored(&self, stored: &Stored, messages: &[NewMessage]) {
         let mut state = self.state.lock();
-        if durability == Durability::PowerSafe {
-            state.messages.synced();
-        }
         if let Some((rows, limit)) = stored.dropped {
             state.messages.dropped(rows);
             state.waits.spoil(rows.first..=rows.last, Spoilt::Dropped);
@@ -288,65 +309,60 @@ impl Outbox {
         self.state.lock().messages.refused(refusal);
     }
 
-    /// Step 5, by the link, which comes back to [`take`](Self::take) behind it. What is quick is recorded when
-    /// this returns: to hand each acknowledgement to another thread costs more than to mark its row.
+    /// Step 5, by the link, which comes back to [`take`](Self::take) behind it. What is only noted is recorded when
+    /// this returns: to hand each acknowledgement to another thread costs more than to write it.
     pub fn record(&self) {
         let mut state = self.state.lock();
         state.link_waits = false;
-        let record = state.messages.begin_record();
+        let record = state.messages.begin_record(true);
         drop(state);
-        match record {
-            Some(record) if record.is_quick() => {
-                let (write, done) = self.record_job(record);
-                self.store.commit_quickly(write, done);
+        let Some(mut record) = record else { return };
+        if !record.deletes {
+            let ids = &record.acknowledged;
+            if self.sent_log.lock().note(ids, Instant::now()) {
+                return self.recorded(record, Ok(None));
             }
-            Some(record) => self.post_record(record),
-            None => {}
+            self.state.lock().messages.delete_with(&mut record);
         }
+        self.post_record(record);
     }
 
     /// Step 5, by any thread.
     fn record_if_due(&self, state: &mut Shared) {
-        if let Some(record) = state.messages.begin_record() {
+        if let Some(record) = state.messages.begin_record(false) {
             self.post_record(record);
         }
     }
 
-    fn post_record(&self, record: Record) {
-        let durability = record.durability();
-        let (write, done) = self.record_job(record);
-        self.store.post(durability, write, done);
-    }
-
     /// One record at a time; acknowledgements that come meanwhile share the next.
-    fn record_job(
-        &self,
-        record: Record,
-    ) -> (
-        impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + use<>,
-        impl FnOnce(Result<()>) + Send + use<>,
-    ) {
+    fn post_record(&self, record: Record) {
         let this = self.this.clone();
         let rows = record.clone();
-        let set_aside = Arc::new(Mutex::new(0));
-        let slot = Arc::clone(&set_aside);
-        let write = move |writer: &mut Writer| {
-            *slot.lock() = rows.write(writer)?;
-            Ok(())
-        };
-        let done = move |result: Result<()>| {
-            if let Some(outbox) = this.upgrade() {
-                let set_aside = *set_aside.lock();
-                outbox.recorded(record, result.map(|()| set_aside));
-            }
-        };
-        (write, done)
+        let written = Arc::new(Mutex::new(Written::default()));
+        let slot = Arc::clone(&written);
+        self.store.post(
+            record.durability(),
+            move |writer: &mut Writer| {
+                *slot.lock() = rows.write(writer)?;
+                Ok(())
+            },
+            move |result: Result<()>| {
+                if let Some(outbox) = this.upgrade() {
+                    let written = *written.lock();
+                    outbox.recorded(record, result.map(|()| Some(written)));
+                }
+            },
+        );
     }
 
-    fn recorded(&self, record: Record, set_aside: Result<u64>) {
+    /// `written` is what was written to the database, if anything was.
+    fn recorded(&self, record: Record, written: Result<Option<Written>>) {
+        if let Ok(Some(written)) = &written {
+            self.sent_log.lock().begin(written.generation);
+        }
         let mut state = self.state.lock();
-        let set_aside = match set_aside {
-            Ok(set_aside) => set_aside,
+        let set_aside = match written {
+            Ok(written) => written.map_or(0, |written| written.set_aside),
             Err(error) => {
                 if state.messages.record_failed(record) {
                     self.record_if_due(&mut state);

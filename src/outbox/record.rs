@@ -1,5 +1,5 @@
-//! What happened to taken Messages, for the database: acknowledged ones are marked as sent or deleted, refused
-//! ones are set aside, together in one transaction.
+//! What happened to taken Messages: acknowledged ones are noted as sent, or deleted from the database, with all that
+//! were noted before; refused ones are set aside, in the same transaction.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) struct Refusal {
     pub status: Arc<StatusBoard>,
 }
 
-/// What is written in one transaction.
+/// What is written at once.
 #[derive(Clone, Default)]
 pub(super) struct Record {
     pub acknowledged: Vec<i64>,
@@ -27,8 +27,18 @@ pub(super) struct Record {
     pub is_synced: bool,
     /// How much is acknowledged.
     pub sent: Totals,
-    /// All that is sent is deleted, instead of being marked.
+    /// All that is sent is deleted, instead of being noted; these were noted before.
     pub deletes: bool,
+    pub noted: Vec<i64>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Written {
+    /// Of the sent log.
+    pub generation: i64,
+    /// How many Messages there are set aside then, if that changed.
+    pub set_aside: u64,
 }
 
 impl Record {
@@ -37,11 +47,6 @@ impl Record {
             true => Durability::PowerSafe,
             false => Durability::KillSafe,
         }
-    }
-
-    /// Whether it only marks a few rows, in pages that are in memory, and syncs nothing.
-    pub fn is_quick(&self) -> bool {
-        !self.is_synced && !self.deletes && self.refused.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -60,8 +65,8 @@ impl Record {
         self.refused.splice(0..0, failed.refused);
     }
 
-    /// Writes it; returns how many Messages there are set aside then, if that changed.
-    pub fn write(&self, writer: &mut Writer) -> rusqlite::Result<u64> {
+    /// Writes it to the database.
+    pub fn write(&self, writer: &mut Writer) -> rusqlite::Result<Written> {
         for refusal in &self.refused {
             let Refusal {
                 id,
@@ -73,18 +78,14 @@ impl Record {
             let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
             set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
         }
-        for id in &self.acknowledged {
-            match self.deletes {
-                true => outbox_rows::delete(writer, *id)?,
-                false => outbox_rows::mark_sent(writer, *id)?,
-            }
-        }
-        if self.deletes {
-            outbox_rows::delete_sent(writer)?;
-        }
-        match self.refused.is_empty() {
-            true => Ok(0),
-            false => set_aside_rows::count(writer),
-        }
+        let mut sent = [self.noted.as_slice(), &self.acknowledged].concat();
+        sent.sort_unstable();
+        Ok(Written {
+            generation: outbox_rows::delete_sent(writer, &sent)?,
+            set_aside: match self.refused.is_empty() {
+                true => 0,
+                false => set_aside_rows::count(writer)?,
+            },
+        })
     }
 }

@@ -1,54 +1,59 @@
-//! Sent Messages whose rows are still in the database. To mark one writes one page, to delete it up to six; to
-//! delete many that lie together writes hardly more than to delete one. Pure, as the state.
+//! Sent Messages whose rows are still in the database: those that the sent log notes. Pure, as the state.
 
 use crate::store::outbox_rows::Totals;
+use crate::store::sent_log::CAPACITY;
 
 /// So many rows, or bytes of content, are deleted together: enough to make deleting cheap, and little beside
-/// what the file takes anyway. Few enough for the ids of those that are marked to fit into the one page of
-/// their table, which must not grow on a full disk.
-const ROWS_KEPT: u64 = 64;
+/// what the file takes anyway.
+pub(super) const ROWS_KEPT: usize = CAPACITY;
 const BYTES_KEPT: u64 = 64 << 10;
 
-/// The rows that are marked, and not deleted yet.
+/// The rows that are noted, and not deleted yet.
 #[derive(Debug, Default)]
 pub(super) struct SentRows {
-    marked: Totals,
-    /// Their room is wanted.
-    room_is_wanted: bool,
+    ids: Vec<i64>,
+    bytes: u64,
+    /// Their room is wanted, or it is not known whether they are deleted.
+    must_delete: bool,
 }
 
 impl SentRows {
-    /// What an earlier run left.
-    pub fn new(marked: Totals) -> SentRows {
-        SentRows {
-            marked,
-            room_is_wanted: false,
-        }
+    pub fn ids(&self) -> &[i64] {
+        &self.ids
     }
 
-    /// The disk is full: what there is is deleted with the next record.
-    pub fn want_room(&mut self) {
-        self.room_is_wanted = self.marked.count > 0;
+    /// They are to be deleted with the next record.
+    pub fn want_deleted(&mut self) {
+        self.must_delete = !self.ids.is_empty();
     }
 
     /// Whether there is something to delete, whatever else there is to record.
-    pub fn is_room_wanted(&self) -> bool {
-        self.room_is_wanted
+    pub fn is_delete_wanted(&self) -> bool {
+        self.must_delete
     }
 
-    /// Whether all that is sent is to be deleted with so many acknowledgements, instead of marking those.
-    pub fn delete_with(&mut self, acknowledged: Totals) -> bool {
-        let all = self.marked.and(acknowledged);
-        let is_wanted = std::mem::take(&mut self.room_is_wanted);
-        is_wanted || all.count >= ROWS_KEPT || all.bytes >= BYTES_KEPT
+    /// Whether all that is sent is to be deleted with so many acknowledgements, instead of noting those.
+    pub fn delete_with(&self, acknowledged: Totals) -> bool {
+        let rows = (self.ids.len() as u64).saturating_add(acknowledged.count);
+        let bytes = self.bytes.saturating_add(acknowledged.bytes);
+        self.must_delete || rows >= ROWS_KEPT as u64 || bytes >= BYTES_KEPT
     }
 
-    /// A record of so many acknowledgements was written.
-    pub fn recorded(&mut self, acknowledged: Totals, deleted: bool) {
-        self.marked = match deleted {
-            true => Totals::default(),
-            false => self.marked.and(acknowledged),
-        };
+    /// These are noted.
+    pub fn noted(&mut self, ids: &[i64], bytes: u64) {
+        self.ids.extend(ids);
+        self.bytes += bytes;
+    }
+
+    /// All are deleted.
+    pub fn deleted(&mut self) {
+        *self = SentRows::default();
+    }
+
+    /// To delete them failed. What is in the log may mean nothing any more, so nothing is noted in it until that
+    /// succeeds.
+    pub fn delete_failed(&mut self) {
+        self.must_delete = true;
     }
 }
 
@@ -61,35 +66,45 @@ mod tests {
     }
 
     #[test]
-    fn small_messages_are_marked_and_the_last_of_many_deletes_all() {
+    fn small_messages_are_noted_and_the_last_of_many_deletes_all() {
         let mut rows = SentRows::default();
-        for _ in 1..ROWS_KEPT {
+        for id in 1..ROWS_KEPT as i64 {
             assert!(!rows.delete_with(sent(1, 200)));
-            rows.recorded(sent(1, 200), false);
+            rows.noted(&[id], 200);
         }
         assert!(rows.delete_with(sent(1, 200)));
-        rows.recorded(sent(1, 200), true);
+        rows.deleted();
         assert!(!rows.delete_with(sent(1, 200)));
     }
 
     #[test]
     fn many_at_once_and_large_ones_are_deleted_at_once() {
         let mut rows = SentRows::default();
-        assert!(rows.delete_with(sent(ROWS_KEPT, 0)));
+        assert!(rows.delete_with(sent(ROWS_KEPT as u64, 0)));
         assert!(rows.delete_with(sent(1, 200_000)));
+        rows.noted(&[1], 40_000);
+        assert!(rows.delete_with(sent(1, 40_000)));
     }
 
     #[test]
-    fn what_an_earlier_run_left_is_deleted_too_and_at_once_where_room_is_wanted() {
-        assert!(SentRows::new(sent(ROWS_KEPT - 1, 0)).delete_with(sent(1, 1)));
-
-        let mut rows = SentRows::new(sent(3, 0));
-        assert!(!rows.is_room_wanted());
-        rows.want_room();
-        assert!(rows.is_room_wanted());
+    fn what_is_wanted_deleted_goes_with_the_next_record_if_there_is_any() {
+        let mut rows = SentRows::default();
+        rows.want_deleted();
+        assert!(!rows.is_delete_wanted(), "there is none");
+        rows.noted(&[1, 2], 2);
+        rows.want_deleted();
+        assert!(rows.is_delete_wanted());
         assert!(rows.delete_with(sent(0, 0)));
-        rows.recorded(sent(0, 0), true);
-        rows.want_room();
-        assert!(!rows.is_room_wanted(), "there is none to be had");
+        rows.deleted();
+        assert!(!rows.is_delete_wanted());
+    }
+
+    #[test]
+    fn nothing_is_noted_behind_a_delete_that_failed() {
+        let mut rows = SentRows::default();
+        rows.delete_failed();
+        assert!(rows.delete_with(sent(1, 1)));
+        rows.deleted();
+        assert!(!rows.delete_with(sent(1, 1)));
     }
 }

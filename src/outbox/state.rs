@@ -16,7 +16,7 @@ pub(super) const READY_BYTES: usize = 256 << 10;
 pub(super) const READY_COUNT: usize = 256;
 
 /// A power cut can repeat this many Messages whose acknowledgement was recorded, and those of the
-/// window: the record of every so-many-th is synced, and with it all before.
+/// window: the record of every so-many-th is synced, with the deletion of all before.
 pub(super) const ACKNOWLEDGEMENTS_PER_SYNC: usize = 256;
 
 /// Where every pending Message is.
@@ -25,6 +25,8 @@ pub(super) struct State {
     /// The oldest rows that are not taken, in their order.
     ready: VecDeque<Outgoing>,
     ready_bytes: usize,
+    /// There may be an upload in `ready`.
+    has_upload: bool,
     /// Taken by the link and not yet recorded as acknowledged, by id.
     taken: BTreeMap<i64, Taken>,
     /// What waits for the next record.
@@ -53,10 +55,9 @@ struct Taken {
 
 impl State {
     /// What an earlier run left.
-    pub fn new(pending: Totals, sent_rows: SentRows, stored_through: i64) -> State {
+    pub fn new(pending: Totals, stored_through: i64) -> State {
         State {
             pending,
-            sent_rows,
             stored_through,
             ..State::default()
         }
@@ -94,6 +95,7 @@ impl State {
     fn push_ready(&mut self, message: Outgoing) {
         self.loaded_through = message.id;
         self.ready_bytes += message.memory_bytes();
+        self.has_upload |= matches!(message.body, Body::Upload(_));
         self.ready.push_back(message);
     }
 
@@ -134,7 +136,9 @@ impl State {
             .last()
             .map(|message| message.id);
         let taken = self.taken.last_key_value().map(|(id, _)| *id);
-        ready.or(taken).unwrap_or(0)
+        // Rows that are sent are no pending ones.
+        let sent = self.sent_rows.ids().iter().max().copied();
+        ready.or(taken.max(sent)).unwrap_or(0)
     }
 
     /// These rows were dropped, in the transaction that has just been committed.
@@ -174,13 +178,13 @@ impl State {
         self.unrecorded.refused.push(refusal);
     }
 
-    /// What is to be recorded now: one record at a time.
-    pub fn begin_record(&mut self) -> Option<Record> {
+    /// What is to be recorded now: one record at a time. Whoever cannot note it has it deleted.
+    pub fn begin_record(&mut self, may_note: bool) -> Option<Record> {
         let nothing = match self.refusals_wait {
             true => self.unrecorded.acknowledged.is_empty(),
             false => self.unrecorded.is_empty(),
         };
-        if self.recording || (nothing && !self.sent_rows.is_room_wanted()) {
+        if self.recording || (nothing && !self.sent_rows.is_delete_wanted()) {
             return None;
         }
         self.recording = true;
@@ -189,14 +193,22 @@ impl State {
             self.unrecorded.refused = std::mem::take(&mut record.refused);
         }
         record.sent = self.totals_of(&record.acknowledged);
-        record.deletes = self.sent_rows.delete_with(record.sent);
         self.unsynced_records += record.acknowledged.len();
         record.is_synced =
             self.unsynced_records >= ACKNOWLEDGEMENTS_PER_SYNC || !record.refused.is_empty();
         if record.is_synced {
             self.unsynced_records = 0;
         }
+        if !may_note || record.is_synced || self.sent_rows.delete_with(record.sent) {
+            self.delete_with(&mut record);
+        }
         Some(record)
+    }
+
+    /// The record that is under way deletes, too.
+    pub fn delete_with(&self, record: &mut Record) {
+        record.deletes = true;
+        record.noted = self.sent_rows.ids().to_vec();
     }
 
     fn totals_of(&self, taken: &[i64]) -> Totals {
@@ -210,17 +222,15 @@ impl State {
         }
     }
 
-    /// A commit was synced, and with it the records before it; not one that is under way.
-    pub fn synced(&mut self) {
-        if !self.recording {
-            self.unsynced_records = 0;
-        }
-    }
-
-    /// The rows are marked, deleted and moved.
+    /// The rows are noted, or deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
         self.recording = false;
-        self.sent_rows.recorded(record.sent, record.deletes);
+        match record.deletes {
+            true => self.sent_rows.deleted(),
+            false => self
+                .sent_rows
+                .noted(&record.acknowledged, record.sent.bytes),
+        }
         for id in record.ids() {
             if let Some(taken) = self.taken.remove(&id) {
                 self.pending.count = self.pending.count.saturating_sub(1);
@@ -233,6 +243,7 @@ impl State {
     /// one at once, of what was acknowledged.
     pub fn record_failed(&mut self, record: Record) -> bool {
         self.recording = false;
+        self.sent_rows.delete_failed();
         let had_refusals = !record.refused.is_empty();
         self.refusals_wait |= had_refusals;
         self.unrecorded.prepend(record);
@@ -283,9 +294,14 @@ impl State {
     }
 
     /// The oldest ready Message whose content has to be uploaded before its turn.
-    pub fn next_upload(&self) -> Option<i64> {
+    pub fn next_upload(&mut self) -> Option<i64> {
+        if !self.has_upload {
+            return None;
+        }
         let is_upload = |message: &&Outgoing| matches!(message.body, Body::Upload(_));
-        self.ready.iter().find(is_upload).map(|message| message.id)
+        let next = self.ready.iter().find(is_upload).map(|message| message.id);
+        self.has_upload = next.is_some();
+        next
     }
 
     /// From now on the Message is this link.
@@ -316,7 +332,7 @@ impl State {
             recording: self.recording,
             loading: self.loading,
             loaded_through: self.stored_through,
-            ..State::new(Totals::default(), SentRows::default(), self.stored_through)
+            ..State::new(Totals::default(), self.stored_through)
         };
     }
 

@@ -34,8 +34,24 @@ impl Outbox {
         }
     }
 
+    /// At the very end: [`delete_sent`](Self::delete_sent), and nothing is recorded any more.
+    pub fn end(&self, deadline: Instant) {
+        self.delete_sent(deadline);
+        self.sent_log.lock().close();
+    }
+
+    /// Waits until every acknowledgement is recorded, and the rows of all that is sent are deleted, or the
+    /// deadline passes.
+    pub fn delete_sent(&self, deadline: Instant) {
+        let mut state = self.state.lock();
+        state.messages.sent_rows.want_deleted();
+        self.record_if_due(&mut state);
+        drop(state);
+        self.wait_recorded(deadline);
+    }
+
     /// Waits until every acknowledgement is recorded, or the deadline passes.
-    pub fn wait_recorded(&self, deadline: Instant) {
+    pub(super) fn wait_recorded(&self, deadline: Instant) {
         let mut state = self.state.lock();
         state.awaits_records = true;
         let is_due = |state: &mut Shared| state.messages.has_unrecorded();

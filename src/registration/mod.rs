@@ -316,9 +316,7 @@ impl Registrar {
         self.parts.uploader.use_credentials(None);
         self.parts.mailbox.detach();
         // What is acknowledged is forgotten, not set aside.
-        self.parts
-            .outbox
-            .wait_recorded(Instant::now() + RECORD_LIMIT);
+        self.parts.outbox.delete_sent(Instant::now() + RECORD_LIMIT);
         let mut device = self.state.lock().device.clone();
         device.identity = Some(now.clone());
         device.identity_is_open = false;
@@ -330,9 +328,11 @@ impl Registrar {
             Arc::clone(&self.parts.properties),
             Arc::clone(&self.parts.status),
         );
+        let sent = Arc::clone(&outbox);
         let (moved, _) = self.parts.store.execute(
             Durability::PowerSafe,
             move |writer| {
+                sent.forget_sent(writer)?;
                 let moved = set_aside_rows::move_all(
                     writer,
                     wall_ms,

@@ -2,14 +2,13 @@
 //!
 //! A thread that wants something stored queues a job and, if nobody is writing, commits all queued
 //! jobs itself: no hand-over to another thread. If somebody is writing, the storage thread commits
-//! the jobs that gathered meanwhile. The link must not wait: it [posts](CommitQueue::post), and commits
-//! only [what is quick](CommitQueue::commit_quickly).
+//! the jobs that gathered meanwhile. The link must not wait: it never commits itself, it
+//! [posts](CommitQueue::post).
 //!
 //! Who writes has the [`Turn`]; whoever gives it back wakes the next.
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
@@ -20,11 +19,6 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 type Run = Box<dyn FnMut(&mut Writer) -> rusqlite::Result<()> + Send>;
 type Done = Box<dyn FnOnce(Result<()>) + Send>;
-
-/// A commit without a sync that takes longer comes from a disk that is busy or worn: for a while the storage
-/// thread waits for it.
-const QUICK: Duration = Duration::from_millis(10);
-const SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// Something to be written, and who is told.
 pub(super) struct Job {
@@ -69,8 +63,6 @@ struct Queue {
     is_taken: bool,
     /// So many wait to hold; they go first.
     holds_wanted: usize,
-    /// Until when no commit is thought to be quick.
-    slow_until: Option<Instant>,
 }
 
 impl Queue {
@@ -155,29 +147,6 @@ impl CommitQueue {
         if self.push(job).is_ok() {
             self.work.notify_one();
         }
-    }
-
-    /// Commits the job at once if nobody else writes or wants to, and no sync, checkpoint or repair goes with
-    /// it; else [posts](Self::post) it.
-    pub(super) fn commit_quickly(&self, job: Job) {
-        let queue = self.queue.lock();
-        let is_slow = queue.slow_until.is_some_and(|until| Instant::now() < until);
-        if !queue.is_free() || queue.has_work() || is_slow {
-            drop(queue);
-            return self.post(job);
-        }
-        let _turn = Turn::take(self, queue);
-        let begun = Instant::now();
-        let mut writer = self.writer.lock();
-        let left = writer.commit_quickly(job);
-        let took = begun.elapsed();
-        let mut queue = self.queue.lock();
-        queue.checkpoint_due |= writer.checkpoint_due();
-        if took > QUICK {
-            queue.slow_until = Some(begun + took + SLOW_FOR);
-        }
-        // It comes before what was queued meanwhile.
-        queue.jobs.splice(0..0, left);
     }
 
     fn push(&self, job: Job) -> Result<()> {

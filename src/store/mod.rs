@@ -19,6 +19,7 @@ mod recovery;
 mod reserve;
 mod salvage;
 mod schema;
+pub(crate) mod sent_log;
 pub(crate) mod set_aside_rows;
 mod vanished;
 mod wal_frames;
@@ -112,17 +113,6 @@ impl Store {
         done: impl FnOnce(Result<()>) + Send + 'static,
     ) {
         self.queue.post(Job::new(durability, run, done));
-    }
-
-    /// As [`post`](Self::post), kill-safe; but if it is quick, it is done when this returns. See
-    /// [`CommitQueue::commit_quickly`].
-    pub fn commit_quickly(
-        &self,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
-        done: impl FnOnce(Result<()>) + Send + 'static,
-    ) {
-        let job = Job::new(Durability::KillSafe, run, done);
-        self.queue.commit_quickly(job);
     }
 
     /// What was saved of a damaged file, if it was damaged in this run or at its start.

@@ -5,10 +5,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Result, Row};
 
+use super::sent_log;
 use super::writer::Writer;
-
-/// Of rows that are pending. Not `NOT IN`, for which a `sent` with a NULL in it would hold nothing.
-const NOT_SENT: &str = "NOT EXISTS (SELECT 1 FROM sent WHERE sent.id = outbox.id)";
 
 /// A Message as it is stored and sent.
 #[derive(Debug, Clone)]
@@ -111,9 +109,9 @@ pub(crate) fn drop_oldest(
 }
 
 fn oldest(writer: &Writer, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
-    let mut statement = writer.sql()?.prepare_cached(&format!(
-        "SELECT id, length(body) FROM outbox WHERE id > ?1 AND {NOT_SENT} ORDER BY id"
-    ))?;
+    let mut statement = writer
+        .sql()?
+        .prepare_cached("SELECT id, length(body) FROM outbox WHERE id > ?1 ORDER BY id")?;
     let mut rows = statement.query([behind])?;
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
@@ -162,33 +160,53 @@ pub(crate) fn put_back(writer: &mut Writer, message: &Outgoing, body: &[u8]) -> 
     Ok(())
 }
 
-/// The ids up to `through` of what is not sent.
+/// The ids up to `through`.
 pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
     writer
         .sql()?
-        .prepare(&format!(
-            "SELECT id FROM outbox WHERE id <= ?1 AND {NOT_SENT}"
-        ))?
+        .prepare("SELECT id FROM outbox WHERE id <= ?1")?
         .query_map([through], |row| row.get(0))?
         .collect()
 }
 
-/// Notes that the Platform has the Message. One page is written, where to delete a row is to write up to six.
-pub(crate) fn mark_sent(writer: &mut Writer, id: i64) -> Result<()> {
-    writer
-        .sql()?
-        .prepare_cached("INSERT OR IGNORE INTO sent VALUES (?1)")?
-        .execute([id])?;
-    writer.wrote(0);
+/// Deletes what the [sent log](super::sent_log) notes, and with it its meaning: returns the new generation.
+pub(crate) fn delete_sent(writer: &mut Writer, ids: &[i64]) -> Result<i64> {
+    delete_all(writer, ids)?;
+    let generation = sent_log::new_generation();
+    set_sent_generation(writer, generation)?;
+    Ok(generation)
+}
+
+/// Deletes Messages; with fewer statements if their ids are in order.
+pub(crate) fn delete_all(writer: &mut Writer, ids: &[i64]) -> Result<()> {
+    for run in ids.chunk_by(|id, next| id.checked_add(1) == Some(*next)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        writer
+            .sql()?
+            .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+            .execute((first, last))?;
+        writer.wrote(0);
+    }
     Ok(())
 }
 
-/// Deletes what was [marked](mark_sent).
-pub(crate) fn delete_sent(writer: &mut Writer) -> Result<()> {
-    let sql = writer.sql()?;
-    sql.prepare_cached("DELETE FROM outbox WHERE id IN (SELECT id FROM sent)")?
-        .execute(())?;
-    sql.prepare_cached("DELETE FROM sent")?.execute(())?;
+/// Under which generation entries of the [sent log](super::sent_log) count.
+pub(crate) fn sent_generation(writer: &Writer) -> Result<Option<i64>> {
+    writer
+        .sql()?
+        .prepare("SELECT value FROM counter WHERE name = 'sent_generation'")?
+        .query_row((), |row| row.get(0))
+        .optional()
+}
+
+/// Entries of the [sent log](super::sent_log) count under this generation.
+pub(crate) fn set_sent_generation(writer: &mut Writer, generation: i64) -> Result<()> {
+    writer
+        .sql()?
+        .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('sent_generation', ?1)")?
+        .execute([generation])?;
     writer.wrote(0);
     Ok(())
 }
@@ -230,10 +248,9 @@ pub(crate) fn load(
     most: usize,
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
-    let mut statement = writer.sql()?.prepare_cached(&format!(
-        "SELECT id, stored_at_ms, properties, upload, body FROM outbox
-         WHERE id > ?1 AND {NOT_SENT} ORDER BY id"
-    ))?;
+    let mut statement = writer.sql()?.prepare_cached(
+        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+    )?;
     let mut rows = statement.query([after])?;
     let mut loaded = Vec::new();
     let mut bytes = 0;
@@ -263,24 +280,10 @@ fn read(row: &Row<'_>) -> Result<Outgoing> {
     })
 }
 
-/// Counts what is not sent.
+/// Counts what is stored.
 pub(crate) fn totals(writer: &Writer) -> Result<Totals> {
     writer.sql()?.query_row(
-        &format!("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE {NOT_SENT}"),
-        (),
-        |row| {
-            Ok(Totals {
-                count: row.get::<_, i64>(0)?.unsigned_abs(),
-                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
-            })
-        },
-    )
-}
-
-/// Counts what was [marked](mark_sent) and not deleted by an earlier run.
-pub(crate) fn sent_totals(writer: &Writer) -> Result<Totals> {
-    writer.sql()?.query_row(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE id IN (SELECT id FROM sent)",
+        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox",
         (),
         |row| {
             Ok(Totals {

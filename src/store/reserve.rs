@@ -54,12 +54,17 @@ impl Reserve {
         })
     }
 
+    /// Whether the database is known to have a block for each of so many pages.
+    pub fn has(&self, pages: u64) -> bool {
+        pages.saturating_mul(PAGE_BYTES.into()) <= self.database_bytes
+    }
+
     /// Makes sure that a checkpoint can write this many pages, and that a delete finds room in the WAL.
     pub fn grow(&mut self, pages: u64) -> Result<()> {
-        let needed = pages.saturating_mul(PAGE_BYTES.into());
-        if needed <= self.database_bytes {
+        if self.has(pages) {
             return Ok(());
         }
+        let needed = pages.saturating_mul(PAGE_BYTES.into());
         let reserved = match allocate(&self.database, needed + GROWTH_BYTES) {
             Ok(()) => Ok(needed + GROWTH_BYTES),
             Err(_) => allocate_missing(&self.database, needed).map(|()| needed),

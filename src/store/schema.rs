@@ -9,8 +9,6 @@ const VERSION: i32 = 1;
 /// - `device`: who we are. One row.
 /// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
 ///   topic as it goes on the wire; `upload` says that `body` goes up as a file first.
-/// - `sent`: which of these the Platform has. They are deleted many at a time: each time a page of this small
-///   table is written, instead of up to six of the other.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `twin`: the last known documents: `desired`, `reported` (what the Platform has) and `wanted`
@@ -52,7 +50,6 @@ const TABLES: &str = "
         body BLOB NOT NULL
     );
     CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE sent (id INTEGER PRIMARY KEY);
 ";
 
 /// Whether the file has our tables, of whatever version.

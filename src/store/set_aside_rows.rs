@@ -17,7 +17,8 @@ pub(crate) struct SetAsideRow {
     pub body_bytes: u64,
 }
 
-/// Moves every Message of the outbox aside: they were stored under another identity.
+/// Moves every Message of the outbox aside: they were stored under another identity. Those that are sent must be
+/// deleted before.
 pub(crate) fn move_all(
     writer: &mut Writer,
     now_ms: i64,
@@ -25,13 +26,13 @@ pub(crate) fn move_all(
     workspace_id: &str,
     device_id: &str,
 ) -> Result<usize> {
-    outbox_rows::delete_sent(writer)?;
     let moved = writer.sql()?.execute(
         "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspace_id, device_id, stored_at_ms, properties, upload, body)
          SELECT id, ?1, ?2, ?3, ?4, stored_at_ms, properties, upload, body FROM outbox",
         (now_ms, reason, workspace_id, device_id),
     )?;
     writer.sql()?.execute("DELETE FROM outbox", ())?;
+    writer.wrote_uncounted();
     Ok(moved)
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn move_one(
          SELECT id, ?2, ?3, ?4, ?5, stored_at_ms, properties, upload, body FROM outbox WHERE id = ?1",
         (id, now_ms, reason, workspace_id, device_id),
     )?;
+    writer.wrote_uncounted();
     outbox_rows::delete(writer, id)?;
     Ok(moved > 0)
 }

@@ -23,6 +23,9 @@ use crate::sync::Mutex;
 /// WAL pages after which a checkpoint moves them into the database. So many pages at most are not
 /// synced, beside those of the last commit: until the checkpoint comes, each commit is synced.
 const CHECKPOINT_PAGES: usize = 1000;
+/// One row that is written adds no more pages to the database than its content takes, and these: the B-tree has up
+/// to five levels, of which each gets two more at most.
+const PAGES_PER_ROW: u64 = 10;
 /// Free pages above which an almost empty file is rewritten to its small size.
 const SHRINK_FREE_PAGES: i64 = 2000;
 
@@ -32,12 +35,12 @@ pub(crate) struct Writer {
     path: PathBuf,
     synced: Durability,
     wal_pages: usize,
+    /// The database has no more pages than that.
+    pages_max: u64,
     /// Which transaction this is, of those of this run.
     transaction: u64,
     /// There may be something in the WAL that is not in the database.
     wal_is_used: bool,
-    /// The next commit writes the WAL's header, and syncs it, whatever its durability.
-    wal_begins_anew: bool,
     /// Behind its end the WAL may have what was written of a commit that failed, which looks like a commit
     /// behind damage.
     wal_has_remains: bool,
@@ -64,9 +67,9 @@ impl Writer {
             path,
             synced: Durability::PowerSafe,
             wal_pages: 0,
+            pages_max: u64::MAX,
             transaction: 0,
             wal_is_used: true,
-            wal_begins_anew: true,
             wal_has_remains: false,
             ids,
             reserve: None,
@@ -104,6 +107,7 @@ impl Writer {
     /// There is a new connection.
     fn connected(&mut self) -> Result<()> {
         self.reserve = Some(Reserve::open(&self.path)?);
+        self.pages_max = u64::MAX;
         if let Err(error) = self.reserve_pages() {
             let path = self.path.display();
             log::warn!(
@@ -162,9 +166,16 @@ impl Writer {
         self.ids.save(self.sql()?)
     }
 
-    /// Notes that a job wrote about `bytes`, which decides when to checkpoint.
+    /// Notes that a job wrote a row of `bytes`: that decides when to checkpoint, and when to reserve more of the disk.
     pub fn wrote(&mut self, bytes: usize) {
         self.wal_pages += 2 + bytes / 1024;
+        let added = PAGES_PER_ROW + bytes as u64 / 1000;
+        self.pages_max = self.pages_max.saturating_add(added);
+    }
+
+    /// Notes that a job wrote it does not know how much.
+    pub fn wrote_uncounted(&mut self) {
+        self.pages_max = u64::MAX;
     }
 
     /// Commits the jobs together, or each by itself if one of them fails.
@@ -202,38 +213,12 @@ impl Writer {
         }
     }
 
-    /// Commits the job without a sync, or hands it back: where more is to be done than to write a few pages, or
-    /// the first attempt fails. That the files are in place is left to the other commits.
-    pub(super) fn commit_quickly(&mut self, mut job: Job) -> Option<Job> {
-        let is_quick = job.durability == Durability::KillSafe
-            && !self.checkpoint_due()
-            && !self.wal_begins_anew
-            && !self.wal_has_remains
-            && self.connection.is_some();
-        if !is_quick {
-            return Some(job);
-        }
-        match self.write(Durability::KillSafe, std::slice::from_mut(&mut job)) {
-            // A second try of what may be stored could store it twice.
-            result @ (Ok(()) | Err(Error::OutcomeUnknown { .. })) => {
-                (job.done)(result);
-                None
-            }
-            Err(_) => Some(job),
-        }
-    }
-
     fn transaction(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
+        let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
         self.check_files()?;
         // When all of it is in the database, the next commit begins the WAL anew.
         self.wal_has_remains = self.wal_has_remains && !self.move_wal();
-        self.write(durability, jobs)
-    }
-
-    fn write(&mut self, durability: Durability, jobs: &mut [Job]) -> Result<()> {
-        let failed = |path: &PathBuf, error| sqlite_error(path, "use the database", error);
         self.transaction += 1;
-        let wal_pages = self.wal_pages;
         self.set_durability(durability)
             .and_then(|()| self.run("BEGIN"))
             .map_err(|error| failed(&self.path, error))?;
@@ -254,7 +239,6 @@ impl Writer {
             return Err(error);
         }
         self.wal_is_used = true;
-        self.wal_begins_anew = self.wal_begins_anew && self.wal_pages == wal_pages;
         Ok(())
     }
 
@@ -268,12 +252,26 @@ impl Writer {
         let Some(reserve) = &mut self.reserve else {
             return Ok(());
         };
+        // SQLite parses a PRAGMA each time anew, which took a twentieth of the time of a commit.
+        let is_reserved = reserve.has(self.pages_max);
+        if is_reserved && !cfg!(debug_assertions) {
+            return Ok(());
+        }
         let connection = self.connection.as_ref().ok_or(Error::Closed)?;
         let pages: i64 = connection
             .prepare_cached("PRAGMA page_count")
             .and_then(|mut pragma| pragma.query_row((), |row| row.get(0)))
             .map_err(|error| sqlite_error(&self.path, "write to the database", error))?;
-        reserve.grow(pages.unsigned_abs())
+        let pages = pages.unsigned_abs();
+        debug_assert!(
+            !is_reserved || reserve.has(pages),
+            "{pages} pages, {}",
+            self.pages_max
+        );
+        if !is_reserved {
+            self.pages_max = pages;
+        }
+        reserve.grow(pages)
     }
 
     /// On a full disk: whether the WAL can now be used from its start again, and could not before.
@@ -330,7 +328,6 @@ impl Writer {
         use rusqlite::MAIN_DB;
         use rusqlite::wal::CheckpointMode;
         self.wal_pages = 0;
-        self.wal_begins_anew = true;
         let moved = self
             .sql()
             .and_then(|sql| sql.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE));

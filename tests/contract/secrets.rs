@@ -49,5 +49,13 @@ fn every_file_is_its_owners_only() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["device.db", "device.db-lock", "device.db-wal"]);
+    assert_eq!(
+        names,
+        [
+            "device.db",
+            "device.db-lock",
+            "device.db-sent",
+            "device.db-wal"
+        ]
+    );
 }

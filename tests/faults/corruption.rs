@@ -287,6 +287,8 @@ impl Round<'_> {
             "{done}: {sent:?}"
         );
         eventually("all are sent", || client.pending_messages_count() == 0);
+        // By a bit that is another in the name of the device, for instance.
+        let set_aside = usize::try_from(client.status().set_aside_messages).unwrap();
         client.close();
         let received = self.stage.received().split_off(before);
         assert_eq!(received.last().unwrap(), "the last", "{done}");
@@ -305,7 +307,7 @@ impl Round<'_> {
         let is_altered = |text: &&String| !self.original.texts.contains(text);
         let altered = received.iter().filter(is_altered).count() - 1;
         assert!(
-            is_reported || missing <= altered,
+            is_reported || missing <= altered + set_aside,
             "{done}: {missing} are missing, and nobody says so"
         );
         totals.reported += usize::from(is_reported);

@@ -257,12 +257,16 @@ fn a_disk_that_does_not_answer_stalls_no_keep_alive() {
     let sender = sender(&client);
     sender.send_message("before").unwrap();
     stage.platform.acknowledge(AckMode::Withhold);
-    sender.enqueue_messages(["1", "2"]).unwrap();
+    let mut texts: Vec<String> = (1..=300).map(|number| number.to_string()).collect();
+    sender.enqueue_messages(texts.clone()).unwrap();
+    texts.insert(0, "before".to_owned());
     stage.platform.wait_for_messages(2, PATIENCE).unwrap();
 
     // Whoever has to wait for the disk waits from here on.
     let hold = client.hold_for_fork();
     stage.platform.acknowledge(AckMode::Immediately);
+    // So many acknowledgements are recorded without the database.
+    stage.platform.wait_for_messages(256, PATIENCE).unwrap();
     let pings = |packets: &[spotflow_emulator::PacketSeen]| {
         let pings = packets.iter().filter(|it| it.kind == PacketKind::PingReq);
         pings.count()
@@ -272,13 +276,13 @@ fn a_disk_that_does_not_answer_stalls_no_keep_alive() {
     let wait = stage.platform.wait_for_packets(DEVICE, pinged, PATIENCE);
     wait.unwrap();
     // The next one leaves only when the acknowledgement is recorded.
-    assert_eq!(stage.received(), ["before", "1"]);
+    assert_eq!(stage.received(), texts[..256]);
     assert_eq!(stage.platform.connection_count(), 1);
 
     drop(hold);
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
         .unwrap();
-    assert_eq!(stage.received(), ["before", "1", "2"]);
+    assert_eq!(stage.received(), texts);
     assert_eq!(stage.platform.connection_count(), 1);
 }

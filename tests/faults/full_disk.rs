@@ -215,7 +215,7 @@ fn an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when
                 let entries = fs::read_dir(stage.directory.path()).unwrap();
                 let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
                 let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
-                names.retain(|name| !name.ends_with("-lock"));
+                names.retain(|name| !name.ends_with("-lock") && !name.ends_with("-sent"));
                 names
             };
             // At the first byte of the new file, in the midst of it, and close to its end.

@@ -147,7 +147,7 @@ def test_a_device_killed_while_it_stored_loses_nothing(emulator, start_published
     # One more may have been stored whose storing was not told.
     assert state["pending"] in (stored + 1, stored + 2)
     assert stored_texts(database) == [str(number) for number in range(state["pending"])]
-    assert sorted(os.listdir(database.parent)) == ["device.db", "device.db-lock"]
+    assert sorted(os.listdir(database.parent)) == ["device.db", "device.db-lock", "device.db-sent"]
 
 
 def test_a_take_over_that_is_killed_leaves_a_file_that_either_sdk_starts_on(
@@ -197,5 +197,5 @@ def test_a_take_over_that_is_killed_leaves_a_file_that_either_sdk_starts_on(
         [state] = start_upgraded("look", database=copy).end()
         assert state["pending"] == len(texts)
         assert stored_texts(copy) == texts
-        assert sorted(os.listdir(directory)) == ["device.db", "device.db-lock"]
+        assert sorted(os.listdir(directory)) == ["device.db", "device.db-lock", "device.db-sent"]
     assert emulator.request_count(Route.INIT) == approvals

@@ -11,15 +11,7 @@ use crate::store::file::PAGE_BYTES;
 use crate::store::schema;
 
 /// In the order in which they are saved: who we are comes first.
-pub(super) const TABLES: [&str; 7] = [
-    "device",
-    "counter",
-    "twin",
-    "inbox",
-    "outbox",
-    "sent",
-    "set_aside",
-];
+pub(super) const TABLES: [&str; 6] = ["device", "counter", "twin", "inbox", "outbox", "set_aside"];
 
 /// What was saved of a table, and which ids may be missing.
 #[derive(Debug, Default)]
@@ -33,7 +25,7 @@ pub(super) struct Saved {
 pub(super) struct SavedTables {
     pub tables: HashMap<&'static str, Saved>,
     /// Messages that were sent may be among those that were saved: the damage has cut pages off, and took the
-    /// list of free pages with it, or the list of what was sent.
+    /// list of free pages with it, or the generation of what is noted in the sent log.
     pub may_repeat: bool,
 }
 
@@ -70,7 +62,7 @@ pub(super) fn save(pages: &impl Pages, new: &Connection) -> Result<SavedTables> 
         tree.gaps = std::mem::take(&mut saved_table.gaps);
         saved.may_repeat |= match *table {
             "outbox" => !tree.gaps.is_empty() && !free_is_complete,
-            "sent" => !tree.gaps.is_empty(),
+            "counter" => !tree.gaps.is_empty(),
             _ => false,
         };
         tree.search_gaps(&free, &mut |id, record| {
@@ -127,7 +119,6 @@ pub(super) fn fits(table: &str, id: i64, record: &[Value]) -> bool {
         ("twin", [Text(_), Integer(_), Text(_)]) => true,
         ("inbox", [Null, Text(_), Blob(_)]) => id > 0,
         ("outbox", [Null, Integer(_), Text(_), Integer(0 | 1), Blob(_)]) => id > 0,
-        ("sent", [Null]) => id > 0,
         (
             "set_aside",
             [

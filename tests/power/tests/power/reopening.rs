@@ -97,7 +97,12 @@ impl Start<'_> {
         }
         assert!(!asked.load(Ordering::Acquire), "it asks for an approval");
         assert_eq!(log.lines(), [""; 0]);
-        let known = [DATABASE, "device.db-lock", "device.db-wal"];
+        let known = [
+            DATABASE,
+            "device.db-lock",
+            "device.db-sent",
+            "device.db-wal",
+        ];
         for (name, bytes) in files(directory) {
             // SQLite leaves a journal that is void; ours would have no rows in it.
             let is_void = name == "device.db-journal" && bytes.first().is_none_or(|it| *it == 0);
@@ -136,6 +141,25 @@ impl Start<'_> {
     }
 }
 
+/// The Messages that the sent log beside the database notes: entries of an id and its seal, 8 bytes each.
+pub fn noted(database: &Path) -> Vec<i64> {
+    let Ok(log) = std::fs::read(database.with_extension("db-sent")) else {
+        return Vec::new();
+    };
+    let connection = Connection::open(database).expect("the database opens");
+    let sql = "SELECT value FROM counter WHERE name = 'sent_generation'";
+    let generation: i64 = connection
+        .query_row(sql, (), |row| row.get(0))
+        .expect("a generation");
+    let (words, _) = log.as_chunks::<8>();
+    let entries = words.chunks_exact(2).map(|entry| {
+        let [id, seal] = [entry[0], entry[1]].map(i64::from_le_bytes);
+        let factor = 0x9e37_79b9_7f4a_7c15_u64.cast_signed();
+        (seal == (id ^ generation).wrapping_mul(factor)).then_some(id)
+    });
+    entries.map_while(|id| id).collect()
+}
+
 /// Reads a database of ours that nobody has open, and checks that it is whole.
 pub fn read(database: &Path) -> Found {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)
@@ -149,12 +173,7 @@ pub fn read(database: &Path) -> Found {
         return found;
     }
     let rows = |table: &str| {
-        let sent = if table == "outbox" {
-            "WHERE id NOT IN (SELECT id FROM sent)"
-        } else {
-            ""
-        };
-        let sql = format!("SELECT id, properties, body FROM {table} {sent} ORDER BY id");
+        let sql = format!("SELECT id, properties, body FROM {table} ORDER BY id");
         let mut statement = connection.prepare(&sql).expect("the table");
         let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>)

@@ -1,0 +1,181 @@
+//! The sent log and the database together: what is forgotten is what the Platform has, however the process ends.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::sync::Mutex as Lock;
+
+#[derive(Default)]
+struct Woken(Lock<usize>);
+
+impl Wake for Woken {
+    fn wake_link(&self) {
+        *self.0.lock() += 1;
+    }
+    fn wake_uploader(&self) {}
+}
+
+fn open(directory: &Path) -> Arc<Outbox> {
+    let store = Arc::new(Store::open(&directory.join("device.db")).unwrap());
+    Outbox::open(store, Arc::new(Woken::default()), 8, OutboxLimits::new()).unwrap()
+}
+
+fn enqueue(outbox: &Outbox, count: usize) -> i64 {
+    let message = |_| NewMessage {
+        stored_at_ms: 0,
+        properties: String::new(),
+        body: Bytes::from_static(b"body"),
+        upload: false,
+    };
+    outbox
+        .enqueue((0..count).map(message).collect(), Durability::PowerSafe)
+        .unwrap()
+}
+
+/// The link takes one, which may have to be loaded, and the Platform has it.
+fn send(outbox: &Outbox) -> i64 {
+    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    let id = loop {
+        if let Some(message) = outbox.take() {
+            break message.id;
+        }
+        assert!(Instant::now() < deadline, "there is a Message");
+        std::thread::yield_now();
+    };
+    outbox.acknowledge(id);
+    outbox.record();
+    id
+}
+
+fn settle(outbox: &Outbox) {
+    outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+}
+
+/// The files as a kill leaves them.
+fn killed(directory: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["device.db", "device.db-wal", "device.db-sent"] {
+        std::fs::copy(directory.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+/// What the next start finds to send.
+fn pending(directory: &Path) -> Vec<i64> {
+    let outbox = open(directory);
+    let count = outbox.pending().count;
+    let ids: Vec<i64> = (0..count).map(|_| send(&outbox)).collect();
+    settle(&outbox);
+    outbox.store.close();
+    ids
+}
+
+#[test]
+fn an_acknowledgement_is_recorded_while_somebody_else_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 3);
+    let hold = outbox.store.hold();
+    while send(&outbox) < last {}
+    assert_eq!(outbox.pending().count, 0);
+    assert_eq!(outbox.store.waiting_jobs(), 0);
+    drop(hold);
+}
+
+#[test]
+fn behind_a_kill_nothing_is_sent_again_that_was_recorded_wherever_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let count = 2 * sent_rows::ROWS_KEPT + 10;
+    let last = enqueue(&outbox, count);
+    for sent in 1..=count {
+        let id = send(&outbox);
+        settle(&outbox);
+        if sent % 97 == 0 || sent.is_multiple_of(sent_rows::ROWS_KEPT) || sent == count {
+            let found = pending(killed(directory.path()).path());
+            let expected: Vec<i64> = (id + 1..=last).collect();
+            assert_eq!(found, expected, "behind {sent}");
+        }
+    }
+}
+
+#[test]
+fn what_was_noted_is_forgotten_when_the_client_ends_so_the_file_alone_says_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 5);
+    let sent = [send(&outbox), send(&outbox)];
+    outbox.delete_sent(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.store.close();
+    std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
+    let expected: Vec<i64> = (sent[1] + 1..=last).collect();
+    assert_eq!(pending(directory.path()), expected);
+}
+
+#[test]
+fn a_backup_that_is_put_back_is_sent_whatever_was_sent_since() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    enqueue(&outbox, 3);
+    send(&outbox);
+    let backup = killed(directory.path());
+    // In the same generation, and under ids that the backup will give out again.
+    enqueue(&outbox, 3);
+    for _ in 0..5 {
+        send(&outbox);
+    }
+    let newer = directory.path().join("device.db-sent");
+    std::fs::copy(&newer, backup.path().join("device.db-sent")).unwrap();
+
+    let restored = open(backup.path());
+    let before = restored.pending().count;
+    enqueue(&restored, 3);
+    assert_eq!(restored.pending().count, before + 3);
+    let again = killed(backup.path());
+    assert_eq!(pending(again.path()).len() as u64, before + 3);
+}
+
+#[test]
+fn without_a_sent_log_acknowledged_messages_are_deleted_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("device.db-sent")).unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 3);
+    let first = send(&outbox);
+    settle(&outbox);
+    outbox.store.close();
+    let expected: Vec<i64> = (first + 1..=last).collect();
+    assert_eq!(pending(directory.path()), expected);
+}
+
+#[test]
+fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    enqueue(&outbox, 4);
+    send(&outbox);
+    let run = |sql: &'static str| {
+        let run = move |writer: &mut Writer| writer.sql()?.execute_batch(sql);
+        outbox
+            .store
+            .execute(Durability::KillSafe, run, |()| {})
+            .unwrap();
+    };
+    run("CREATE TEMP TRIGGER fails BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END");
+    outbox.delete_sent(Instant::now() + std::time::Duration::from_secs(30));
+    send(&outbox);
+    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    while !outbox.is_stalled() {
+        assert!(Instant::now() < deadline, "the record fails");
+        std::thread::yield_now();
+    }
+    assert_eq!(outbox.pending().count, 3, "it is not recorded yet");
+    run("DROP TRIGGER fails");
+    outbox.retry();
+    settle(&outbox);
+    assert_eq!(outbox.pending().count, 2);
+    outbox.store.close();
+    std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
+    assert_eq!(pending(directory.path()).len(), 2, "it was deleted");
+}
