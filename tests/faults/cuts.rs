@@ -150,7 +150,8 @@ impl Worker {
     fn talk_through(&self, cuts: &[Cut]) {
         let client = self.start();
         let sender = sender(&client);
-        let deadline = Instant::now() + 4 * PATIENCE;
+        // For each cut anew: how long all take depends on the machine.
+        let mut deadline = Instant::now() + 2 * PATIENCE;
         let mut cuts = cuts.iter();
         let (mut seen, mut acknowledged, mut fruitless) = ((0, false), 0, 0);
         loop {
@@ -176,6 +177,7 @@ impl Worker {
             } else if fruitless < FRUITLESS_MAX {
                 let Some(cut) = cuts.next() else { break };
                 fruitless += 1;
+                deadline = Instant::now() + 2 * PATIENCE;
                 self.proxy.cut_next([*cut]);
             }
             std::thread::park_timeout(TICK);
