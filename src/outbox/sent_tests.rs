@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::store::Recovery;
 use crate::sync::Mutex as Lock;
 
 #[derive(Default)]
@@ -114,26 +115,25 @@ fn what_was_noted_is_forgotten_when_the_client_ends_so_the_file_alone_says_all()
 }
 
 #[test]
-fn a_backup_that_is_put_back_is_sent_whatever_was_sent_since() {
+fn a_backup_that_is_put_back_beside_a_newer_log_forgets_only_what_was_sent() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path());
     enqueue(&outbox, 3);
     send(&outbox);
+    outbox.end(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.store.close();
     let backup = killed(directory.path());
-    // In the same generation, and under ids that the backup will give out again.
-    enqueue(&outbox, 3);
-    for _ in 0..5 {
-        send(&outbox);
-    }
+    // Of the same generation, and under ids that the backup gives out, too.
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 3);
+    while send(&outbox) < last {}
     let newer = directory.path().join("device.db-sent");
     std::fs::copy(&newer, backup.path().join("device.db-sent")).unwrap();
 
     let restored = open(backup.path());
-    let before = restored.pending().count;
-    enqueue(&restored, 3);
-    assert_eq!(restored.pending().count, before + 3);
-    let again = killed(backup.path());
-    assert_eq!(pending(again.path()).len() as u64, before + 3);
+    assert_eq!(restored.pending().count, 0, "what is in it was sent since");
+    assert_eq!(enqueue(&restored, 3), last);
+    assert_eq!(pending(killed(backup.path()).path()).len(), 3);
 }
 
 #[test]
@@ -178,4 +178,46 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
     outbox.store.close();
     std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
     assert_eq!(pending(directory.path()).len(), 2, "it was deleted");
+}
+
+fn recovery() -> Recovery {
+    Recovery {
+        set_aside: Default::default(),
+        has_registration: true,
+        messages: 0,
+        lost_messages: None,
+        set_aside_messages: 0,
+        cloud_messages: 0,
+        is_complete: true,
+        gaps: Vec::new(),
+        may_repeat: false,
+    }
+}
+
+#[test]
+fn a_rebuilt_database_forgets_what_was_noted() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 5);
+    send(&outbox);
+    let second = send(&outbox);
+    let this = Arc::clone(&outbox);
+    let rebuilt = outbox.store.execute(
+        Durability::PowerSafe,
+        move |writer| {
+            // What was saved of the damaged file may name no generation.
+            writer.sql()?.execute("DELETE FROM counter", ())?;
+            this.write_back(writer, &mut recovery())
+        },
+        |()| {},
+    );
+    rebuilt.unwrap();
+    assert_eq!(outbox.pending().count, 3);
+    let third = send(&outbox);
+    let expected: Vec<i64> = (third + 1..=last).collect();
+    assert_eq!(pending(killed(directory.path()).path()), expected);
+    let killed = killed(directory.path());
+    std::fs::remove_file(killed.path().join("device.db-sent")).unwrap();
+    let expected: Vec<i64> = (second + 1..=last).collect();
+    assert_eq!(pending(killed.path()), expected);
 }

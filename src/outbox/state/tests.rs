@@ -105,6 +105,7 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     let failed = state.begin_record(true).unwrap();
     assert!(state.record_failed(failed), "the rest may be recorded");
     let record = state.begin_record(true).expect("the acknowledgement alone");
+    assert!(record.deletes, "nothing is noted behind a failed delete");
     assert_eq!(record.ids().collect::<Vec<_>>(), [2]);
     state.recorded(&record);
     assert!(
