@@ -112,6 +112,42 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
     assert payloads[-1] == b"parent at last"
 
 
+def test_ctrl_c_ends_the_wait_of_a_child_that_another_thread_forked(spotflow_emulator, run, tmp_path):
+    """The thread that forked is the child's main thread, whatever it was in the parent."""
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        f"""
+        import warnings
+        client = start()
+        def work():
+            client.create_stream_sender().enqueue_message("parent")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                own = start(db={str(tmp_path)!r} + "/child.db", device_id="child")
+                own.create_stream_sender().enqueue_message("child")
+                try:
+                    tell(str(os.getpid()))
+                    own.wait_enqueued_messages_sent()
+                except KeyboardInterrupt:
+                    tell("interrupted")
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """,
+    )
+    child = int(program.line())
+    # By then it waits.
+    spotflow_emulator.wait_messages(2)
+    os.kill(child, signal.SIGINT)
+    assert program.line() == "interrupted"
+    assert program.end() == ""
+
+
 def test_a_child_that_lives_on_does_not_keep_the_file_locked(spotflow_emulator, run):
     program = run(
         spotflow_emulator,
