@@ -8,6 +8,8 @@ use super::file::PAGE_BYTES;
 pub(super) const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 const FRAME_BYTES: usize = FRAME_HEADER_BYTES + PAGE_BYTES as usize;
+/// A WAL with a frame is not shorter.
+pub(super) const ONE_FRAME_BYTES: u64 = (HEADER_BYTES + FRAME_BYTES) as u64;
 const MAGIC: u32 = 0x377f_0682;
 
 /// In the header's place when everything in the WAL is in the database, too.
@@ -60,14 +62,19 @@ pub(super) fn scan(mut wal: impl Read) -> io::Result<Frames> {
         // The first frame is always of the current generation, and this machine wrote it.
         (words, salt, sum) = (Words::native(), salts(&frame, 8), None);
     }
+    if salt == NO_SALTS {
+        salt = salts(&header, 16);
+    }
     let mut offset = HEADER_BYTES as u64;
     let mut is_chained = !is_bad;
     let mut whole: Vec<Frame> = Vec::new();
-    if salt == (0, 0) {
-        return Ok(frames);
-    }
     loop {
-        if salts(&frame, 8) == salt {
+        if salt == NO_SALTS {
+            // What is before it is zeros: the first frame that is left is of the current generation, or of one
+            // that is in the database.
+            salt = salts(&frame, 8);
+        }
+        if salts(&frame, 8) == salt && salt != NO_SALTS {
             let before = sum;
             sum = Some(pair(&frame, 16));
             let is_whole = before.is_some_and(|before| {
@@ -168,6 +175,9 @@ fn pair(bytes: &[u8], at: usize) -> (u32, u32) {
     (number(bytes, at), number(bytes, at + 4))
 }
 
+/// Where there is none: in zeros.
+const NO_SALTS: (u32, u32) = (0, 0);
+
 fn salts(bytes: &[u8], at: usize) -> (u32, u32) {
     pair(bytes, at)
 }
@@ -228,6 +238,12 @@ mod tests {
             damaged[byte] ^= 0x55;
             assert_eq!(counts(&damaged).0, 0);
             assert!(counts(&damaged).1 >= 9, "byte {byte}");
+        }
+        for zeros in [25..2020, 0..1500, 8..40] {
+            let mut damaged = wal();
+            damaged[zeros.clone()].fill(0);
+            assert_eq!(counts(&damaged).0, 0);
+            assert!(counts(&damaged).1 >= 8, "zeros at {zeros:?}");
         }
         let mut void = wal();
         void[..HEADER_BYTES].copy_from_slice(VOID);

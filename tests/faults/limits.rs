@@ -28,6 +28,8 @@ fn texts(numbers: std::ops::Range<u32>) -> Vec<String> {
 
 /// Offline, also in the device's eyes: what it takes for in flight is never dropped.
 fn cut_off(stage: &Stage, client: &DeviceClient) {
+    // Otherwise it may learn of the connection when that has ended already, and take a Message for it.
+    eventually("the device is connected", || client.status().is_connected);
     stage.cut_off();
     eventually("the device knows", || !client.status().is_connected);
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::record::{PAGE, Page, Pages};
 use crate::store::file::with_suffix;
 use crate::store::reserve::WAL_BYTES_MIN;
-use crate::store::wal_frames::{self, Frames};
+use crate::store::wal_frames::{self, Frames, ONE_FRAME_BYTES};
 
 /// A database that is only read, by its bytes. No SQLite connection may be open: closing a file takes
 /// the process's locks away from it.
@@ -49,7 +49,12 @@ impl Damaged {
     /// Whether the WAL is shorter than one in use ever is, unless it was begun on a full disk.
     pub fn wal_is_cut_off(&self) -> bool {
         let wal_bytes = self.wal.as_ref().and_then(|wal| wal.metadata().ok());
-        !self.in_wal.is_empty() && wal_bytes.is_some_and(|it| it.len() < WAL_BYTES_MIN)
+        let has_frames = !self.in_wal.is_empty() || self.frames.uncommitted > 0;
+        wal_bytes.is_some_and(|it| match it.len() {
+            0 => false,
+            ..ONE_FRAME_BYTES => true,
+            bytes => bytes < WAL_BYTES_MIN && has_frames,
+        })
     }
 
     /// The pages that were written behind the first bad frame of the WAL.

@@ -397,3 +397,19 @@ fn a_newer_schema_and_foreign_files_are_never_salvaged() {
     );
     assert!(fs::read(&path).unwrap() == before);
 }
+
+#[test]
+fn a_log_that_was_cut_off_anywhere_is_known_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), false);
+    let is_cut_off = || Damaged::open(&path).unwrap().wal_is_cut_off();
+    assert!(!is_cut_off(), "as a kill leaves it");
+    let log = with_suffix(&path, "-wal");
+    for bytes in [60_000, 2000, 1056, 1055, 911, 40, 32, 31, 1] {
+        let file = fs::OpenOptions::new().write(true).open(&log).unwrap();
+        file.set_len(bytes).unwrap();
+        assert!(is_cut_off(), "{bytes} bytes");
+    }
+    drop(Store::open(&path).unwrap());
+    assert!(!is_cut_off(), "as an orderly end leaves it");
+}
