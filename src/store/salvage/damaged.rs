@@ -52,7 +52,7 @@ impl Damaged {
         let has_frames = !self.in_wal.is_empty() || self.frames.uncommitted > 0;
         wal_bytes.is_some_and(|it| match it.len() {
             0 => false,
-            ..ONE_FRAME_BYTES => true,
+            1..ONE_FRAME_BYTES => true,
             bytes => bytes < WAL_BYTES_MIN && has_frames,
         })
     }
