@@ -93,7 +93,10 @@ def payloads(emulator):
 
 
 def native_threads():
-    """The names of the library's threads in this process."""
+    """The names of the library's threads in this process.
+
+    The system lists a thread for a moment longer than it takes to join it: on an emulated processor it is seen.
+    """
     names = []
     for task in os.listdir("/proc/self/task"):
         try:

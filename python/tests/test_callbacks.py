@@ -323,7 +323,7 @@ def test_a_client_that_nothing_refers_to_is_closed(spotflow_emulator, tmp_path):
     eventually("it is connected", lambda: client.status().is_connected)
     assert native_threads() != [] and python_threads() != []
     del client
-    assert native_threads() == []
+    eventually("the threads end", lambda: native_threads() == [])
     eventually("the thread for the callbacks ends", lambda: python_threads() == [])
     gc.collect()
     assert kept() is None
@@ -343,7 +343,7 @@ def test_a_client_goes_on_as_long_as_there_is_a_sender(spotflow_emulator, tmp_pa
     del sender
     second.send_message("with the last sender", timeout=PATIENCE)
     del second
-    assert native_threads() == []
+    eventually("the threads end", lambda: native_threads() == [])
     eventually("the thread for the callbacks ends", lambda: python_threads() == [])
     assert payloads(spotflow_emulator) == [b"without the client", b"with the last sender"]
 
@@ -357,7 +357,7 @@ def test_a_client_in_a_cycle_is_closed_when_that_is_collected(spotflow_emulator,
     device.client = start_forgotten(spotflow_emulator, tmp_path)
     del device
     gc.collect()
-    assert native_threads() == []
+    eventually("the threads end", lambda: native_threads() == [])
 
 
 def test_a_start_that_fails_leaves_no_thread_behind(spotflow_emulator, tmp_path):

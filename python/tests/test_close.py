@@ -25,7 +25,7 @@ def test_a_context_manager_closes_at_the_end_of_the_block(spotflow_emulator, tmp
         client.create_stream_sender().send_message("inside", timeout=PATIENCE)
     with pytest.raises(ClosedError):
         client.status()
-    assert native_threads() == python_threads() == []
+    eventually("the threads end", lambda: native_threads() == python_threads() == [])
     DeviceClient.start(**arguments(spotflow_emulator, tmp_path)).close()
 
 
@@ -169,7 +169,7 @@ def test_a_client_can_start_on_the_same_file_at_once_and_leaves_nothing_behind(s
         )
         with DeviceClient.start(**arguments(spotflow_emulator, tmp_path, **callbacks)) as client:
             client.create_stream_sender().send_message(text, timeout=PATIENCE)
-        assert native_threads() == python_threads() == []
+        eventually("the threads end", lambda: native_threads() == python_threads() == [])
 
     live("0")
     before = handles()
@@ -210,4 +210,4 @@ def test_the_close_needs_no_network(spotflow_emulator, start_client):
     cut_off(spotflow_emulator, client)
     client.create_stream_sender().enqueue_message("stays")
     client.close()
-    assert native_threads() == []
+    eventually("the threads end", lambda: native_threads() == [])
