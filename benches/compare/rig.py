@@ -140,7 +140,9 @@ class Rig:
         """A row for what should be at most 1/`part`, if it is said."""
         met = ours * part <= published if part else None
         columns = (f"{number(value)} {unit}" for value in (published, ours))
-        self.row(work, *columns, f"1/{number(published / ours)}", f"1/{part:g}" if part else "", met)
+        # Of few Messages it can be nothing at all.
+        ratio = f"1/{number(published / ours)}" if ours else "none"
+        self.row(work, *columns, ratio, f"1/{part:g}" if part else "", met)
 
     def row(self, *columns):
         self.rows.append(Row(*columns))
