@@ -126,14 +126,15 @@ def test_ctrl_c_ends_the_wait_of_a_child_that_another_thread_forked(spotflow_emu
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = os.fork()
             if child == 0:
-                own = start(db={str(tmp_path)!r} + "/child.db", device_id="child")
-                own.create_stream_sender().enqueue_message("child")
                 try:
+                    own = start(db={str(tmp_path)!r} + "/child.db", device_id="child")
+                    own.create_stream_sender().enqueue_message("child")
                     tell(str(os.getpid()))
-                    own.wait_enqueued_messages_sent()
-                except KeyboardInterrupt:
-                    tell("interrupted")
-                os._exit(0)
+                    own.wait_enqueued_messages_sent(timeout=20)
+                except BaseException as error:
+                    tell(type(error).__name__)
+                finally:
+                    os._exit(0)
             assert os.waitpid(child, 0)[1] == 0
         thread = threading.Thread(target=work)
         thread.start()
@@ -144,7 +145,7 @@ def test_ctrl_c_ends_the_wait_of_a_child_that_another_thread_forked(spotflow_emu
     # By then it waits.
     spotflow_emulator.wait_messages(2)
     os.kill(child, signal.SIGINT)
-    assert program.line() == "interrupted"
+    assert program.line() == "KeyboardInterrupt"
     assert program.end() == ""
 
 
