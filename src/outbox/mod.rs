@@ -12,8 +12,8 @@
 //!
 //! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
 //!
-//! The database is the only queue; the [sent log](crate::store::sent_log) takes from it. What is in memory are its oldest rows, so that the link never
-//! waits for a read or a sync.
+//! The database is the only queue; the [sent log](crate::store::sent_log) takes from it. What is in memory
+//! are its oldest rows, so that the link never waits for a read or a sync.
 
 mod admission;
 mod aside;

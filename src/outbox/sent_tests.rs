@@ -2,24 +2,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::store::Recovery;
-use crate::sync::Mutex as Lock;
 
-#[derive(Default)]
-struct Woken(Lock<usize>);
+struct Nobody;
 
-impl Wake for Woken {
-    fn wake_link(&self) {
-        *self.0.lock() += 1;
-    }
+impl Wake for Nobody {
+    fn wake_link(&self) {}
     fn wake_uploader(&self) {}
+}
+
+/// Ends a wait that a fault made endless.
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(30)
 }
 
 fn open(directory: &Path) -> Arc<Outbox> {
     let store = Arc::new(Store::open(&directory.join("device.db")).unwrap());
-    Outbox::open(store, Arc::new(Woken::default()), 8, OutboxLimits::new()).unwrap()
+    Outbox::open(store, Arc::new(Nobody), 8, OutboxLimits::new()).unwrap()
 }
 
 fn enqueue(outbox: &Outbox, count: usize) -> i64 {
@@ -36,7 +38,7 @@ fn enqueue(outbox: &Outbox, count: usize) -> i64 {
 
 /// The link takes one, which may have to be loaded, and the Platform has it.
 fn send(outbox: &Outbox) -> i64 {
-    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = deadline();
     let id = loop {
         if let Some(message) = outbox.take() {
             break message.id;
@@ -50,7 +52,7 @@ fn send(outbox: &Outbox) -> i64 {
 }
 
 fn settle(outbox: &Outbox) {
-    outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.wait_recorded(deadline());
 }
 
 /// The files as a kill leaves them.
@@ -107,7 +109,7 @@ fn what_was_noted_is_forgotten_when_the_client_ends_so_the_file_alone_says_all()
     let outbox = open(directory.path());
     let last = enqueue(&outbox, 5);
     let sent = [send(&outbox), send(&outbox)];
-    outbox.delete_sent(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.delete_sent(deadline());
     outbox.store.close();
     std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
     let expected: Vec<i64> = (sent[1] + 1..=last).collect();
@@ -120,7 +122,7 @@ fn a_backup_that_is_put_back_beside_a_newer_log_forgets_only_what_was_sent() {
     let outbox = open(directory.path());
     enqueue(&outbox, 3);
     send(&outbox);
-    outbox.end(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.end(deadline());
     outbox.store.close();
     let backup = killed(directory.path());
     // Of the same generation, and under ids that the backup gives out, too.
@@ -163,9 +165,9 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
             .unwrap();
     };
     run("CREATE TEMP TRIGGER fails BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END");
-    outbox.delete_sent(Instant::now() + std::time::Duration::from_secs(30));
+    outbox.delete_sent(deadline());
     send(&outbox);
-    let deadline = Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = deadline();
     while !outbox.is_stalled() {
         assert!(Instant::now() < deadline, "the record fails");
         std::thread::yield_now();

@@ -127,10 +127,13 @@ impl SentLog {
         let took = now.elapsed();
         if took > QUICK {
             self.slow_until = Some(now + took + SLOW_FOR);
+            let path = self.path.display();
+            log::debug!("{path}: a write took {took:?}; rows are deleted instead for a while");
         }
         match written {
             Ok(()) => {
                 self.entries += ids.len();
+                self.failures.works();
                 true
             }
             Err(error) => {
