@@ -111,25 +111,34 @@ impl Shared {
         news.is_over
     }
 
+    /// Returns whether there are any; there are none once it is closed.
+    fn wait_for_news(&self) -> bool {
+        let news = self.news.lock();
+        let is_idle = |news: &mut News| {
+            news.desired.is_none() && news.connection.is_none() && !news.closed
+        };
+        !self.changed.wait_while(news, is_idle).closed
+    }
+
+    /// Nothing, if the client was closed in the callback that ran before.
+    fn take_desired(&self) -> Option<DesiredProperties> {
+        let mut news = self.news.lock();
+        if news.closed { None } else { news.desired.take() }
+    }
+
     fn deliver(
         &self,
         mut desired_callback: Option<DesiredCallback>,
         mut connection_callback: Option<ConnectionCallback>,
     ) {
         let mut delivered: Option<DesiredProperties> = None;
-        loop {
-            let (desired, connection) = {
-                let mut news = self.changed.wait_while(self.news.lock(), |news| {
-                    news.desired.is_none() && news.connection.is_none() && !news.closed
-                });
-                if news.closed {
-                    break;
-                }
-                (news.desired.take(), news.connection.take())
-            };
+        while self.wait_for_news() {
+            // Each is taken right before its callback, as the other's may have taken long.
+            let connection = self.news.lock().connection.take();
             if let (Some(callback), Some(change)) = (&mut connection_callback, connection) {
                 guard("connection", || callback(change));
             }
+            let desired = self.take_desired();
             // At the start, the stored properties and the hub's answer can be the same.
             if let (Some(callback), Some(properties)) = (&mut desired_callback, desired)
                 && delivered.as_ref() != Some(&properties)
@@ -148,5 +157,60 @@ impl Shared {
 pub(crate) fn guard(name: &str, callback: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(callback)).is_err() {
         log::error!("the {name} callback panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::twin::Document;
+    use crate::twin::document::Versioned;
+
+    fn properties(version: u64) -> DesiredProperties {
+        DesiredProperties::new(Versioned {
+            version,
+            values: Document::new(),
+        })
+    }
+
+    fn change() -> ConnectionChange {
+        ConnectionChange {
+            is_connected: true,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn properties_that_waited_for_a_slow_connection_callback_are_the_latest() {
+        let (see, seen) = mpsc::channel();
+        let (go_on, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let desired = {
+            let (see, gate) = (see.clone(), Arc::clone(&gate));
+            move |properties: DesiredProperties| {
+                see.send(properties.version()).unwrap();
+                gate.lock().recv().unwrap();
+            }
+        };
+        let connection = move |_| {
+            see.send(0).unwrap();
+            gate.lock().recv().unwrap();
+        };
+        let callbacks =
+            Callbacks::start(Some(Box::new(desired)), Some(Box::new(connection))).unwrap();
+        callbacks.desired_changed(&properties(1));
+        assert_eq!(seen.recv().unwrap(), 1);
+        callbacks.connection_changed(change());
+        callbacks.desired_changed(&properties(2));
+        go_on.send(()).unwrap();
+        assert_eq!(seen.recv().unwrap(), 0);
+        callbacks.desired_changed(&properties(3));
+        go_on.send(()).unwrap();
+        assert_eq!(seen.recv().unwrap(), 3);
+        go_on.send(()).unwrap();
+        callbacks.close(Instant::now() + std::time::Duration::from_secs(60));
+        assert!(seen.try_recv().is_err());
     }
 }

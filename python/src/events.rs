@@ -1,7 +1,7 @@
 //! What a client has to tell the program: queued by the library's threads, fetched by the client's
 //! callback thread, which is Python's. There is one place for each kind: a slow callback sees the latest.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -11,6 +11,7 @@ use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::errors::to_python;
 use crate::gate::outside_to_the_end;
+use crate::handle::Handle;
 use crate::json;
 use crate::process::process;
 
@@ -30,7 +31,7 @@ struct State {
     desired: Option<spotflow_device::DesiredProperties>,
     connection: Option<spotflow_device::ConnectionChange>,
     /// Until `start` returns the program has no client, so only an operation is told.
-    has_started: bool,
+    client: Option<Weak<Handle>>,
     /// The callback thread is showing an operation.
     is_showing: bool,
     is_over: bool,
@@ -38,7 +39,7 @@ struct State {
 
 enum Event {
     Operation(spotflow_device::ProvisioningOperation),
-    Desired(spotflow_device::DesiredProperties),
+    Desired(spotflow_device::DesiredProperties, Weak<Handle>),
     Connection(spotflow_device::ConnectionChange),
 }
 
@@ -55,8 +56,8 @@ impl News {
         self.tell(|state| state.connection = Some(change));
     }
 
-    pub fn started(&self) {
-        self.tell(|state| state.has_started = true);
+    pub fn started(&self, client: &Arc<Handle>) {
+        self.tell(|state| state.client = Some(Arc::downgrade(client)));
     }
 
     /// There will be nothing more, and what was not fetched is dropped.
@@ -106,11 +107,9 @@ impl State {
             self.is_showing = true;
             return Some(Event::Operation(operation));
         }
-        if !self.has_started {
-            return None;
-        }
+        let client = self.client.clone()?;
         let connection = self.connection.take().map(Event::Connection);
-        connection.or_else(|| self.desired.take().map(Event::Desired))
+        connection.or_else(|| Some(Event::Desired(self.desired.take()?, client)))
     }
 }
 
@@ -118,11 +117,61 @@ impl State {
 #[pyclass(module = "spotflow_device._native", frozen, skip_from_py_object)]
 pub struct Events {
     news: Arc<News>,
+    /// The Desired Properties that the callback saw last.
+    shown: Mutex<Option<spotflow_device::DesiredProperties>>,
 }
 
 impl Events {
     pub fn new(news: Arc<News>) -> Events {
-        Events { news }
+        Events {
+            news,
+            shown: Mutex::new(None),
+        }
+    }
+
+    /// What to show when these properties were told of: a newer version may have come while they were on
+    /// their way through the library's callback thread. Nothing, if that was shown already.
+    fn latest(
+        &self,
+        py: Python<'_>,
+        told: spotflow_device::DesiredProperties,
+        client: &Weak<Handle>,
+    ) -> Option<DesiredProperties> {
+        let newer = client.upgrade().and_then(|client| {
+            let version = told.version();
+            let client = client.open(py).ok()?;
+            client.get_desired_properties_if_newer(version)
+        });
+        let latest = newer.unwrap_or(told);
+        let mut shown = self.shown.lock();
+        if shown.as_ref() == Some(&latest) {
+            return None;
+        }
+        *shown = Some(latest.clone());
+        Some(DesiredProperties::new(latest))
+    }
+
+    fn argument(&self, py: Python<'_>, event: Event) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
+        Ok(match event {
+            Event::Operation(operation) => {
+                let operation = ProvisioningOperation { operation }.into_pyobject(py)?;
+                Some((
+                    "display_provisioning_operation_callback",
+                    operation.into_any().unbind(),
+                ))
+            }
+            Event::Desired(told, client) => match self.latest(py, told, &client) {
+                Some(properties) => Some((
+                    "desired_properties_updated_callback",
+                    properties.into_pyobject(py)?.into_any().unbind(),
+                )),
+                None => None,
+            },
+            Event::Connection(change) => {
+                let change = ConnectionChange { change }.into_pyobject(py)?;
+                Some(("connection_changed_callback", change.into_any().unbind()))
+            }
+        })
     }
 }
 
@@ -132,27 +181,13 @@ impl Events {
     /// the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         let news = &self.news;
-        Ok(match outside_to_the_end(py, || news.next()).flatten() {
-            None => None,
-            Some(Event::Operation(operation)) => {
-                let operation = ProvisioningOperation { operation }.into_pyobject(py)?;
-                Some((
-                    "display_provisioning_operation_callback",
-                    operation.into_any().unbind(),
-                ))
+        while let Some(event) = outside_to_the_end(py, || news.next()).flatten() {
+            let call = self.argument(py, event)?;
+            if call.is_some() {
+                return Ok(call);
             }
-            Some(Event::Desired(properties)) => {
-                let properties = DesiredProperties::new(properties).into_pyobject(py)?;
-                Some((
-                    "desired_properties_updated_callback",
-                    properties.into_any().unbind(),
-                ))
-            }
-            Some(Event::Connection(change)) => {
-                let change = ConnectionChange { change }.into_pyobject(py)?;
-                Some(("connection_changed_callback", change.into_any().unbind()))
-            }
-        })
+        }
+        Ok(None)
     }
 
     /// Whether there will be no more, because the client is closing.

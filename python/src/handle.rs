@@ -132,7 +132,7 @@ pub fn start(
         is_closed: AtomicBool::new(false),
     });
     process().register(&handle);
-    handle.news.started();
+    handle.news.started(&handle);
     Ok(handle)
 }
 
