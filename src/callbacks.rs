@@ -114,16 +114,19 @@ impl Shared {
     /// Returns whether there are any; there are none once it is closed.
     fn wait_for_news(&self) -> bool {
         let news = self.news.lock();
-        let is_idle = |news: &mut News| {
-            news.desired.is_none() && news.connection.is_none() && !news.closed
-        };
+        let is_idle =
+            |news: &mut News| news.desired.is_none() && news.connection.is_none() && !news.closed;
         !self.changed.wait_while(news, is_idle).closed
     }
 
     /// Nothing, if the client was closed in the callback that ran before.
     fn take_desired(&self) -> Option<DesiredProperties> {
         let mut news = self.news.lock();
-        if news.closed { None } else { news.desired.take() }
+        if news.closed {
+            None
+        } else {
+            news.desired.take()
+        }
     }
 
     fn deliver(

@@ -151,7 +151,11 @@ impl Events {
         Some(DesiredProperties::new(latest))
     }
 
-    fn argument(&self, py: Python<'_>, event: Event) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
+    fn argument(
+        &self,
+        py: Python<'_>,
+        event: Event,
+    ) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         Ok(match event {
             Event::Operation(operation) => {
                 let operation = ProvisioningOperation { operation }.into_pyobject(py)?;
