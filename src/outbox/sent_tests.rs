@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::store::Recovery;
+use crate::store::{Recovery, set_aside_rows};
 
 struct Nobody;
 
@@ -180,6 +180,24 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
     outbox.store.close();
     std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
     assert_eq!(pending(directory.path()).len(), 2, "it was deleted");
+}
+
+#[test]
+fn what_was_noted_is_forgotten_when_everything_pending_is_set_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    enqueue(&outbox, 3);
+    send(&outbox);
+    settle(&outbox);
+    let this = Arc::clone(&outbox);
+    let move_all = move |writer: &mut Writer| {
+        this.forget_sent(writer)?;
+        set_aside_rows::move_all(writer, 0, "another device's", "workspace", "device")?;
+        set_aside_rows::count(writer)
+    };
+    let store = &outbox.store;
+    let total = store.execute(Durability::PowerSafe, move_all, |_| {});
+    assert_eq!(total.unwrap(), 2);
 }
 
 fn recovery() -> Recovery {

@@ -81,7 +81,7 @@ fn open_or_take_over(path: &Path, now_ms: i64, same_boot: Option<bool>) -> Resul
         published::take_over(connection, path, now_ms)?;
         connection = connect(path).map_err(failed)?;
     }
-    make_ours(&connection).map_err(failed)?;
+    let connection = make_ours(connection, path).map_err(failed)?;
     if let Some(behind) = behind {
         behind.save(&connection, path).map_err(failed)?;
     }
@@ -90,7 +90,7 @@ fn open_or_take_over(path: &Path, now_ms: i64, same_boot: Option<bool>) -> Resul
 
 /// Opens it again, in the course of its use.
 pub(super) fn open_again(path: &Path) -> Result<Connection> {
-    let opened = connect(path).and_then(|connection| make_ours(&connection).map(|()| connection));
+    let opened = connect(path).and_then(|connection| make_ours(connection, path));
     opened.map_err(|error| open_error(path, error))
 }
 
@@ -104,8 +104,14 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn make_ours(connection: &Connection) -> rusqlite::Result<()> {
-    let is_empty = schema::check(connection)?;
+fn make_ours(mut connection: Connection, path: &Path) -> rusqlite::Result<Connection> {
+    let is_empty = schema::check(&connection)?;
+    if is_empty {
+        // What a power cut left of its creation is rolled back only now, and SQLite would go by what it read there
+        // before: reserved bytes, auto-vacuum.
+        drop(connection);
+        connection = connect(path)?;
+    }
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -116,10 +122,10 @@ fn make_ours(connection: &Connection) -> rusqlite::Result<()> {
     // A bad page is found when it is read, not when it has led astray.
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.set_prepared_statement_cache_capacity(32);
-    match is_empty {
-        true => schema::create(connection),
-        false => Ok(()),
+    if is_empty {
+        schema::create(&connection)?;
     }
+    Ok(connection)
 }
 
 /// Creates the file before SQLite does, so that it never exists with wider permissions. SQLite gives

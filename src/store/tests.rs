@@ -66,6 +66,46 @@ fn every_file_is_readable_by_its_owner_only() {
     assert_eq!(names, ["device.db", "device.db-lock", "device.db-wal"]);
 }
 
+/// A header is trusted by SQLite before the journal that undoes it is played back.
+#[test]
+fn garbage_that_a_power_cut_left_of_a_files_creation_shapes_no_later_file() {
+    const RESERVED_BYTES: usize = 20;
+    const LARGEST_ROOT: usize = 52;
+    const INCREMENTAL_VACUUM: usize = 64;
+    // Of a file that had no pages: magic, 0 records, a nonce, 0 pages, sector and page size.
+    let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    for number in [0_u32, 1, 0, 512, file::PAGE_BYTES] {
+        journal.extend(number.to_be_bytes());
+    }
+    journal.resize(512, 0);
+    for garbage in [RESERVED_BYTES, LARGEST_ROOT, INCREMENTAL_VACUUM] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("device.db");
+        drop(open(&directory));
+        let mut page = std::fs::read(&path).unwrap();
+        page.truncate(file::PAGE_BYTES as usize);
+        page[garbage] = 8;
+        std::fs::remove_file(directory.path().join("device.db-wal")).unwrap();
+        std::fs::write(&path, page).unwrap();
+        std::fs::write(directory.path().join("device.db-journal"), &journal).unwrap();
+        let store = open(&directory);
+        insert(&store, b"x");
+        drop(store);
+        let sqlite = rusqlite::Connection::open(&path).unwrap();
+        let problems: String = sqlite
+            .pragma_query_value(None, "integrity_check", |row| row.get(0))
+            .unwrap();
+        assert_eq!(problems, "ok");
+        sqlite
+            .pragma_update(None, "wal_checkpoint", "TRUNCATE")
+            .unwrap();
+        let header = std::fs::read(&path).unwrap();
+        let found = [RESERVED_BYTES, LARGEST_ROOT + 3, INCREMENTAL_VACUUM + 3];
+        assert_eq!(found.map(|place| header[place]), [0; 3], "of {garbage}");
+        assert_eq!(header[garbage], 0);
+    }
+}
+
 #[test]
 fn a_second_client_is_told_who_holds_the_file() {
     let directory = tempfile::tempdir().unwrap();
