@@ -119,14 +119,10 @@ impl Shared {
         !self.changed.wait_while(news, is_idle).closed
     }
 
-    /// Nothing, if the client was closed in the callback that ran before.
-    fn take_desired(&self) -> Option<DesiredProperties> {
+    /// Nothing, if the client was closed meanwhile, perhaps in the callback that ran before.
+    fn take<T>(&self, part: impl FnOnce(&mut News) -> Option<T>) -> Option<T> {
         let mut news = self.news.lock();
-        if news.closed {
-            None
-        } else {
-            news.desired.take()
-        }
+        if news.closed { None } else { part(&mut news) }
     }
 
     fn deliver(
@@ -137,11 +133,11 @@ impl Shared {
         let mut delivered: Option<DesiredProperties> = None;
         while self.wait_for_news() {
             // Each is taken right before its callback, as the other's may have taken long.
-            let connection = self.news.lock().connection.take();
+            let connection = self.take(|news| news.connection.take());
             if let (Some(callback), Some(change)) = (&mut connection_callback, connection) {
                 guard("connection", || callback(change));
             }
-            let desired = self.take_desired();
+            let desired = self.take(|news| news.desired.take());
             // At the start, the stored properties and the hub's answer can be the same.
             if let (Some(callback), Some(properties)) = (&mut desired_callback, desired)
                 && delivered.as_ref() != Some(&properties)

@@ -1,11 +1,9 @@
 """What disk and embedded Platform allow: a loop of append and fdatasync, and a bare MQTT client that stores nothing,
 against a Platform in its process."""
 
-import os
 import re
-import resource
 
-from rig import MESSAGE_BYTES, median, number
+from rig import median, number
 
 #: Window and round trip in milliseconds.
 RUNS = ((1, 0), (16, 0), (64, 0), (1, 50), (64, 50))
@@ -20,21 +18,6 @@ def measure(rig):
         work = f"the Platform's own ceiling: a bare client, round trip {round_trip_ms} ms, window {window}"
         rig.row(work, "", "", f"{number(rate)}/s")
         sent_us.append(float(re.search(r"([\d.]+) us of CPU each", told).group(1)))
-    stored_us = median(_append_cpu_us(rig) for _ in range(rig.scale.rounds))
+    stored_us = median(rig.bare_append(rig.scale.stored)[1] for _ in range(rig.scale.rounds))
     rig.row("CPU per Message of the bare loop of append and fdatasync", "", "", f"{number(stored_us)} µs")
     rig.row("CPU per Message of the bare client, window 1", "", "", f"{number(sent_us[0])} µs")
-
-
-def _append_cpu_us(rig):
-    path, count = os.path.join(rig.directory, "bare"), rig.scale.stored
-    before = _cpu_seconds_of_ended_children()
-    try:
-        rig.bare("bare_append", path, count, MESSAGE_BYTES)
-    finally:
-        os.remove(path)
-    return (_cpu_seconds_of_ended_children() - before) / count * 1e6
-
-
-def _cpu_seconds_of_ended_children():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

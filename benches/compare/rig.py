@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -130,6 +131,15 @@ class Rig:
         command = [os.path.join(self.programs, program), *map(str, arguments)]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
+    def bare_append(self, count):
+        """Of a bare loop of append and fdatasync: records per second, and microseconds of CPU for each."""
+        path, before = os.path.join(self.directory, "bare"), _cpu_seconds_of_ended_children()
+        try:
+            rate = float(self.bare("bare_append", path, count, MESSAGE_BYTES))
+        finally:
+            os.remove(path)
+        return rate, (_cpu_seconds_of_ended_children() - before) / count * 1e6
+
     def faster(self, work, published, ours, times=0):
         """A row for rates, one of each round: ours should be so many times the published one's, if it is said."""
         ratio = median_ratio(ours, published)
@@ -249,6 +259,11 @@ class Device:
 
 
 median = statistics.median
+
+
+def _cpu_seconds_of_ended_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def median_ratio(dividends, divisors):

@@ -1,7 +1,5 @@
 """How fast Messages are stored, beside what the disk allows. Without a network, so that nothing is sent meanwhile."""
 
-import os
-
 from rig import MESSAGE_BYTES, median_ratio, number, rate
 
 THREADS = 8
@@ -11,7 +9,7 @@ def measure(rig):
     count = rig.scale.stored
     bare, published, ours, together, relaxed, failures = [], [], [], [], [], []
     for _ in range(rig.scale.rounds):
-        bare.append(_bare(rig, count))
+        bare.append(rig.bare_append(count)[0])
         published.append(_one_thread(rig, rig.published, count))
         ours.append(_one_thread(rig, rig.ours, count))
         together.append(_threads(rig, rig.ours, count, []))
@@ -26,14 +24,6 @@ def measure(rig):
     work = "durable enqueue, eight threads that share a sender; ratio to our one thread"
     rig.row(work, told, rate(together), f"{number(times)} x", "3 x", times >= 3)
     rig.faster("enqueue, relaxed durability, one thread (published: durable)", published, relaxed, 15)
-
-
-def _bare(rig, count):
-    path = os.path.join(rig.directory, "bare")
-    try:
-        return float(rig.bare("bare_append", path, count, MESSAGE_BYTES))
-    finally:
-        os.remove(path)
 
 
 def _one_thread(rig, side, count, **options):
