@@ -235,6 +235,7 @@ mod failure_log;
 #[cfg(test)]
 mod fuzz;
 mod http;
+mod identity;
 mod inbox;
 mod link;
 mod message;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::error::{Chain, Error, Result};
 use crate::store::device_rows::{self, TwinKind, TwinRow};
-use crate::store::{Durability, Store, Writer};
+use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
 use crate::twin::desired::{Desired, Outcome};
 use crate::twin::document::{self, FullTwin, Versioned};
@@ -91,7 +91,7 @@ impl Properties {
     }
 
     /// The database was damaged and rebuilt.
-    fn write_back(&self, writer: &mut Writer) -> rusqlite::Result<()> {
+    fn write_back(&self, writer: &mut Transaction) -> rusqlite::Result<()> {
         let state = self.state.lock();
         let desired = state.desired.current();
         let rows = [
@@ -296,7 +296,7 @@ impl Properties {
 }
 
 /// In the transaction in which the identity changes.
-pub(crate) fn forget_platform_side(writer: &mut Writer) -> rusqlite::Result<()> {
+pub(crate) fn forget_platform_side(writer: &mut Transaction) -> rusqlite::Result<()> {
     device_rows::save_twin(writer, TwinKind::Desired, None)?;
     device_rows::save_twin(writer, TwinKind::Reported, None)
 }

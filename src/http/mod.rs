@@ -16,7 +16,7 @@ pub(crate) mod time;
 pub(crate) mod upload;
 mod waiting;
 
-pub(crate) use registration::{HubCredentials, HubDeviceId};
+pub(crate) use registration::HubCredentials;
 
 #[cfg(test)]
 mod test_server;

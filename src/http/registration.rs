@@ -3,36 +3,11 @@
 use serde::Deserialize;
 
 use super::time::{Lifetime, ServerTime, parse_time_span};
+use crate::identity::HubDeviceId;
 use crate::net::host::Host;
 use crate::secret::Secret;
 
 const CONNECTION_TYPE: &str = "SharedAccessSignature";
-
-/// Who the device is at its hub: `{workspace}:{device}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HubDeviceId {
-    pub workspace_id: String,
-    pub device_id: String,
-}
-
-impl HubDeviceId {
-    /// Splits at the first colon. Refuses what would change its meaning in a topic or a path.
-    pub fn parse(text: &str) -> Option<HubDeviceId> {
-        let allowed = |b: u8| b.is_ascii_graphic() && !b"/+#?&\\\"".contains(&b);
-        let (workspace_id, device_id) = text.split_once(':')?;
-        let valid = !workspace_id.is_empty() && !device_id.is_empty() && text.bytes().all(allowed);
-        valid.then(|| HubDeviceId {
-            workspace_id: workspace_id.into(),
-            device_id: device_id.into(),
-        })
-    }
-}
-
-impl std::fmt::Display for HubDeviceId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.workspace_id, self.device_id)
-    }
-}
 
 /// All that is needed to connect to the hub.
 #[derive(Debug, Clone)]

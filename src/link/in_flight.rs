@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use crate::store::outbox_rows::Outgoing;
+use crate::message::outgoing::Outgoing;
 
 /// Publishes without a PUBACK.
 #[derive(Default)]

@@ -21,9 +21,9 @@ use super::in_flight::InFlight;
 use super::liveness::{Liveness, Owed, SILENCE_LIMIT};
 use super::topics;
 use crate::clock::Moment;
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
+use crate::message::outgoing::{Body, Outgoing};
 use crate::secret::Secret;
-use crate::store::outbox_rows::{Body, Outgoing};
 
 /// IoT Hub's limit for a packet (<https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling>).
 pub(crate) const MAX_PACKET_BYTES: usize = 256 << 10;

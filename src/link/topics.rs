@@ -1,6 +1,6 @@
 //! The hub's topics (IoT Hub's MQTT conventions), built and taken apart.
 
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 
 const TWIN_RESPONSE: &str = "$iothub/twin/res/";
 const DESIRED_PATCH: &str = "$iothub/twin/PATCH/properties/desired/";

@@ -3,7 +3,7 @@
 use super::waits::Spoilt;
 use super::{Outbox, Refusal};
 use crate::error::Result;
-use crate::store::{Durability, Writer, outbox_rows, set_aside_rows};
+use crate::store::{Durability, Transaction, outbox_rows, set_aside_rows};
 
 impl Outbox {
     /// Moves a Message aside that is not in flight.
@@ -43,7 +43,7 @@ impl Outbox {
     }
 
     /// Inside a transaction that moves everything aside: what is sent is forgotten instead.
-    pub fn forget_sent(&self, writer: &mut Writer) -> rusqlite::Result<()> {
+    pub fn forget_sent(&self, writer: &mut Transaction) -> rusqlite::Result<()> {
         let sent = self.state.lock().messages.sent_rows.ids().to_vec();
         outbox_rows::delete_all(writer, &sent)
     }

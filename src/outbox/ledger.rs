@@ -16,11 +16,12 @@ use super::NewMessage;
 use super::record::Record;
 use super::state::State;
 use crate::clock::Moment;
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::link::in_flight::InFlight;
 use crate::link::session::{Event, Login, MAX_PACKET_BYTES, Session};
+use crate::message::outgoing::{Body, Outgoing};
 use crate::secret::Secret;
-use crate::store::outbox_rows::{Body, Outgoing, Totals};
+use crate::store::outbox_rows::Totals;
 
 const NOW: Moment = Moment::START;
 

@@ -6,7 +6,7 @@ use super::state::{READY_BYTES, READY_COUNT};
 use super::waits::Spoilt;
 use super::{Outbox, Shared};
 use crate::store::outbox_rows::{self, Totals};
-use crate::store::{Durability, Recovery, Writer};
+use crate::store::{Durability, Recovery, Transaction};
 use crate::sync::Mutex;
 
 impl Outbox {
@@ -61,7 +61,7 @@ impl Outbox {
     /// is lost is told.
     pub(super) fn write_back(
         &self,
-        writer: &mut Writer,
+        writer: &mut Transaction,
         recovery: &mut Recovery,
     ) -> rusqlite::Result<()> {
         let mut state = self.state.lock();

@@ -42,9 +42,10 @@ use bytes::Bytes;
 
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::store::outbox_rows::{self, DroppedRows, Outgoing, Totals};
+use crate::message::outgoing::Outgoing;
+use crate::store::outbox_rows::{self, DroppedRows, Totals};
 use crate::store::sent_log::SentLog;
-use crate::store::{Durability, Store, Writer};
+use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use drop_log::DropLog;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
@@ -134,7 +135,7 @@ fn finish_sent(store: &Arc<Store>) -> Result<SentLog> {
     Ok(log)
 }
 
-fn insert_all(writer: &mut Writer, messages: &[NewMessage]) -> rusqlite::Result<Vec<i64>> {
+fn insert_all(writer: &mut Transaction, messages: &[NewMessage]) -> rusqlite::Result<Vec<i64>> {
     messages
         .iter()
         .map(|m| outbox_rows::insert(writer, m.stored_at_ms, &m.properties, m.upload, &m.body))
@@ -217,7 +218,7 @@ impl Outbox {
         let entered = Arc::clone(&transaction);
         let stored = self.store.execute(
             durability,
-            move |writer: &mut Writer| {
+            move |writer: &mut Transaction| {
                 entered.store(writer.transaction_number(), Ordering::Relaxed);
                 let dropped = match admitting.upgrade() {
                     Some(outbox) => match outbox.make_room(writer, added)? {
@@ -342,7 +343,7 @@ impl Outbox {
         let slot = Arc::clone(&written);
         self.store.post(
             record.durability(),
-            move |writer: &mut Writer| {
+            move |writer: &mut Transaction| {
                 *slot.lock() = rows.write(writer)?;
                 Ok(())
             },

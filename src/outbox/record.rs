@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::status::StatusBoard;
 use crate::store::outbox_rows::{self, Totals};
-use crate::store::{Durability, Writer, set_aside_rows};
+use crate::store::{Durability, Transaction, set_aside_rows};
 
 /// A Message that is to be set aside, and as whose.
 #[derive(Clone)]
@@ -66,7 +66,7 @@ impl Record {
     }
 
     /// Writes it to the database.
-    pub fn write(&self, writer: &mut Writer) -> rusqlite::Result<Written> {
+    pub fn write(&self, writer: &mut Transaction) -> rusqlite::Result<Written> {
         for refusal in &self.refused {
             let Refusal {
                 id,

@@ -2,14 +2,14 @@
 
 use super::{Outbox, OutboxLimit};
 use crate::store::outbox_rows::{self, DroppedRows, Totals};
-use crate::store::{Writer, free_disk_bytes};
+use crate::store::{Transaction, free_disk_bytes};
 
 impl Outbox {
     /// Inside the transaction that stores `added`: sees to it that the limits hold, or says which does
     /// not.
     pub(super) fn make_room(
         &self,
-        writer: &mut Writer,
+        writer: &mut Transaction,
         added: Totals,
     ) -> rusqlite::Result<Result<Option<(DroppedRows, OutboxLimit)>, OutboxLimit>> {
         if self.limits.is_unlimited() || added.count == 0 {

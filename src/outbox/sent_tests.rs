@@ -158,7 +158,7 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
     enqueue(&outbox, 4);
     send(&outbox);
     let run = |sql: &'static str| {
-        let run = move |writer: &mut Writer| writer.sql()?.execute_batch(sql);
+        let run = move |writer: &mut Transaction| writer.sql()?.execute_batch(sql);
         outbox
             .store
             .execute(Durability::KillSafe, run, |()| {})
@@ -190,7 +190,7 @@ fn what_was_noted_is_forgotten_when_everything_pending_is_set_aside() {
     send(&outbox);
     settle(&outbox);
     let this = Arc::clone(&outbox);
-    let move_all = move |writer: &mut Writer| {
+    let move_all = move |writer: &mut Transaction| {
         this.forget_sent(writer)?;
         set_aside_rows::move_all(writer, 0, "another device's", "workspace", "device")?;
         set_aside_rows::count(writer)

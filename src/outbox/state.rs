@@ -9,7 +9,8 @@ use super::NewMessage;
 use super::admission::Admission;
 use super::record::{Record, Refusal};
 use super::sent_rows::SentRows;
-use crate::store::outbox_rows::{Body, DroppedRows, Outgoing, Totals};
+use crate::message::outgoing::{Body, Outgoing};
+use crate::store::outbox_rows::{DroppedRows, Totals};
 
 /// What the ready queue may hold; a single Message may exceed the bytes.
 pub(super) const READY_BYTES: usize = 256 << 10;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Outbox;
 use crate::error::Result;
 use crate::store::open_upload::{self, OpenUpload};
-use crate::store::{Durability, Writer, outbox_rows};
+use crate::store::{Durability, Transaction, outbox_rows};
 
 impl Outbox {
     /// The oldest ready Message whose content has to be uploaded before its turn.
@@ -26,7 +26,7 @@ impl Outbox {
 
     /// The hub has this upload open, until [`uploaded`](Self::uploaded).
     pub fn upload_opened(&self, upload: OpenUpload) -> Result<()> {
-        let save = move |writer: &mut Writer| open_upload::save(writer, &upload);
+        let save = move |writer: &mut Transaction| open_upload::save(writer, &upload);
         self.store.execute(Durability::KillSafe, save, |()| {})
     }
 

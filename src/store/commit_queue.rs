@@ -13,11 +13,11 @@ use std::sync::Arc;
 use crossbeam_channel::bounded;
 
 use super::Durability;
-use super::writer::{WriteBack, Writer};
+use super::writer::{Transaction, WriteBack, Writer};
 use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
-type Run = Box<dyn FnMut(&mut Writer) -> rusqlite::Result<()> + Send>;
+type Run = Box<dyn FnMut(&mut Transaction) -> rusqlite::Result<()> + Send>;
 type Done = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// Something to be written, and who is told.
@@ -29,16 +29,23 @@ pub(super) struct Job {
 
 impl Job {
     /// `run` may run twice: when another job of the same commit fails, the commit is rolled back and each job
-    /// gets one of its own. `done` is told the outcome by whoever commits.
-    pub fn new(
+    /// gets one of its own. `done` is told what the last run gave, or why nothing was committed, by whoever commits.
+    pub fn new<T: Send + 'static>(
         durability: Durability,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
-        done: impl FnOnce(Result<()>) + Send + 'static,
+        mut run: impl FnMut(&mut Transaction) -> rusqlite::Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
     ) -> Job {
+        let value = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&value);
         Job {
             durability,
-            run: Box::new(run),
-            done: Box::new(done),
+            run: Box::new(move |transaction| {
+                *slot.lock() = Some(run(transaction)?);
+                Ok(())
+            }),
+            done: Box::new(move |result| {
+                done(result.and_then(|()| value.lock().take().ok_or(Error::Closed)));
+            }),
         }
     }
 }
@@ -117,27 +124,17 @@ impl CommitQueue {
     pub fn execute<T: Send + 'static>(
         &self,
         durability: Durability,
-        mut run: impl FnMut(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+        run: impl FnMut(&mut Transaction) -> rusqlite::Result<T> + Send + 'static,
         stored: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = bounded(1);
-        let value = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&value);
-        self.push(Job::new(
-            durability,
-            move |writer| {
-                *slot.lock() = Some(run(writer)?);
-                Ok(())
-            },
-            move |result| {
-                let result = result.and_then(|()| value.lock().take().ok_or(Error::Closed));
-                if let Ok(value) = &result {
-                    stored(value);
-                }
-                // The receiver waits below until this arrives.
-                drop(reply.send(result));
-            },
-        ))?;
+        self.push(Job::new(durability, run, move |result| {
+            if let Ok(value) = &result {
+                stored(value);
+            }
+            // The receiver waits below until this arrives.
+            drop(reply.send(result));
+        }))?;
         self.commit_if_free();
         answer.recv().unwrap_or(Err(Error::Closed))
     }

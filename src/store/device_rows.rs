@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Result};
 use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::secret::Secret;
 
 /// In the place of a requested Device ID: which one was requested is not known, so that any will do.

@@ -32,13 +32,14 @@ use std::thread::JoinHandle;
 pub use durability::Durability;
 pub(crate) use file::{free_disk_bytes, validate_path};
 pub use recovery::Recovery;
-pub(crate) use writer::Writer;
+pub(crate) use writer::Transaction;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use commit_queue::{CommitQueue, Job};
 use lock::FileLock;
+use writer::Writer;
 
 /// Keeps all threads out of a database.
 pub(crate) type Hold = commit_queue::Turn<Arc<CommitQueue>>;
@@ -91,7 +92,7 @@ impl Store {
     pub fn execute<T: Send + 'static>(
         &self,
         durability: Durability,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+        run: impl FnMut(&mut Transaction) -> rusqlite::Result<T> + Send + 'static,
         stored: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T> {
         self.queue.execute(durability, run, stored)
@@ -100,17 +101,17 @@ impl Store {
     /// Reads, behind everything that was committed before.
     pub fn read<T: Send + 'static>(
         &self,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<T> + Send + 'static,
+        run: impl FnMut(&mut Transaction) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         self.queue.execute(Durability::KillSafe, run, |_| {})
     }
 
     /// Queues `run` for the storage thread; `done` is told the outcome. See [`CommitQueue::post`].
-    pub fn post(
+    pub fn post<T: Send + 'static>(
         &self,
         durability: Durability,
-        run: impl FnMut(&mut Writer) -> rusqlite::Result<()> + Send + 'static,
-        done: impl FnOnce(Result<()>) + Send + 'static,
+        run: impl FnMut(&mut Transaction) -> rusqlite::Result<T> + Send + 'static,
+        done: impl FnOnce(Result<T>) + Send + 'static,
     ) {
         self.queue.post(Job::new(durability, run, done));
     }
@@ -124,7 +125,7 @@ impl Store {
     /// transaction, behind everything that was committed before: what is in memory goes back into it.
     pub fn on_recovery(
         &self,
-        write_back: impl FnMut(&mut Writer, &mut Recovery) -> rusqlite::Result<()> + Send + 'static,
+        write_back: impl FnMut(&mut Transaction, &mut Recovery) -> rusqlite::Result<()> + Send + 'static,
     ) {
         self.queue.on_recovery(Box::new(write_back));
     }

@@ -29,6 +29,9 @@ const PAGES_PER_ROW: u64 = 10;
 /// Free pages above which an almost empty file is rewritten to its small size.
 const SHRINK_FREE_PAGES: i64 = 2000;
 
+/// What a job works with.
+pub(crate) type Transaction = Writer;
+
 /// The one connection that reads and writes the database.
 pub(crate) struct Writer {
     connection: Option<Connection>,

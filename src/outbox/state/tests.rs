@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::status::StatusBoard;
 use crate::store::Durability;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::columns::{Problems, required_text, text};
-use crate::http::HubDeviceId;
 use crate::http::instance::{DEFAULT_INSTANCE, Instance};
+use crate::identity::HubDeviceId;
 use crate::secret::Secret;
 use crate::store::Writer;
 use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Result, Row};
 use super::Taken;
 use super::columns::{Problems, bytes, required_text, text};
 use crate::compression::{Codec, Compression, compress};
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_rendered};
 use crate::message::{MessageIds, StreamAddress, property_bag};
 use crate::store::{Writer, outbox_rows, set_aside_rows};

@@ -34,7 +34,7 @@ use super::file::{
 use super::ids::MessageIds;
 use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 
 const ACTION: &str = "take over the database of the published SDK";
 

@@ -4,7 +4,7 @@
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Result, params_from_iter};
 
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
 use crate::store::device_rows::{self, TwinKind};
 use crate::store::{Writer, schema, set_aside_rows};
 

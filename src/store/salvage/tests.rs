@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::http::HubDeviceId;
+use crate::identity::HubDeviceId;
+use crate::message::outgoing::Outgoing;
 use crate::secret::Secret;
 use crate::store::device_rows::{DeviceRow, TwinKind};
-use crate::store::outbox_rows::{self, Outgoing};
+use crate::store::outbox_rows;
 use crate::store::{Durability, Store, inbox_rows, set_aside_rows};
 
 fn device() -> DeviceRow {
