@@ -256,7 +256,7 @@ fn jobs_that_share_a_transaction_see_each_others_messages_and_drops() {
                 outbox.store.post(
                     Durability::KillSafe,
                     |_| Err(rusqlite::Error::InvalidQuery),
-                    |_| {},
+                    |_: crate::Result<()>| {},
                 );
             }
             release.send(()).unwrap();

@@ -289,7 +289,7 @@ fn text_in_the_place_of_a_blob_is_content_all_the_same() {
     let (rows, more) = outbox_rows::load(&writer, i64::MIN, 10, 1000).unwrap();
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     assert_eq!((ids, more), (vec![-7, 8], false));
-    assert!(matches!(&rows[0].body, outbox_rows::Body::Inline(body) if body == "one"));
+    assert!(matches!(&rows[0].body, crate::message::outgoing::Body::Inline(body) if body == "one"));
     assert_eq!(outbox_rows::content(&writer, 8).unwrap().unwrap(), b"two");
     assert_eq!(
         inbox_rows::next(&writer, 0).unwrap().unwrap().body,
