@@ -232,8 +232,6 @@ mod clock;
 mod compression;
 mod error;
 mod failure_log;
-#[cfg(test)]
-mod fuzz;
 mod http;
 mod identity;
 mod inbox;

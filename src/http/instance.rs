@@ -44,6 +44,8 @@ impl fmt::Display for Instance {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

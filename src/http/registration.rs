@@ -113,6 +113,8 @@ fn sas_expiry(sas: &str) -> Option<ServerTime> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;

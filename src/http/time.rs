@@ -91,6 +91,8 @@ fn number(digits: &str, digits_max: usize, max: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

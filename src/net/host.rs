@@ -90,6 +90,8 @@ fn parse_port(digits: &str) -> Option<u16> {
 }
 
 #[cfg(test)]
+pub(crate) mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use spotflow_fuzz::{Choices, fuzz};
 
 use super::ids::MessageIds;
 use super::writer::Writer;
 use super::{device_rows, inbox_rows, open_upload, outbox_rows, schema, set_aside_rows};
-use crate::fuzz::{Choices, fuzz};
 
 /// The columns of our tables, the first of each the key.
 const TABLES: [(&str, &[&str]); 7] = [

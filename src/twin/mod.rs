@@ -4,6 +4,8 @@
 
 pub(crate) mod desired;
 pub(crate) mod document;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod merge_patch;
 pub(crate) mod reported;
 pub(crate) mod rules;

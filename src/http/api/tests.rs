@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::Chain;
-use crate::fuzz::fuzz;
 use crate::http::test_server::{Reply, TestServer};
+use spotflow_fuzz::fuzz;
 use std::time::Instant;
 
 const SAS: &str = "SharedAccessSignature sr=h&sig=hunter2&se=1795352400";

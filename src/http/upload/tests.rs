@@ -1,8 +1,8 @@
 use super::*;
 use crate::error::Chain;
-use crate::fuzz::fuzz;
 use crate::http::test_server::{Reply, Request as Sent, TestServer};
 use crate::identity::HubDeviceId;
+use spotflow_fuzz::fuzz;
 
 fn place(host_name: &str, blob_name: &str, sas_token: &str) -> Place {
     Place {

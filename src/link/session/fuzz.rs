@@ -1,10 +1,10 @@
 //! MQTT packets in: streams that a hub could send, and damaged ones.
 
 use rumqttc::mqttbytes::v4::{PubAck, PubRec, SubAck, UnsubAck};
+use spotflow_fuzz::{Choices, fuzz};
 
 use super::tests::{connected, device, message, sent, session_with};
 use super::*;
-use crate::fuzz::{Choices, fuzz};
 
 /// How much of a stream comes at once, at most: what the transport reads.
 const READ_BYTES: usize = 4096;

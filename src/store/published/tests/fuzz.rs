@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params_from_iter};
+use spotflow_fuzz::{Choices, fuzz};
 
 use super::super::{Taken, cloud_messages, configuration, messages, nobody, properties};
-use crate::fuzz::{Choices, fuzz};
 use crate::store::fuzz::{begin, value};
 use crate::store::ids::MessageIds;
 use crate::store::writer::Writer;

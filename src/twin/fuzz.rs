@@ -1,12 +1,12 @@
-//! Documents of the device twin, and merge patches.
+//! Documents of the device twin, merge patches, and the JSON that all of them are.
 
 use serde_json::{Value, json};
+use spotflow_fuzz::{Choices, fuzz};
 
-use super::{Choices, fuzz};
-use crate::twin::Document;
-use crate::twin::document::{Versioned, parse_desired_patch, parse_full_twin};
-use crate::twin::merge_patch::{apply, diff};
-use crate::twin::rules::check_reported;
+use super::Document;
+use super::document::{Versioned, parse_desired_patch, parse_full_twin};
+use super::merge_patch::{apply, diff};
+use super::rules::check_reported;
 
 /// Must not come up in a problem's text.
 const CONTENT: &str = "hunter2";
@@ -201,4 +201,33 @@ fn has_null(value: &Value) -> bool {
         Value::Object(object) => object.values().any(has_null),
         _ => false,
     }
+}
+
+/// How deep a value is nested.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// The parser under every decoder of JSON keeps its limits.
+#[test]
+fn json_is_read_as_it_was_written_and_never_deeper_than_the_stack_bears() {
+    fuzz("JSON", |choices| {
+        let value = choices.json(4);
+        let mut bytes = value.to_string().into_bytes();
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), value);
+        if choices.one_in(16) {
+            let levels = choices.below(4096);
+            let mut nested = choices.pick(&["[", "{\"a\":"]).repeat(levels).into_bytes();
+            nested.append(&mut bytes);
+            bytes = nested;
+        }
+        choices.damage(&mut bytes);
+        if let Ok(value) = serde_json::from_slice::<Value>(&bytes) {
+            assert!(depth(&value) <= 128);
+        }
+    });
 }

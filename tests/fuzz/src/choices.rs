@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 
 /// Random bytes that are used up one by one; behind their end there are zeros, so that everything
 /// that is drawn ends.
-pub(crate) struct Choices<'a> {
+pub struct Choices<'a> {
     bytes: &'a [u8],
 }
 
@@ -65,14 +65,16 @@ const PIECES: [&[u8]; 24] = [
 ];
 
 impl<'a> Choices<'a> {
-    pub fn new(bytes: &'a [u8]) -> Choices<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Choices<'a> {
         Choices { bytes }
     }
 
+    /// Whether only zeros are left.
     pub fn is_used_up(&self) -> bool {
         self.bytes.is_empty()
     }
 
+    /// Any byte; zero when the choices are used up.
     pub fn byte(&mut self) -> u8 {
         match self.bytes.split_first() {
             Some((first, rest)) => {
@@ -90,6 +92,7 @@ impl<'a> Choices<'a> {
         taken.to_vec()
     }
 
+    /// Either; false when the choices are used up.
     pub fn bool(&mut self) -> bool {
         self.byte() % 2 == 1
     }
@@ -99,7 +102,7 @@ impl<'a> Choices<'a> {
         self.byte() % n == n - 1
     }
 
-    /// A number in `0..n`.
+    /// A number in `0..n`, which must not be empty.
     pub fn below(&mut self, n: usize) -> usize {
         let choice = match n {
             0..=256 => usize::from(self.byte()),
@@ -108,15 +111,17 @@ impl<'a> Choices<'a> {
         choice % n
     }
 
+    /// Any number, all as frequent.
     pub fn u16(&mut self) -> u16 {
         u16::from_le_bytes([self.byte(), self.byte()])
     }
 
+    /// Any number, all as frequent.
     pub fn u32(&mut self) -> u32 {
         u32::from(self.u16()) | u32::from(self.u16()) << 16
     }
 
-    /// Small ones, and those at the borders, are frequent.
+    /// Any number. Small ones, and those at the borders, are frequent.
     pub fn u64(&mut self) -> u64 {
         match self.byte() % 8 {
             0..=3 => self.byte().into(),
@@ -127,14 +132,17 @@ impl<'a> Choices<'a> {
         }
     }
 
+    /// Any number. Small ones, and those at the borders, are frequent.
     pub fn i64(&mut self) -> i64 {
         self.u64() as i64
     }
 
+    /// One of these, of which there must be one.
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
 
+    /// A short text: often one that decoders stumble over.
     pub fn text(&mut self) -> String {
         match self.byte() % 4 {
             0..=2 => self.pick(&TEXTS).to_owned(),
@@ -166,9 +174,10 @@ impl<'a> Choices<'a> {
         let count = self.below(5);
         (0..count)
             .map(|_| {
-                let key = match self.one_in(8) {
-                    true => self.text(),
-                    false => self.pick(&["a", "b", "c", "d"]).to_owned(),
+                let key = if self.one_in(8) {
+                    self.text()
+                } else {
+                    self.pick(&["a", "b", "c", "d"]).to_owned()
                 };
                 (key, self.json(depth))
             })
@@ -234,9 +243,10 @@ impl<'a> Choices<'a> {
     pub fn split<'b>(&mut self, mut bytes: &'b [u8]) -> Vec<&'b [u8]> {
         let mut parts = Vec::new();
         while !bytes.is_empty() {
-            let length = match self.is_used_up() {
-                true => bytes.len(),
-                false => self.pick(&[1, 1, 2, 3, 7, 64, 1024]),
+            let length = if self.is_used_up() {
+                bytes.len()
+            } else {
+                self.pick(&[1, 1, 2, 3, 7, 64, 1024])
             };
             let (part, rest) = bytes.split_at(length.min(bytes.len()));
             parts.push(part);

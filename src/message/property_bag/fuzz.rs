@@ -1,7 +1,8 @@
 //! Property bags, and the percent-encoding in them.
 
-use super::{Choices, fuzz};
-use crate::message::property_bag;
+use spotflow_fuzz::{Choices, fuzz};
+
+use super::*;
 
 /// Percent-decoding as RFC 3986 describes it, written once more.
 fn decoded(text: &str) -> String {
@@ -34,10 +35,10 @@ fn every_bag_parses_to_the_pairs_it_was_made_of() {
         let pairs = pairs(choices);
         let mut bag = String::new();
         for (key, value) in &pairs {
-            property_bag::push_encoded(&mut bag, key, value);
+            push_encoded(&mut bag, key, value);
         }
         assert!(bag.bytes().all(|byte| byte.is_ascii_graphic()), "{bag}");
-        assert_eq!(property_bag::parse(&bag), pairs, "{bag}");
+        assert_eq!(parse(&bag), pairs, "{bag}");
     });
 }
 
@@ -46,7 +47,7 @@ fn damaged_bags_parse_to_what_an_independent_reading_finds() {
     fuzz("damaged property bag", |choices| {
         let mut bag = String::from("%24.to=%2Fdevices%2Fd&$.mid=1&a=%C3%A9");
         for (key, value) in pairs(choices) {
-            property_bag::push_encoded(&mut bag, &key, &value);
+            push_encoded(&mut bag, &key, &value);
         }
         let bag = choices.damaged_text(&bag);
         let expected: Vec<(String, String)> = bag
@@ -60,6 +61,6 @@ fn damaged_bags_parse_to_what_an_independent_reading_finds() {
                 )
             })
             .collect();
-        assert_eq!(property_bag::parse(&bag), expected, "{bag:?}");
+        assert_eq!(parse(&bag), expected, "{bag:?}");
     });
 }

@@ -1,23 +1,29 @@
 //! How the decoders are fuzzed: with inputs that are made from valid ones, so that cases get deep.
 //!
 //! A case is a string of random bytes, the [`Choices`], from which a test draws its input. proptest
-//! makes and shrinks them: fewer and smaller bytes mean a simpler input. The tests of the decoders that
-//! the crate sees are here; those of private ones are with them (`session/fuzz.rs`, `store/fuzz.rs`, ...).
+//! makes and shrinks them: fewer and smaller bytes mean a simpler input. The tests are with the decoders,
+//! most of them in a module named `fuzz` (`src/link/session/fuzz.rs`, `src/net/host/fuzz.rs`, ...).
+//!
+//! ```
+//! use spotflow_fuzz::fuzz;
+//!
+//! fuzz("numbers", |choices| {
+//!     let number = choices.u64();
+//!     assert_eq!(number.to_string().parse(), Ok(number));
+//! });
+//! ```
 //!
 //! - `FUZZ_CASES=5000000` sets how many cases each test runs; 100,000 unless set.
 //! - `SEED=...` repeats a run. Each test prints its seed, and a failure the choices it shrank to.
 //!
 //! What was found stays as a test of its own, named after what went wrong.
 
-mod answers;
-mod bags;
-mod choices;
-mod hosts;
-mod json;
-mod times;
-mod twins;
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
-pub(crate) use choices::Choices;
+mod choices;
+
+pub use choices::Choices;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,14 +41,14 @@ const CHOICES: usize = 160;
 /// A case that takes so long does not end.
 const CASE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs `property`, which fails by a panic, on many inputs; on `1 / share` of the usual number where a
-/// case is dear.
-pub(crate) fn fuzz_share(
-    decoder: &'static str,
-    share: u32,
-    property: impl Fn(&mut Choices<'_>) + Send + 'static,
-) {
-    let cases = number("FUZZ_CASES").unwrap_or(CASES.into()) / u64::from(share);
+/// Runs `property`, which fails by a panic, on many inputs.
+///
+/// # Panics
+///
+/// When the property does not hold, with the seed and the choices that the failure shrank to; and when a
+/// case does not end.
+pub fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 'static) {
+    let cases = number("FUZZ_CASES").unwrap_or(CASES.into());
     let cases = u32::try_from(cases).expect("FUZZ_CASES is below 2^32");
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("fuzz {decoder}: {cases} cases, seed {seed}");
@@ -70,11 +76,6 @@ pub(crate) fn fuzz_share(
         std::panic::resume_unwind(failure);
     }
     println!("fuzz {decoder}: {:.1} s", began.elapsed().as_secs_f64());
-}
-
-/// Runs `property`, which fails by a panic, on the usual number of inputs.
-pub(crate) fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 'static) {
-    fuzz_share(decoder, 1, property);
 }
 
 fn run(cases: u32, seed: u64, property: impl Fn(&[u8])) {
@@ -107,28 +108,33 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-#[test]
-fn a_property_that_does_not_hold_is_found_and_shrunk() {
-    let run = || {
-        run(10_000, 7, |bytes| {
-            assert!(!bytes.contains(&200), "two hundred")
-        })
-    };
-    let failure = std::panic::catch_unwind(run).unwrap_err();
-    let text = failure.downcast_ref::<String>().unwrap();
-    assert!(
-        text.contains("two hundred") && text.contains("[\n    200,\n]"),
-        "{text}"
-    );
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn a_seed_repeats_its_run() {
-    let inputs = |seed| {
-        let seen = std::cell::RefCell::new(Vec::new());
-        run(100, seed, |bytes| seen.borrow_mut().push(bytes.to_vec()));
-        seen.into_inner()
-    };
-    assert_eq!(inputs(1), inputs(1));
-    assert_ne!(inputs(1), inputs(2));
+    #[test]
+    fn a_property_that_does_not_hold_is_found_and_shrunk() {
+        let run = || {
+            run(10_000, 7, |bytes| {
+                assert!(!bytes.contains(&200), "two hundred")
+            })
+        };
+        let failure = std::panic::catch_unwind(run).unwrap_err();
+        let text = failure.downcast_ref::<String>().unwrap();
+        assert!(
+            text.contains("two hundred") && text.contains("[\n    200,\n]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_seed_repeats_its_run() {
+        let inputs = |seed| {
+            let seen = std::cell::RefCell::new(Vec::new());
+            run(100, seed, |bytes| seen.borrow_mut().push(bytes.to_vec()));
+            seen.into_inner()
+        };
+        assert_eq!(inputs(1), inputs(1));
+        assert_ne!(inputs(1), inputs(2));
+    }
 }

@@ -1,9 +1,8 @@
 //! Times and time spans, as the Platform writes them.
 
-use std::time::Duration;
+use spotflow_fuzz::{Choices, fuzz};
 
-use super::{Choices, fuzz};
-use crate::http::time::{Lifetime, ServerTime, parse_time_span};
+use super::*;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -129,9 +128,10 @@ fn every_time_span_is_read_to_its_last_digit() {
         let digits = choices.below(10);
         let fraction = choices.u32() % 10_u32.pow(digits as u32);
         let sign = choices.pick(&["", "", "", "-"]);
-        let mut text = match choices.bool() {
-            true => format!("{sign}{days}.{hours:02}:{minutes:02}:{seconds:02}"),
-            false => format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"),
+        let mut text = if choices.bool() {
+            format!("{sign}{days}.{hours:02}:{minutes:02}:{seconds:02}")
+        } else {
+            format!("{sign}{hours:02}:{minutes:02}:{seconds:02}")
         };
         let days = if text.contains('.') {
             u64::from(days)
