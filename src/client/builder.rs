@@ -11,6 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::message::rules::validate_device_id;
+use crate::methods::{MethodError, MethodOptions, MethodRequest, MethodResponse};
 use crate::outbox::OutboxLimits;
 use crate::registration::{DisplayCallback, ProvisioningOperation, display_on_stdout};
 use crate::status::ConnectionChange;
@@ -46,6 +47,7 @@ pub struct DeviceClientBuilder {
     pub(super) display: DisplayCallback,
     pub(super) desired_callback: Option<DesiredCallback>,
     pub(super) connection_callback: Option<ConnectionCallback>,
+    pub(super) methods: MethodOptions,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub(super) cloud_messages: bool,
@@ -67,6 +69,7 @@ impl DeviceClientBuilder {
             display: Box::new(display_on_stdout),
             desired_callback: None,
             connection_callback: None,
+            methods: MethodOptions::default(),
             ca_file: None,
             interrupt_check: None,
             cloud_messages: false,
@@ -131,6 +134,59 @@ impl DeviceClientBuilder {
         callback: impl FnMut(ConnectionChange) + Send + 'static,
     ) -> Self {
         self.connection_callback = Some(Box::new(callback));
+        self
+    }
+
+    /// Lets the cloud call the method `name` of this device (a *direct method* of IoT Hub): `handler` is called, and
+    /// what it returns is the answer. Nothing is subscribed to unless there is a handler.
+    ///
+    /// Handlers run in [threads of their own](Self::method_threads), several at once, and hold up neither Messages nor
+    /// other callbacks. The library answers itself, with a body that says why,
+    ///
+    /// - 400, if the body of the call is no JSON;
+    /// - 404, if the method has no handler;
+    /// - 500, if the handler returns an error or panics (which is logged, and not sent), or its answer has more than
+    ///   128 KB;
+    /// - 503, if as many calls run as there are threads, and 64 more wait.
+    ///
+    /// The hub delivers a call at most once, and only to a connected device; its caller gives up after 30 s unless it
+    /// says otherwise, and after 300 s at most. A call that has waited for so long for a thread is not run. An answer
+    /// goes out on the connection that brought the call, or not at all: see
+    /// [`MethodRequest::is_cancelled`].
+    ///
+    /// [`DeviceClient::close`] waits for running handlers within its limit. A client that a handler captures lives
+    /// until `close` is called.
+    ///
+    /// ```
+    /// use spotflow_device::{DeviceClient, MethodResponse};
+    ///
+    /// let builder = DeviceClient::builder("CAEaBA...", "spotflow.db").on_method("set-interval", |request| {
+    ///     let seconds: u64 = request.deserialize()?;
+    ///     Ok(MethodResponse::ok(format!("every {seconds} s")))
+    /// });
+    /// ```
+    pub fn on_method(
+        mut self,
+        name: impl Into<String>,
+        handler: impl Fn(&MethodRequest) -> Result<MethodResponse, MethodError> + Send + Sync + 'static,
+    ) -> Self {
+        self.methods.by_name.push((name.into(), Arc::new(handler)));
+        self
+    }
+
+    /// Like [`on_method`](Self::on_method), for all names that have no handler of their own.
+    pub fn on_other_methods(
+        mut self,
+        handler: impl Fn(&MethodRequest) -> Result<MethodResponse, MethodError> + Send + Sync + 'static,
+    ) -> Self {
+        self.methods.others = Some(Arc::new(handler));
+        self
+    }
+
+    /// How many calls of [methods](Self::on_method) run at once: 1 to 64, 4 unless changed. A thread lives only while
+    /// there are calls.
+    pub fn method_threads(mut self, threads: usize) -> Self {
+        self.methods.threads = threads;
         self
     }
 
@@ -234,6 +290,7 @@ impl DeviceClientBuilder {
             validate_device_id(device_id)?;
         }
         self.outbox_limits.validate()?;
+        self.methods.validate()?;
         if !(1..=WINDOW_MAX).contains(&self.window) {
             let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
             return Err(Error::invalid("in_flight_window", rule));

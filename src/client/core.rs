@@ -18,6 +18,7 @@ use crate::identity::HubDeviceId;
 use crate::inbox::Inbox;
 use crate::link::mailbox::Mailbox;
 use crate::link::{Link, LinkParts};
+use crate::methods::{Answers, Methods};
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
@@ -39,6 +40,7 @@ pub(super) struct Core {
     pub outbox: Arc<Outbox>,
     pub properties: Arc<Properties>,
     pub inbox: Option<Arc<Inbox>>,
+    methods: Option<Arc<Methods>>,
     pub status: Arc<StatusBoard>,
     pub registrar: Arc<Registrar>,
     pub clock: Arc<dyn Clock>,
@@ -100,6 +102,10 @@ impl Core {
             true => Some(Inbox::open(Arc::clone(&store))?),
             false => None,
         };
+        let methods = (!options.methods.is_empty()).then(|| {
+            let answers: Arc<dyn Answers> = wiring.clone();
+            Arc::new(Methods::new(options.methods, answers, Arc::clone(&clock)))
+        });
         let renew = {
             let wiring = Arc::downgrade(&wiring);
             move || {
@@ -137,6 +143,7 @@ impl Core {
                 outbox: Arc::clone(&outbox),
                 properties: Arc::clone(&properties),
                 inbox: inbox.clone(),
+                methods: methods.clone(),
                 supervisor: wiring,
                 status: Arc::clone(&status),
                 clock: Arc::clone(&clock),
@@ -155,6 +162,7 @@ impl Core {
             outbox,
             properties,
             inbox,
+            methods,
             status,
             registrar,
             clock,
@@ -218,7 +226,11 @@ impl Core {
             .callbacks
             .as_ref()
             .is_some_and(|callbacks| callbacks.is_own_thread());
-        if in_callback || self.registrar.is_own_thread() {
+        let in_method = self
+            .methods
+            .as_ref()
+            .is_some_and(|methods| methods.is_own_thread());
+        if in_callback || in_method || self.registrar.is_own_thread() {
             return;
         }
         let done = self.close_done.lock();
@@ -235,6 +247,10 @@ impl Core {
         self.registrar.close();
         self.uploader.close();
         self.agent.cancel();
+        // Before the link, which takes their answers to the hub.
+        if let Some(methods) = &self.methods {
+            methods.close(deadline);
+        }
         self.mailbox.close();
         if self.mailbox.wait_over(deadline)
             && let Some(thread) = self.link_thread.lock().take()

@@ -7,6 +7,7 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::link::Supervisor;
 use crate::link::mailbox::Mailbox;
+use crate::methods::{Answer, Answers};
 use crate::outbox::Wake;
 use crate::properties::Listener;
 use crate::registration::Registrar;
@@ -53,6 +54,12 @@ impl Wake for Wiring {
         if let Some(uploader) = self.uploader.get().and_then(Weak::upgrade) {
             uploader.start();
         }
+    }
+}
+
+impl Answers for Wiring {
+    fn answer(&self, answer: Answer) {
+        self.mailbox.answer_method(answer);
     }
 }
 

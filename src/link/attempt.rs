@@ -87,6 +87,7 @@ impl Link {
             sas: credentials.sas.clone(),
             keep_alive: self.parts.keep_alive,
             cloud_messages: self.parts.inbox.is_some(),
+            methods: self.parts.methods.is_some(),
         };
         let Ok(name) = ServerName::try_from(host.name.clone()) else {
             let error = Error::protocol("connect to the hub", "its host name is not a name");

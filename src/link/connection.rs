@@ -9,6 +9,7 @@ use super::suspects::Suspects;
 use super::transport::Transport;
 use super::twin_exchange::TwinExchange;
 use crate::clock::Moment;
+use crate::methods::Cancellation;
 use crate::net::host::Host;
 
 /// The time for one address of the hub, from the first packet to CONNACK.
@@ -28,6 +29,8 @@ pub(super) struct Connection {
     pub transport: Transport,
     pub session: Session,
     pub twin: TwinExchange,
+    /// Of the calls of methods that came on it: their answers go nowhere else.
+    pub calls: Cancellation,
     /// Until when CONNACK must come.
     connect_deadline: Moment,
     /// Until when the address must answer at all.
@@ -58,6 +61,7 @@ impl Connection {
             transport,
             session,
             twin: TwinExchange::default(),
+            calls: Cancellation::default(),
             connect_deadline: now + CONNECT_LIMIT,
             address_deadline,
             connected_at: None,

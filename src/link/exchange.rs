@@ -10,6 +10,7 @@ use super::session::{Event, SessionError};
 use super::suspects::Suspects;
 use super::transport::TransportError;
 use crate::clock::Moment;
+use crate::methods::Call;
 
 /// How the connection goes on.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +123,21 @@ fn handle(
                 };
                 let acknowledge = move || mailbox.acknowledge_cloud_message(receipt);
                 inbox.accept(properties, payload, Box::new(acknowledge));
+            }
+        }
+        Event::MethodCall {
+            name,
+            request_id,
+            body,
+        } => {
+            if let Some(methods) = &parts.methods {
+                methods.receive(Call {
+                    name,
+                    body,
+                    request_id,
+                    connection: connection.number,
+                    cancellation: connection.calls.clone(),
+                });
             }
         }
     }

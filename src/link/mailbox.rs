@@ -9,6 +9,7 @@ use std::time::Instant;
 use mio::Waker;
 
 use crate::http::HubCredentials;
+use crate::methods::Answer;
 use crate::sync::{Condvar, Mutex};
 
 /// A cloud-to-device message that is stored and can be acknowledged, on the connection it came on.
@@ -27,6 +28,8 @@ pub(crate) struct Wishes {
     pub resolved: Option<(u64, io::Result<Vec<SocketAddr>>)>,
     /// These messages are stored. The hub sends at most 50 without acknowledgement.
     pub cloud_receipts: Vec<CloudReceipt>,
+    /// Answers to calls of methods, of which only so many are under way at once.
+    pub method_answers: Vec<Answer>,
     /// Leave the hub and forget what is in flight, as the identity changes.
     pub detach: bool,
     /// Leave the hub and end.
@@ -77,6 +80,11 @@ impl Mailbox {
     /// Lets a cloud-to-device message be acknowledged.
     pub fn acknowledge_cloud_message(&self, receipt: CloudReceipt) {
         self.ask(|wishes| wishes.cloud_receipts.push(receipt));
+    }
+
+    /// Answers a call of a method.
+    pub fn answer_method(&self, answer: Answer) {
+        self.ask(|wishes| wishes.method_answers.push(answer));
     }
 
     /// Asks the link to end.

@@ -38,6 +38,7 @@ use crate::error::{Chain, Error, Result};
 use crate::failure_log::{FailureLog, retry_in};
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
+use crate::methods::{Answer, Methods};
 use crate::net::host::Host;
 use crate::net::tls_failure;
 use crate::net::trust::Trust;
@@ -78,6 +79,8 @@ pub(crate) struct LinkParts {
     pub properties: Arc<Properties>,
     /// Only if the application wants cloud-to-device messages.
     pub inbox: Option<Arc<Inbox>>,
+    /// Only if the application has methods.
+    pub methods: Option<Arc<Methods>>,
     pub supervisor: Arc<dyn Supervisor>,
     pub status: Arc<StatusBoard>,
     pub clock: Arc<dyn Clock>,
@@ -179,6 +182,7 @@ impl Link {
             credentials,
             resolved,
             cloud_receipts,
+            method_answers,
             detach,
             close,
         } = self.mailbox.take();
@@ -193,6 +197,9 @@ impl Link {
         }
         for receipt in cloud_receipts {
             self.acknowledge_cloud_message(receipt, now);
+        }
+        for answer in method_answers {
+            self.answer_method(answer, now);
         }
         if close {
             self.closing = true;
@@ -229,6 +236,21 @@ impl Link {
             && let Err(error) = connection
                 .session
                 .acknowledge_cloud_message(receipt.packet_id)
+        {
+            self.fail(error.into(), now);
+        }
+    }
+
+    /// An answer for a connection that has ended is dropped; so does the hub.
+    fn answer_method(&mut self, answer: Answer, now: Moment) {
+        let Phase::Open(connection) = &mut self.phase else {
+            return;
+        };
+        if connection.number == answer.connection
+            && let Err(error) =
+                connection
+                    .session
+                    .answer_method(answer.status, &answer.request_id, answer.body)
         {
             self.fail(error.into(), now);
         }
@@ -367,8 +389,10 @@ impl Link {
                 mut transport,
                 session,
                 connected_at,
+                calls,
                 ..
             } = *connection;
+            calls.cancel();
             transport.deregister(self.poller.registry());
             self.in_flight = session.into_in_flight();
             self.parts.properties.connection_lost();

@@ -36,6 +36,8 @@ pub(crate) struct Login {
     pub keep_alive: Duration,
     /// Whether the application wants cloud-to-device messages; else they stay in the hub.
     pub cloud_messages: bool,
+    /// Whether the application wants the cloud to call its methods.
+    pub methods: bool,
 }
 
 /// What happened on the connection, for the link to act on.
@@ -61,6 +63,12 @@ pub(crate) enum Event {
         packet_id: u16,
         properties: String,
         payload: Bytes,
+    },
+    /// The cloud calls a method; the answer goes with the request id, on this connection.
+    MethodCall {
+        name: String,
+        request_id: String,
+        body: Bytes,
     },
 }
 
@@ -262,15 +270,28 @@ impl Session {
     }
 
     fn subscribe(&mut self) -> Result<(), SessionError> {
-        let cloud_messages = topics::cloud_messages_filter(&self.login.device);
         let mut filters: Vec<String> = topics::TWIN_FILTERS.map(str::to_owned).to_vec();
-        if self.login.cloud_messages {
-            filters.push(cloud_messages);
-        } else if self.session_present {
-            // A session from an earlier run may hold the subscription.
-            let mut unsubscribe = Unsubscribe::new(cloud_messages);
-            unsubscribe.pkid = self.control_id();
-            self.write(&Packet::Unsubscribe(unsubscribe))?;
+        let mut unwanted = Vec::new();
+        let optional = [
+            (
+                self.login.cloud_messages,
+                topics::cloud_messages_filter(&self.login.device),
+            ),
+            (self.login.methods, topics::METHODS_FILTER.to_owned()),
+        ];
+        for (is_wanted, filter) in optional {
+            if is_wanted {
+                &mut filters
+            } else {
+                &mut unwanted
+            }
+            .push(filter);
+        }
+        // A session from an earlier run may hold the subscriptions.
+        if self.session_present && !unwanted.is_empty() {
+            let pkid = self.control_id();
+            let topics = unwanted;
+            self.write(&Packet::Unsubscribe(Unsubscribe { pkid, topics }))?;
         }
         let filters = filters
             .into_iter()
@@ -322,7 +343,17 @@ impl Session {
             Some(topics::Incoming::DesiredPatch) => {
                 self.events.push_back(Event::DesiredPatch(publish.payload));
             }
-            None => log::debug!("the hub sent a publish to an unknown topic; ignored"),
+            // A call that nobody wants comes only of a subscription of an earlier run, which is about to end.
+            Some(topics::Incoming::MethodCall { name, request_id }) if self.login.methods => {
+                self.events.push_back(Event::MethodCall {
+                    name: name.to_owned(),
+                    request_id: request_id.to_owned(),
+                    body: publish.payload,
+                });
+            }
+            Some(topics::Incoming::MethodCall { .. }) | None => {
+                log::debug!("the hub sent a publish to an unknown topic; ignored");
+            }
         }
         if publish.qos == QoS::AtLeastOnce {
             self.write(&Packet::PubAck(PubAck::new(publish.pkid)))?;
@@ -385,6 +416,21 @@ impl Session {
     /// Acknowledges a cloud-to-device message, which is stored now.
     pub fn acknowledge_cloud_message(&mut self, packet_id: u16) -> Result<(), SessionError> {
         self.write(&Packet::PubAck(PubAck::new(packet_id)))
+    }
+
+    /// Answers a call of a method. With QoS 0: the hub takes an answer once, or not at all.
+    pub fn answer_method(
+        &mut self,
+        status: u16,
+        request_id: &str,
+        body: Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let topic = topics::method_answer(status, request_id);
+        self.write(&Packet::Publish(Publish::from_bytes(
+            topic,
+            QoS::AtMostOnce,
+            Bytes::from(body),
+        )))
     }
 
     /// Says goodbye.

@@ -4,6 +4,7 @@ use crate::identity::HubDeviceId;
 
 const TWIN_RESPONSE: &str = "$iothub/twin/res/";
 const DESIRED_PATCH: &str = "$iothub/twin/PATCH/properties/desired/";
+const METHOD_CALL: &str = "$iothub/methods/POST/";
 
 /// `devices/{id}/messages/events/{properties}`: a Message to the cloud.
 pub(crate) fn message(device: &HubDeviceId, properties: &str) -> String {
@@ -19,6 +20,14 @@ pub(crate) fn get_twin(request: u32) -> String {
 pub(crate) fn patch_reported(request: u32) -> String {
     format!("$iothub/twin/PATCH/properties/reported/?$rid={request}")
 }
+
+/// `$iothub/methods/res/{status}/?$rid={rid}`: the answer to a call of a method.
+pub(crate) fn method_answer(status: u16, request_id: &str) -> String {
+    format!("$iothub/methods/res/{status}/?$rid={request_id}")
+}
+
+/// The subscription to calls of methods.
+pub(crate) const METHODS_FILTER: &str = "$iothub/methods/POST/#";
 
 /// The subscription to cloud-to-device messages.
 pub(crate) fn cloud_messages_filter(device: &HubDeviceId) -> String {
@@ -44,6 +53,8 @@ pub(crate) enum Incoming<'a> {
     DesiredPatch,
     /// A message from the cloud, with its property bag.
     CloudMessage { properties: &'a str },
+    /// The cloud calls a method.
+    MethodCall { name: &'a str, request_id: &'a str },
 }
 
 /// Takes a topic apart; `None` for one that we know nothing of.
@@ -58,6 +69,14 @@ pub(crate) fn parse<'a>(device: &HubDeviceId, topic: &'a str) -> Option<Incoming
     }
     if topic.starts_with(DESIRED_PATCH) {
         return Some(Incoming::DesiredPatch);
+    }
+    if let Some(rest) = topic.strip_prefix(METHOD_CALL) {
+        // The name may hold slashes.
+        let (name, query) = rest.rsplit_once("/?")?;
+        return Some(Incoming::MethodCall {
+            name,
+            request_id: parameter(query, "$rid")?,
+        });
     }
     let properties = topic
         .strip_prefix("devices/")?
@@ -110,6 +129,28 @@ mod tests {
             parse(&device(), "devices/ws:dev2/messages/devicebound/a=b"),
             None
         );
+    }
+
+    #[test]
+    fn a_method_name_may_hold_slashes_and_questions() {
+        let of = |topic| match parse(&device(), topic) {
+            Some(Incoming::MethodCall { name, request_id }) => Some((name, request_id)),
+            _ => None,
+        };
+        assert_eq!(
+            of("$iothub/methods/POST/restart/?$rid=1f"),
+            Some(("restart", "1f"))
+        );
+        assert_eq!(
+            of("$iothub/methods/POST/a/?b/c/?$rid=2"),
+            Some(("a/?b/c", "2"))
+        );
+        assert_eq!(
+            of("$iothub/methods/POST/!remote-access/?$rid=3"),
+            Some(("!remote-access", "3"))
+        );
+        assert_eq!(of("$iothub/methods/POST/restart"), None);
+        assert_eq!(of("$iothub/methods/POST/restart/?rid=1"), None);
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn session(in_flight: InFlight) -> Session {
         sas: Secret::new("SharedAccessSignature sr=x&sig=y&se=1"),
         keep_alive: Duration::from_secs(120),
         cloud_messages: true,
+        methods: false,
     };
     match Session::new(login, in_flight, NOW) {
         Ok(session) => session,

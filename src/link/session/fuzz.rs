@@ -330,6 +330,9 @@ fn topics_of_the_hub_are_read_as_they_were_written_and_others_are_nothing() {
                     format!("devices/ws:dev/messages/devicebound/{properties}")
                 );
             }
+            Some(topics::Incoming::MethodCall { .. }) => {
+                assert!(damaged.starts_with("$iothub/methods/POST/"));
+            }
             None => {}
         }
     });

@@ -18,6 +18,7 @@ pub(super) fn session_with(in_flight: InFlight, cloud_messages: bool) -> Session
         sas: Secret::new("SharedAccessSignature sr=x&sig=y&se=1"),
         keep_alive: KEEP_ALIVE,
         cloud_messages,
+        methods: cloud_messages,
     };
     match Session::new(login, in_flight, Moment::START) {
         Ok(session) => session,
@@ -249,17 +250,20 @@ fn acknowledgements_of_the_last_connection_do_not_count_for_a_new_publish() {
 }
 
 #[test]
-fn without_a_wish_for_cloud_messages_the_hub_keeps_them() {
+fn without_a_wish_for_cloud_messages_and_methods_the_hub_keeps_them() {
     let mut session = session_with(InFlight::default(), false);
     sent(&mut session);
     receive(&mut session, connack(true)).unwrap();
     let packets = sent(&mut session);
-    let filter = "devices/ws:dev/messages/devicebound/#";
+    let filters = [
+        "devices/ws:dev/messages/devicebound/#",
+        "$iothub/methods/POST/#",
+    ];
     assert!(packets.iter().any(
-        |packet| matches!(packet, Packet::Unsubscribe(unsubscribe) if unsubscribe.topics == [filter])
+        |packet| matches!(packet, Packet::Unsubscribe(unsubscribe) if unsubscribe.topics == filters)
     ));
     assert!(!packets.iter().any(|packet| matches!(
-        packet, Packet::Subscribe(subscribe) if subscribe.filters.iter().any(|f| f.path == filter)
+        packet, Packet::Subscribe(subscribe) if subscribe.filters.iter().any(|f| filters.contains(&f.path.as_str()))
     )));
     while session.next_event().is_some() {}
     let topic = "devices/ws:dev/messages/devicebound/a=b";
@@ -268,6 +272,36 @@ fn without_a_wish_for_cloud_messages_the_hub_keeps_them() {
     receive(&mut session, Packet::Publish(publish)).unwrap();
     assert_eq!(session.next_event(), None);
     assert_eq!(sent(&mut session), [], "it is not acknowledged");
+}
+
+#[test]
+fn a_call_of_a_method_is_handed_over_and_its_answer_names_it() {
+    let mut session = quiet();
+    let topic = "$iothub/methods/POST/a/b/?$rid=1f";
+    let mut call = Publish::new(topic, QoS::AtLeastOnce, "7");
+    call.pkid = 3;
+    receive(&mut session, Packet::Publish(call)).unwrap();
+    let called = Event::MethodCall {
+        name: "a/b".to_owned(),
+        request_id: "1f".to_owned(),
+        body: Bytes::from_static(b"7"),
+    };
+    assert_eq!(session.next_event(), Some(called));
+    assert_eq!(sent(&mut session), [Packet::PubAck(PubAck::new(3))]);
+    session.answer_method(200, "1f", b"8".to_vec()).unwrap();
+    let packets = sent(&mut session);
+    let [Packet::Publish(answer)] = packets.as_slice() else {
+        panic!("{packets:?}");
+    };
+    let parts = (answer.topic.as_str(), answer.qos, &answer.payload[..]);
+    assert_eq!(
+        parts,
+        (
+            "$iothub/methods/res/200/?$rid=1f",
+            QoS::AtMostOnce,
+            &b"8"[..]
+        )
+    );
 }
 
 #[test]
