@@ -48,15 +48,16 @@ pub fn optional_text(argument: &str, value: Option<Argument<'_, '_>>) -> PyResul
 /// A `str` or what has `__fspath__`.
 pub fn path(argument: &str, value: Argument<'_, '_>) -> PyResult<PathBuf> {
     let path: PathBuf = value.extract().map_err(|error: PyErr| {
-        match error.is_instance_of::<PyTypeError>(value.py()) {
-            true => wrong_type(argument, "str or os.PathLike", value),
-            false => invalid(argument, error),
+        if error.is_instance_of::<PyTypeError>(value.py()) {
+            wrong_type(argument, "str or os.PathLike", value)
+        } else {
+            invalid(argument, error)
         }
     })?;
-    match path.as_os_str().as_encoded_bytes().contains(&0) {
-        true => Err(invalid(argument, "must not have a NUL character")),
-        false => Ok(path),
+    if path.as_os_str().as_encoded_bytes().contains(&0) {
+        return Err(invalid(argument, "must not have a NUL character"));
     }
+    Ok(path)
 }
 
 /// A callable or `None`.

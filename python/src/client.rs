@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::arguments::{
-    boolean, callback, choice, count, ids, invalid, optional_text, path, seconds, text,
-};
+use crate::arguments::{choice, count, ids, optional_text, seconds};
 use crate::cloud_message::CloudMessage;
-use crate::events::DesiredProperties;
-use crate::handle::{Handle, start, warn_of_remote_access};
-use crate::options::{Codec, Compression, Durability, WhenFull};
+use crate::desired_properties::DesiredProperties;
+use crate::handle::{Handle, start};
+use crate::options::Compression;
 use crate::sender::StreamSender;
 use crate::signals::waiting;
+use crate::start_arguments::StartArguments;
 use crate::status::{SetAsideMessage, Status};
-use crate::{errors, json};
+use crate::{clients, errors, json};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -29,35 +28,6 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct DeviceClient {
     handle: Arc<Handle>,
-}
-
-fn limits(
-    messages_max: Argument<'_, '_>,
-    bytes_max: Argument<'_, '_>,
-    free_disk_bytes_min: Argument<'_, '_>,
-    when_full: Argument<'_, '_>,
-) -> PyResult<spotflow_device::OutboxLimits> {
-    let mut limits = spotflow_device::OutboxLimits::new();
-    if let Some(messages) = messages_max {
-        limits = limits.messages(at_least_one("outbox_messages_max", messages)?);
-    }
-    if let Some(bytes) = bytes_max {
-        limits = limits.bytes(at_least_one("outbox_bytes_max", bytes)?);
-    }
-    if let Some(bytes) = free_disk_bytes_min {
-        limits = limits.free_disk_bytes(at_least_one("free_disk_bytes_min", bytes)?);
-    }
-    if let Some(when_full) = when_full {
-        limits = limits.when_full(choice::<WhenFull>("when_full", when_full)?.into());
-    }
-    Ok(limits)
-}
-
-fn at_least_one(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    match count(argument, value)? {
-        0 => Err(invalid(argument, "must be at least 1")),
-        number => Ok(number),
-    }
 }
 
 #[pymethods]
@@ -132,53 +102,33 @@ impl DeviceClient {
         free_disk_bytes_min: Argument<'_, '_>,
         when_full: Argument<'_, '_>,
     ) -> PyResult<DeviceClient> {
-        let token = text("provisioning_token", provisioning_token)?;
-        let mut builder = spotflow_device::DeviceClient::builder(token, path("db", db)?);
-        if let Some(device_id) = optional_text("device_id", device_id)? {
-            builder = builder.device_id(device_id);
-        }
-        if let Some(instance) = optional_text("instance", instance)? {
-            builder = builder.instance(instance);
-        }
-        if let Some(ca_file) = ca_file {
-            builder = builder.ca_file(path("ca_file", ca_file)?);
-        }
-        if let Some(cloud_messages) = cloud_messages {
-            builder = builder.cloud_messages(boolean("cloud_messages", cloud_messages)?);
-        }
-        if let Some(window) = in_flight_window {
-            builder = builder.in_flight_window(count("in_flight_window", window)?);
-        }
-        if let Some(durability) = durability {
-            builder = builder.durability(choice::<Durability>("durability", durability)?.into());
-        }
-        if let Some(keep_alive) = seconds("keep_alive", keep_alive)? {
-            builder = builder.keep_alive(keep_alive);
-        }
-        if let Some(codec) = codec {
-            builder = builder.codec(choice::<Codec>("codec", codec)?.into());
-        }
-        builder = builder.outbox_limits(limits(
+        let arguments = StartArguments {
+            device_id,
+            provisioning_token,
+            db,
+            instance,
+            display_provisioning_operation_callback,
+            desired_properties_updated_callback,
+            allow_remote_access,
+            connection_changed_callback,
+            ca_file,
+            cloud_messages,
+            in_flight_window,
+            durability,
+            keep_alive,
+            codec,
             outbox_messages_max,
             outbox_bytes_max,
             free_disk_bytes_min,
             when_full,
-        )?);
-        let display = callback(
-            "display_provisioning_operation_callback",
-            display_provisioning_operation_callback,
-        )?;
-        let desired = callback(
-            "desired_properties_updated_callback",
-            desired_properties_updated_callback,
-        )?;
-        let connection = callback("connection_changed_callback", connection_changed_callback)?;
-        if let Some(allowed) = allow_remote_access
-            && boolean("allow_remote_access", allowed)?
-        {
+        };
+        let builder = arguments.builder()?;
+        let callbacks = arguments.callbacks()?;
+        if arguments.wants_remote_access()? {
             warn_of_remote_access(py)?;
         }
-        let handle = start(py, builder, display, desired, connection)?;
+        let handle = start(py, builder, &callbacks)?;
+        clients::remember(&handle);
         Ok(DeviceClient { handle })
     }
 
@@ -381,4 +331,15 @@ impl DeviceClient {
             client.device_id()
         ))
     }
+}
+
+/// Says that `allow_remote_access` has no effect.
+fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
+    let logger = py
+        .import("logging")?
+        .call_method1("getLogger", ("spotflow_device",))?;
+    let text =
+        "allow_remote_access: this version has no remote access yet; requests are not answered";
+    logger.call_method1("warning", (text,))?;
+    Ok(())
 }

@@ -1,22 +1,25 @@
 //! What a client has to tell the program: queued by the library's threads, fetched by the client's
 //! callback thread, which is Python's. There is one place for each kind: a slow callback sees the latest.
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
-use spotflow_device::sync::{Condvar, Mutex};
 
-use crate::errors::to_python;
-use crate::gate::outside_to_the_end;
-use crate::handle::Handle;
-use crate::json;
-use crate::process::process;
+use crate::connection_change::ConnectionChange;
+use crate::desired_properties::DesiredProperties;
+use crate::gate::{self, outside_to_the_end};
+use crate::provisioning_operation::ProvisioningOperation;
+use crate::unpoisoned::unpoisoned;
 
 /// How long `start` waits for a callback that still shows an operation that is approved.
 const DISPLAY_GRACE: Duration = Duration::from_secs(1);
+
+/// Who knows the Desired Properties as they are now.
+pub trait Configured: Send + Sync {
+    /// Those that are newer than a version, if there are any and the client is open.
+    fn newer_than(&self, version: u64) -> Option<spotflow_device::DesiredProperties>;
+}
 
 /// The news of one client.
 #[derive(Default)]
@@ -31,7 +34,7 @@ struct State {
     desired: Option<spotflow_device::DesiredProperties>,
     connection: Option<spotflow_device::ConnectionChange>,
     /// Until `start` returns the program has no client, so only an operation is told.
-    client: Option<Weak<Handle>>,
+    client: Option<Arc<dyn Configured>>,
     /// The callback thread is showing an operation.
     is_showing: bool,
     is_over: bool,
@@ -39,7 +42,7 @@ struct State {
 
 enum Event {
     Operation(spotflow_device::ProvisioningOperation),
-    Desired(spotflow_device::DesiredProperties, Weak<Handle>),
+    Desired(spotflow_device::DesiredProperties, Arc<dyn Configured>),
     Connection(spotflow_device::ConnectionChange),
 }
 
@@ -56,8 +59,9 @@ impl News {
         self.tell(|state| state.connection = Some(change));
     }
 
-    pub fn started(&self, client: &Arc<Handle>) {
-        self.tell(|state| state.client = Some(Arc::downgrade(client)));
+    /// The program has its client.
+    pub fn started(&self, client: Arc<dyn Configured>) {
+        self.tell(|state| state.client = Some(client));
     }
 
     /// There will be nothing more, and what was not fetched is dropped.
@@ -65,28 +69,31 @@ impl News {
         self.tell(|state| state.is_over = true);
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        unpoisoned(self.state.lock())
+    }
+
     fn are_over(&self) -> bool {
-        self.state.lock().is_over
+        self.state().is_over
     }
 
     fn tell(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock());
+        change(&mut self.state());
         self.changed.notify_all();
     }
 
     /// Waits a moment until the operation that was told is shown, so that `start` does not return before
     /// that: an approval can come faster.
     pub fn wait_shown(&self) {
-        let deadline = Instant::now() + DISPLAY_GRACE;
         let is_under_way = |state: &mut State| state.operation.is_some() || state.is_showing;
-        drop(
-            self.changed
-                .wait_while_until(self.state.lock(), deadline, is_under_way),
-        );
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), DISPLAY_GRACE, is_under_way);
+        drop(unpoisoned(waited));
     }
 
     fn next(&self) -> Option<Event> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.is_showing = false;
         self.changed.notify_all();
         loop {
@@ -96,7 +103,7 @@ impl News {
             if let Some(event) = state.take() {
                 return Some(event);
             }
-            state = self.changed.wait(state);
+            state = unpoisoned(self.changed.wait(state));
         }
     }
 }
@@ -133,17 +140,11 @@ impl Events {
     /// their way through the library's callback thread. Nothing, if that was shown already.
     fn latest(
         &self,
-        py: Python<'_>,
         told: spotflow_device::DesiredProperties,
-        client: &Weak<Handle>,
+        client: &dyn Configured,
     ) -> Option<DesiredProperties> {
-        let newer = client.upgrade().and_then(|client| {
-            let version = told.version();
-            let client = client.open(py).ok()?;
-            client.get_desired_properties_if_newer(version)
-        });
-        let latest = newer.unwrap_or(told);
-        let mut shown = self.shown.lock();
+        let latest = client.newer_than(told.version()).unwrap_or(told);
+        let mut shown = unpoisoned(self.shown.lock());
         if shown.as_ref() == Some(&latest) {
             return None;
         }
@@ -158,13 +159,13 @@ impl Events {
     ) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         Ok(match event {
             Event::Operation(operation) => {
-                let operation = ProvisioningOperation { operation }.into_pyobject(py)?;
+                let operation = ProvisioningOperation::new(operation).into_pyobject(py)?;
                 Some((
                     "display_provisioning_operation_callback",
                     operation.into_any().unbind(),
                 ))
             }
-            Event::Desired(told, client) => match self.latest(py, told, &client) {
+            Event::Desired(told, client) => match self.latest(told, &*client) {
                 Some(properties) => Some((
                     "desired_properties_updated_callback",
                     properties.into_pyobject(py)?.into_any().unbind(),
@@ -172,7 +173,7 @@ impl Events {
                 None => None,
             },
             Event::Connection(change) => {
-                let change = ConnectionChange { change }.into_pyobject(py)?;
+                let change = ConnectionChange::new(change).into_pyobject(py)?;
                 Some(("connection_changed_callback", change.into_any().unbind()))
             }
         })
@@ -197,123 +198,6 @@ impl Events {
     /// Whether there will be no more, because the client is closing.
     #[getter]
     fn are_over(&self) -> bool {
-        self.news.are_over() || process().gate.is_closed()
-    }
-}
-
-/// What a technician needs to approve the device.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
-pub struct ProvisioningOperation {
-    operation: spotflow_device::ProvisioningOperation,
-}
-
-#[pymethods]
-impl ProvisioningOperation {
-    /// The operation's id.
-    #[getter]
-    fn id(&self) -> &str {
-        &self.operation.id
-    }
-
-    /// The code to compare with the one in the portal.
-    #[getter]
-    fn verification_code(&self) -> &str {
-        &self.operation.verification_code
-    }
-
-    /// Until when it can be approved (RFC 3339, UTC written as `+00:00`). Then a new one is started.
-    #[getter]
-    fn expiration_time(&self) -> String {
-        // `datetime.fromisoformat` reads no `Z` before Python 3.11.
-        let time = &self.operation.expiration_time;
-        match time.strip_suffix(['Z', 'z']) {
-            Some(utc) => format!("{utc}+00:00"),
-            None => time.clone(),
-        }
-    }
-
-    fn __str__(&self) -> String {
-        self.operation.to_string()
-    }
-
-    fn __repr__(&self) -> String {
-        format!(
-            "<spotflow_device.ProvisioningOperation {}>",
-            self.operation.id
-        )
-    }
-}
-
-/// The configuration that the Platform wants of the device, in one version.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
-pub struct DesiredProperties {
-    properties: spotflow_device::DesiredProperties,
-    /// Made when first asked for; changes that the program makes to it stay, as with any attribute.
-    values: PyOnceLock<Py<PyDict>>,
-}
-
-impl DesiredProperties {
-    pub fn new(properties: spotflow_device::DesiredProperties) -> DesiredProperties {
-        DesiredProperties {
-            properties,
-            values: PyOnceLock::new(),
-        }
-    }
-}
-
-#[pymethods]
-impl DesiredProperties {
-    /// The version: it grows with every change.
-    #[getter]
-    fn version(&self) -> u64 {
-        self.properties.version()
-    }
-
-    /// The properties, in a `dict` of this object's own.
-    #[getter]
-    fn values<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyDict>> {
-        let made = self.values.get_or_try_init(py, || {
-            json::to_dict(py, self.properties.values()).map(Bound::unbind)
-        });
-        made.map(|values| values.bind(py))
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let values = self.values(py)?.repr()?;
-        Ok(format!(
-            "<spotflow_device.DesiredProperties version {}: {values}>",
-            self.version()
-        ))
-    }
-}
-
-/// The connection to the Platform came or went.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
-pub struct ConnectionChange {
-    change: spotflow_device::ConnectionChange,
-}
-
-#[pymethods]
-impl ConnectionChange {
-    /// Whether the client is connected now.
-    #[getter]
-    fn is_connected(&self) -> bool {
-        self.change.is_connected
-    }
-
-    /// Why the connection ended or could not be made: a `SpotflowError`, or `None`.
-    #[getter]
-    fn error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let error = self.change.error.as_ref()?;
-        Some(to_python(py, error).into_value(py).into_any())
-    }
-
-    fn __repr__(&self) -> String {
-        let state = if self.change.is_connected {
-            "connected"
-        } else {
-            "not connected"
-        };
-        format!("<spotflow_device.ConnectionChange: {state}>")
+        self.news.are_over() || gate::is_closed()
     }
 }

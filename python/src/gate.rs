@@ -5,15 +5,18 @@
 //! that can come back are back, and the rest never come back.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
-use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::errors::ClosedError;
-use crate::process::process;
-use crate::signals::is_main_thread;
+use crate::main_thread::is_main_thread;
+use crate::per_process::PerProcess;
+use crate::unpoisoned::unpoisoned;
+
+static GATE: PerProcess<Gate> = PerProcess::new();
 
 /// How long the exit waits for threads that are still outside, for instance in a compression.
 const GRACE: Duration = Duration::from_secs(1);
@@ -25,7 +28,7 @@ thread_local! {
 
 /// Counts the threads that have let go of the interpreter's lock.
 #[derive(Default)]
-pub struct Gate {
+struct Gate {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -43,8 +46,8 @@ struct State {
 
 /// Runs `f` without the interpreter's lock. Fails once the interpreter is going down.
 pub fn outside<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> PyResult<T> {
-    let gate = &process().gate;
-    if gate.state.lock().closed {
+    let gate = GATE.own();
+    if gate.state().closed {
         return Err(closed(py));
     }
     Ok(gate.pass(py, f))
@@ -55,7 +58,7 @@ pub fn outside<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> PyResul
 /// At the interpreter's exit that is nothing that a program's daemon thread could have expected or could
 /// mend: the thread ends as by `sys.exit()`, without a word, and lets go of what it holds.
 pub fn closed(py: Python<'_>) -> PyErr {
-    if !process().gate.is_closed() {
+    if !is_closed() {
         return ClosedError::new_err("the client is closed");
     }
     match is_main_thread(py) {
@@ -71,23 +74,43 @@ pub fn closed(py: Python<'_>) -> PyErr {
 /// that is over.
 pub fn outside_to_the_end<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> Option<T> {
     IS_OWN.set(true);
-    let gate = &process().gate;
-    if gate.state.lock().over {
+    let gate = GATE.own();
+    if gate.state().over {
         return None;
     }
     Some(gate.pass(py, f))
 }
 
+/// Lets only the package's own threads out from here on.
+pub fn close() {
+    GATE.own().state().closed = true;
+}
+
+/// Whether the interpreter is going down.
+pub fn is_closed() -> bool {
+    GATE.own().state().closed
+}
+
+/// Waits for the threads outside, for the ones that are busy only [`GRACE`], and lets nobody come back from
+/// then on.
+pub fn wait_until_empty() {
+    GATE.own().wait_until_empty();
+}
+
 impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        unpoisoned(self.state.lock())
+    }
+
     /// Called with the interpreter's lock held, so that no exit can come between check and count.
     fn pass<T: Send>(&self, py: Python<'_>, f: impl FnOnce() -> T + Send) -> T {
-        self.state.lock().outside += 1;
+        self.state().outside += 1;
         let result = py.detach(|| {
             let result = f();
             self.come_back();
             result
         });
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.returning -= 1;
         state.outside -= 1;
         let is_awaited = state.closed;
@@ -100,30 +123,18 @@ impl Gate {
 
     fn come_back(&self) {
         // For ever, once it is over: there is no interpreter to come back to, and the process is ending.
-        let is_over = |state: &mut State| state.over;
-        self.changed
-            .wait_while(self.state.lock(), is_over)
-            .returning += 1;
+        let waited = self.changed.wait_while(self.state(), |state| state.over);
+        unpoisoned(waited).returning += 1;
     }
 
-    /// Lets only the package's own threads out from here on.
-    pub fn close(&self) {
-        self.state.lock().closed = true;
-    }
-
-    /// Whether the interpreter is going down.
-    pub fn is_closed(&self) -> bool {
-        self.state.lock().closed
-    }
-
-    /// Waits for the threads outside, for the ones that are busy only [`GRACE`].
-    pub fn wait_until_empty(&self) {
-        let deadline = Instant::now() + GRACE;
+    fn wait_until_empty(&self) {
         let are_outside = |state: &mut State| state.outside > 0;
-        let mut state = self
+        let waited = self
             .changed
-            .wait_while_until(self.state.lock(), deadline, are_outside);
+            .wait_timeout_while(self.state(), GRACE, are_outside);
+        let (mut state, _) = unpoisoned(waited);
         state.over = true;
-        drop(self.changed.wait_while(state, |state| state.returning > 0));
+        let waited = self.changed.wait_while(state, |state| state.returning > 0);
+        drop(unpoisoned(waited));
     }
 }

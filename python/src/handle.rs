@@ -1,15 +1,14 @@
 //! A client with its callback thread: how they start and how they end together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::events::{Events, News};
+use crate::events::{Configured, Events, News};
 use crate::gate::{closed, outside};
 use crate::owned::Owned;
-use crate::process::process;
 use crate::signals::{Signals, waiting};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -30,10 +29,10 @@ impl Handle {
     /// The client, unless it is closed or another process's.
     pub fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::DeviceClient> {
         let client = self.client.get()?;
-        match self.is_closed.load(Ordering::Acquire) {
-            true => Err(closed(py)),
-            false => Ok(client),
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(closed(py));
         }
+        Ok(client)
     }
 
     /// The client, also if it is closed.
@@ -77,6 +76,20 @@ impl Handle {
     }
 }
 
+/// A client that the news do not keep.
+struct Forgettable(Weak<Handle>);
+
+impl Configured for Forgettable {
+    fn newer_than(&self, version: u64) -> Option<spotflow_device::DesiredProperties> {
+        let handle = self.0.upgrade()?;
+        if handle.is_closed.load(Ordering::Acquire) {
+            return None;
+        }
+        let client = handle.client.get().ok()?;
+        client.get_desired_properties_if_newer(version)
+    }
+}
+
 /// Ends the callback thread when the library has dropped the client.
 struct EndOfNews(Arc<News>);
 
@@ -91,14 +104,24 @@ fn background(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("spotflow_device._background")
 }
 
-/// Starts the library's client and the thread for its callbacks, those that are not `None`.
+/// What a program wants to be called for.
+pub struct Callbacks<'a, 'py> {
+    pub display: Argument<'a, 'py>,
+    pub desired: Argument<'a, 'py>,
+    pub connection: Argument<'a, 'py>,
+}
+
+/// Starts the library's client and the thread for its callbacks.
 pub fn start(
     py: Python<'_>,
     builder: spotflow_device::DeviceClientBuilder,
-    display: Argument<'_, '_>,
-    desired: Argument<'_, '_>,
-    connection: Argument<'_, '_>,
+    callbacks: &Callbacks<'_, '_>,
 ) -> PyResult<Arc<Handle>> {
+    let Callbacks {
+        display,
+        desired,
+        connection,
+    } = callbacks;
     let news = Arc::new(News::default());
     let background = background(py)?;
     background.call_method0("start_logging")?;
@@ -123,7 +146,7 @@ pub fn start(
         news.wait_shown();
         Ok(client)
     })?;
-    signals.has_started();
+    signals.started();
 
     let handle = Arc::new(Handle {
         client: Owned::new(client),
@@ -131,18 +154,7 @@ pub fn start(
         callback_thread: callback_thread.unbind(),
         is_closed: AtomicBool::new(false),
     });
-    process().register(&handle);
-    handle.news.started(&handle);
+    let client = Forgettable(Arc::downgrade(&handle));
+    handle.news.started(Arc::new(client));
     Ok(handle)
-}
-
-/// Says that `allow_remote_access` has no effect.
-pub fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
-    let logger = py
-        .import("logging")?
-        .call_method1("getLogger", ("spotflow_device",))?;
-    let text =
-        "allow_remote_access: this version has no remote access yet; requests are not answered";
-    logger.call_method1("warning", (text,))?;
-    Ok(())
 }

@@ -3,26 +3,40 @@
 //! Two rules hold everywhere: a thread of the library never takes the interpreter's lock (what it has for
 //! Python is queued, in `events` and `logs`); and whoever may wait does so without that lock, through
 //! `gate`.
+//!
+//! From the top: `client`, `sender` and `cloud_message` are what programs hold, `handle` is a client with its
+//! callback thread; `exit` and `fork` look after all of them. Below are the queues, then the ways out of the
+//! interpreter's lock (`signals`, `gate`), at the bottom what belongs to one process or thread. A file uses
+//! only what is below it.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 mod arguments;
 mod build_info;
 mod client;
+mod clients;
 mod cloud_message;
+mod connection_change;
+mod desired_properties;
 mod errors;
 mod events;
+mod exit;
+mod fork;
 mod gate;
 mod handle;
 mod json;
 mod logs;
+mod main_thread;
 mod message;
 mod options;
 mod owned;
-mod process;
+mod per_process;
+mod provisioning_operation;
 mod sender;
 mod signals;
+mod start_arguments;
 mod status;
+mod unpoisoned;
 
 /// The native part of `spotflow_device`.
 #[pyo3::pymodule]
@@ -36,7 +50,15 @@ mod _native {
     #[pymodule_export]
     use super::cloud_message::CloudMessage;
     #[pymodule_export]
-    use super::events::{ConnectionChange, DesiredProperties, Events, ProvisioningOperation};
+    use super::connection_change::ConnectionChange;
+    #[pymodule_export]
+    use super::desired_properties::DesiredProperties;
+    #[pymodule_export]
+    use super::events::Events;
+    #[pymodule_export]
+    use super::exit::{close_all, end_waits};
+    #[pymodule_export]
+    use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use super::logs::{next_log_records, stop_logging};
     #[pymodule_export]
@@ -44,9 +66,7 @@ mod _native {
     #[pymodule_export]
     use super::options::{Codec, Compression, Durability, WhenFull};
     #[pymodule_export]
-    use super::process::{
-        after_fork_in_child, after_fork_in_parent, before_fork, close_all, end_waits,
-    };
+    use super::provisioning_operation::ProvisioningOperation;
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]

@@ -2,14 +2,17 @@
 //! thread of Python's. Nobody who logs waits: what finds the queue full is counted and dropped.
 
 use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
-use spotflow_device::sync::{Condvar, Mutex};
 
 use crate::gate::outside_to_the_end;
-use crate::process::process;
+use crate::per_process::PerProcess;
+use crate::unpoisoned::unpoisoned;
+
+static LOGS: PerProcess<LogQueue> = PerProcess::new();
 
 /// Records that wait for the thread that fetches them.
 const CAPACITY: usize = 1000;
@@ -19,7 +22,7 @@ const ROOT: &str = "spotflow_device";
 
 /// Records on their way.
 #[derive(Default)]
-pub struct LogQueue {
+struct LogQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -43,8 +46,12 @@ struct Queued {
 type Fetched = (String, u32, String, String, f64);
 
 impl LogQueue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        unpoisoned(self.state.lock())
+    }
+
     fn push(&self, record: Queued) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.records.len() >= CAPACITY {
             state.dropped += 1;
             return;
@@ -56,9 +63,9 @@ impl LogQueue {
 
     /// Waits for records, and takes all; `None` at the end.
     fn take(&self) -> Option<Vec<Queued>> {
-        let mut state = self.changed.wait_while(self.state.lock(), |state| {
-            state.records.is_empty() && state.dropped == 0 && !state.is_over
-        });
+        let is_idle =
+            |state: &mut State| state.records.is_empty() && state.dropped == 0 && !state.is_over;
+        let mut state = unpoisoned(self.changed.wait_while(self.state(), is_idle));
         let mut records: Vec<Queued> = state.records.drain(..).collect();
         if state.dropped > 0 {
             records.push(dropped(std::mem::take(&mut state.dropped)));
@@ -67,7 +74,7 @@ impl LogQueue {
     }
 
     fn close(&self) {
-        self.state.lock().is_over = true;
+        self.state().is_over = true;
         self.changed.notify_all();
     }
 }
@@ -101,7 +108,7 @@ impl Log for Queue {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            process().logs.push(Queued {
+            LOGS.own().push(Queued {
                 logger: logger_name(record.target()),
                 level: record.level(),
                 message: record.args().to_string(),
@@ -153,7 +160,7 @@ impl Queued {
 /// Waits for what was logged, and takes all of it; `None` at the end.
 #[pyfunction]
 pub fn next_log_records(py: Python<'_>) -> Option<Vec<Fetched>> {
-    let logs = &process().logs;
+    let logs = LOGS.own();
     let records = outside_to_the_end(py, || logs.take()).flatten()?;
     Some(records.into_iter().map(Queued::fetched).collect())
 }
@@ -161,5 +168,5 @@ pub fn next_log_records(py: Python<'_>) -> Option<Vec<Fetched>> {
 /// Ends the wait for log records, once those that wait are fetched.
 #[pyfunction]
 pub fn stop_logging() {
-    process().logs.close();
+    LOGS.own().close();
 }

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::arguments::{optional_text, payload as payload_bytes};
+use crate::arguments::{optional_text, payload};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -25,8 +25,15 @@ impl Message {
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
     ) -> PyResult<Message> {
+        let arguments = MessageArguments {
+            payload,
+            batch_id,
+            message_id,
+            batch_slice_id,
+            chunk_id,
+        };
         Ok(Message {
-            message: build(payload, batch_id, message_id, batch_slice_id, chunk_id)?,
+            message: arguments.message()?,
         })
     }
 
@@ -38,36 +45,39 @@ impl Message {
     }
 }
 
-/// The library's Message.
-pub fn build(
-    payload: &Bound<'_, PyAny>,
-    batch_id: Argument<'_, '_>,
-    message_id: Argument<'_, '_>,
-    batch_slice_id: Argument<'_, '_>,
-    chunk_id: Argument<'_, '_>,
-) -> PyResult<spotflow_device::Message> {
-    let mut message = spotflow_device::Message::new(payload_bytes("payload", payload)?);
-    if let Some(id) = optional_text("batch_id", batch_id)? {
-        message = message.batch_id(id);
+/// What a Message is made of, as it comes from Python.
+pub struct MessageArguments<'a, 'py> {
+    pub payload: &'a Bound<'py, PyAny>,
+    pub batch_id: Argument<'a, 'py>,
+    pub message_id: Argument<'a, 'py>,
+    pub batch_slice_id: Argument<'a, 'py>,
+    pub chunk_id: Argument<'a, 'py>,
+}
+
+impl MessageArguments<'_, '_> {
+    /// The library's Message.
+    pub fn message(&self) -> PyResult<spotflow_device::Message> {
+        let mut message = spotflow_device::Message::new(payload("payload", self.payload)?);
+        if let Some(id) = optional_text("batch_id", self.batch_id)? {
+            message = message.batch_id(id);
+        }
+        if let Some(id) = optional_text("message_id", self.message_id)? {
+            message = message.message_id(id);
+        }
+        if let Some(id) = optional_text("batch_slice_id", self.batch_slice_id)? {
+            message = message.batch_slice_id(id);
+        }
+        if let Some(id) = optional_text("chunk_id", self.chunk_id)? {
+            message = message.chunk_id(id);
+        }
+        Ok(message)
     }
-    if let Some(id) = optional_text("message_id", message_id)? {
-        message = message.message_id(id);
-    }
-    if let Some(id) = optional_text("batch_slice_id", batch_slice_id)? {
-        message = message.batch_slice_id(id);
-    }
-    if let Some(id) = optional_text("chunk_id", chunk_id)? {
-        message = message.chunk_id(id);
-    }
-    Ok(message)
 }
 
 /// A [`Message`], or a payload without ids.
 pub fn from_item(item: &Bound<'_, PyAny>) -> PyResult<spotflow_device::Message> {
     match item.cast::<Message>() {
         Ok(message) => Ok(message.get().message.clone()),
-        Err(_) => Ok(spotflow_device::Message::new(payload_bytes(
-            "messages", item,
-        )?)),
+        Err(_) => Ok(spotflow_device::Message::new(payload("messages", item)?)),
     }
 }

@@ -7,7 +7,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
 
 use crate::arguments::{seconds, text, wrong_type};
 use crate::handle::Handle;
-use crate::message::{build, from_item};
+use crate::message::{MessageArguments, from_item};
 use crate::owned::Owned;
 use crate::signals::waiting;
 
@@ -63,7 +63,14 @@ impl StreamSender {
         chunk_id: Argument<'_, '_>,
     ) -> PyResult<()> {
         let sender = self.open(py)?;
-        let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
+        let arguments = MessageArguments {
+            payload,
+            batch_id,
+            message_id,
+            batch_slice_id,
+            chunk_id,
+        };
+        let message = arguments.message()?;
         waiting(py, || sender.enqueue_message(message))
     }
 
@@ -96,7 +103,14 @@ impl StreamSender {
         timeout: Argument<'_, '_>,
     ) -> PyResult<()> {
         let sender = self.open(py)?;
-        let message = build(payload, batch_id, message_id, batch_slice_id, chunk_id)?;
+        let arguments = MessageArguments {
+            payload,
+            batch_id,
+            message_id,
+            batch_slice_id,
+            chunk_id,
+        };
+        let message = arguments.message()?;
         match seconds("timeout", timeout)? {
             Some(limit) => waiting(py, || sender.send_message_timeout(message, limit)),
             None => waiting(py, || sender.send_message(message)),

@@ -9,17 +9,15 @@ use pyo3::prelude::*;
 use spotflow_device::{Error, InterruptCheck};
 
 use crate::errors::to_python;
-use crate::gate::{closed, outside};
-use crate::process::process;
+use crate::gate::{self, closed, outside};
+use crate::main_thread::is_main_thread;
 
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 const EXIT_INTERVAL: Duration = Duration::from_millis(250);
 
 thread_local! {
+    /// Whether the wait of this thread is one of Python's main thread.
     static IS_MAIN: Cell<bool> = const { Cell::new(false) };
-    /// What was found out about this thread, and in which process: to ask Python costs as much as to store a
-    /// Message, but for its sync.
-    static FOUND: Cell<Option<(u32, bool)>> = const { Cell::new(None) };
     /// What a signal handler raised during the wait of this thread.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
@@ -32,7 +30,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn has_started(&self) {
+    /// The client is known from here on.
+    pub fn started(&self) {
         self.has_started.store(true, Ordering::Release);
     }
 }
@@ -40,7 +39,7 @@ impl Signals {
 impl InterruptCheck for Signals {
     fn interrupted(&self) -> bool {
         if !IS_MAIN.get() {
-            return process().gate.is_closed();
+            return gate::is_closed();
         }
         match Python::attach(|py| py.check_signals()) {
             Ok(()) => false,
@@ -75,24 +74,4 @@ pub fn waiting<T: Send>(
         Err(Error::Closed) => Err(closed(py)),
         Err(error) => Err(to_python(py, &error)),
     }
-}
-
-/// Whether this is the thread that runs Python's signal handlers. In a forked child that is the one that forked.
-pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let pid = std::process::id();
-    if let Some((found_in, is_main)) = FOUND.get()
-        && found_in == pid
-    {
-        return Ok(is_main);
-    }
-    let is_main = ask_for_main_thread(py)?;
-    FOUND.set(Some((pid, is_main)));
-    Ok(is_main)
-}
-
-fn ask_for_main_thread(py: Python<'_>) -> PyResult<bool> {
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?;
-    let own = threading.call_method0("get_ident")?;
-    main.getattr("ident")?.eq(own)
 }

@@ -318,3 +318,7 @@ def test_the_callback_gets_the_operation(start_spotflow_emulator, start_client, 
 
 def test_the_version_is_that_of_the_library():
     assert re.fullmatch(r"\d+\.\d+\.\d+", spotflow_device.__version__)
+
+
+def test_the_version_is_above_the_published_one_which_an_upgrade_would_put_back():
+    assert tuple(map(int, spotflow_device.__version__.split("."))) > (2, 1, 1)

@@ -39,6 +39,22 @@ pub enum Error {
     /// The hub holds as many cloud-to-device messages for the device as it may.
     #[error("{0} cloud-to-device messages already wait for the device")]
     QueueFull(usize),
+    /// The payload of a direct method is larger than the hub takes.
+    #[error("{0} bytes are more than the hub takes with a direct method")]
+    MethodPayloadTooLarge(usize),
+    /// The device answered a direct method with what the hub cannot give to the caller.
+    #[error("{device:?} answered the method {method:?} with what the hub does not take: {reason}")]
+    BadMethodAnswer {
+        /// The device.
+        device: String,
+        /// The method's name.
+        method: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// No direct method was called under that number, or it was forgotten.
+    #[error("no method was called under the number {0}, or that is long ago")]
+    UnknownMethodCall(u64),
     /// The awaited did not happen in time.
     #[error(transparent)]
     Timeout(#[from] Timeout),

@@ -36,8 +36,9 @@
 //!   [`Platform::connections`] tells why each connection ended.
 //! - Every Message is recorded with its properties, its content decompressed, uploaded content joined in:
 //!   [`Message`]. A repeat is marked, as the Platform would drop it: [`Message::repeat`].
-//! - Twins with versions and IoT Hub's rules, cloud-to-device messages that come again until acknowledged, direct
-//!   methods.
+//! - Twins with versions and IoT Hub's rules, cloud-to-device messages that come again until acknowledged.
+//! - Direct methods, called at most once. An answer that is late, or comes over another connection than the call
+//!   went, is dropped: [`Platform::dropped_method_answers`].
 //!
 //! # What it does wrong on request
 //!
@@ -90,7 +91,11 @@
 //! | `reset_twin` | `device` | |
 //! | `send` | `device`, `text` or `payload` (Base64), `properties`? (an object) | |
 //! | `cloud_messages_waiting`, `wait_cloud_messages` | `device`, for the wait `waiting` (at most), `timeout` | the number, - |
-//! | `call_method` | `device`, `method`, `payload` (JSON), `timeout` | `{status, payload}` |
+//! | `call_method` | `device`, `method`, `payload`? (JSON) or `raw`? (Base64), `timeout` | `{status, payload}` |
+//! | `begin_method` | the same | the call's number |
+//! | `wait_method` | `number`, `timeout` | `{status, payload}` |
+//! | `method_calls` | | `[{number, device_id, method, payload, request_id, connection, outcome: waiting, answered, bad_answer or given_up, answer, error}]` |
+//! | `dropped_method_answers` | | `[{device_id, request_id, answer, connection, reason: unknown, late, other_connection or repeated}]` |
 //! | `messages` | `device`? `after`? (a sequence) | `[{sequence, workspace_id, device_id, connection, topic, properties: [[key, value]], payload (Base64), text, payload_error, raw_length, external, packet_id, dup, repeat, acknowledged}]` |
 //! | `wait_messages` | `count`, `timeout` | all, when there are so many |
 //! | `clear_messages` | | |
@@ -136,7 +141,10 @@ mod upload;
 pub use ca::ServerCertificate;
 pub use error::{Error, Timeout};
 pub use faults::{AckMode, CutPoint};
-pub use hub::{Connection, Direction, MethodAnswer, PacketKind, PacketSeen};
+pub use hub::{
+    Connection, Direction, DropReason, DroppedAnswer, MethodAnswer, MethodCall, MethodOutcome,
+    PacketKind, PacketSeen,
+};
 pub use message::Message;
 pub use news::Event;
 pub use platform::{Builder, Platform};

@@ -6,12 +6,12 @@
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::error::Timeout;
 use crate::faults::Faults;
-use crate::hub::Connections;
+use crate::hub::{Connections, Methods};
 use crate::news::Events;
 use crate::platform::Settings;
 use crate::provisioning::Provisioning;
@@ -25,6 +25,7 @@ pub(crate) struct State {
     pub provisioning: Provisioning,
     pub registry: Registry,
     pub connections: Connections,
+    pub methods: Methods,
     pub record: Record,
     pub uploads: Uploads,
     pub faults: Faults,
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     pub traffic: TrafficLog,
     state: Mutex<State>,
     changed: Condvar,
+    /// The same for asynchronous code.
+    news: Notify,
     /// Whether MQTT connections are open but dead. Only changed under the lock.
     pub silent: watch::Sender<bool>,
     /// Signals the HTTP side that its faults were changed, for requests that are being held.
@@ -63,6 +66,7 @@ impl Core {
             hub_host,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            news: Notify::new(),
             silent: watch::Sender::new(false),
             http_faults_changed: watch::Sender::new(()),
         }
@@ -77,7 +81,20 @@ impl Core {
     pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.state.lock());
         self.changed.notify_all();
+        self.news.notify_waiters();
         result
+    }
+
+    /// Waits until `found` finds something.
+    pub async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
+        loop {
+            // Made before looking: it hears of changes from then on.
+            let news = self.news.notified();
+            if let Some(result) = found(&mut self.state.lock()) {
+                return result;
+            }
+            news.await;
+        }
     }
 
     /// Waits until `found` finds something; `awaited` says, for the error, what that is.

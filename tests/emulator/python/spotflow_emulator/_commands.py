@@ -4,7 +4,20 @@ import base64
 from typing import Any, Dict, List, Mapping, Optional, Union
 
 from ._channel import Channel
-from .records import Connection, Device, Message, MethodAnswer, Operation, Properties, Request, Route, Traffic, Upload
+from .records import (
+    Connection,
+    Device,
+    DroppedAnswer,
+    Message,
+    MethodAnswer,
+    MethodCall,
+    Operation,
+    Properties,
+    Request,
+    Route,
+    Traffic,
+    Upload,
+)
 
 #: How long a wait lasts at most if nothing else is said, in seconds.
 WAIT_TIMEOUT = 30.0
@@ -156,9 +169,50 @@ class Commands(Channel):
         """Waits until at most so many cloud-to-device messages are unacknowledged."""
         self.command("wait_cloud_messages", device=device, waiting=waiting, timeout=timeout)
 
+    # Direct methods
+
     def call_method(
-        self, device: str, method: str, payload: Any = None, timeout: float = WAIT_TIMEOUT
+        self,
+        device: str,
+        method: str,
+        payload: Any = None,
+        timeout: float = WAIT_TIMEOUT,
+        *,
+        raw: Optional[bytes] = None,
     ) -> MethodAnswer:
-        """Calls a direct method with a payload of JSON and waits for the answer."""
-        told = self.command("call_method", device=device, method=method, payload=payload, timeout=timeout)
-        return MethodAnswer.from_json(told)
+        """Calls a direct method with a payload of JSON and waits for the answer. `raw` goes in place of `payload`, and
+        need be no JSON: ``b""`` for a call without payload.
+
+        IoT Hub lets a caller wait for 5 to 300 seconds; here any time will do."""
+        return MethodAnswer.from_json(self._method("call_method", device, method, payload, raw, timeout))
+
+    def begin_method(
+        self,
+        device: str,
+        method: str,
+        payload: Any = None,
+        timeout: float = WAIT_TIMEOUT,
+        *,
+        raw: Optional[bytes] = None,
+    ) -> int:
+        """Calls a direct method without waiting for the answer; returns the number of the call, for
+        :meth:`wait_method`. The hub gives up after `timeout`."""
+        return int(self._method("begin_method", device, method, payload, raw, timeout))
+
+    def _method(
+        self, command: str, device: str, method: str, payload: Any, raw: Optional[bytes], timeout: float
+    ) -> Any:
+        content = {"payload": payload} if raw is None else {"raw": base64.b64encode(raw).decode()}
+        return self.command(command, device=device, method=method, timeout=timeout, **content)
+
+    def wait_method(self, number: int, timeout: float = WAIT_TIMEOUT) -> MethodAnswer:
+        """Waits for the answer to the call with that number."""
+        return MethodAnswer.from_json(self.command("wait_method", number=number, timeout=timeout))
+
+    def method_calls(self) -> List[MethodCall]:
+        """The direct methods that were called, the oldest first."""
+        return [MethodCall.from_json(told) for told in self.command("method_calls")]
+
+    def dropped_method_answers(self) -> List[DroppedAnswer]:
+        """The answers to direct methods that the hub dropped, the oldest first."""
+        return [DroppedAnswer.from_json(told) for told in self.command("dropped_method_answers")]

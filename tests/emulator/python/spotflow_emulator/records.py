@@ -182,8 +182,86 @@ class MethodAnswer(Record):
     """The answer's body."""
 
     def json(self) -> Any:
-        """The body, which has to be JSON, as Python objects."""
-        return json.loads(self.payload)
+        """The body, which has to be JSON or nothing, as Python objects; None for nothing."""
+        return json.loads(self.payload or "null")
+
+
+class MethodOutcome(str, Enum):
+    """What became of a direct method."""
+
+    WAITING = "waiting"
+    """The device has still time to answer."""
+    ANSWERED = "answered"
+    """The device answered in time."""
+    BAD_ANSWER = "bad_answer"
+    """The device answered with what is no JSON, or too much."""
+    GIVEN_UP = "given_up"
+    """The device did not answer in time."""
+
+
+class DropReason(str, Enum):
+    """Why the hub dropped the answer to a direct method."""
+
+    UNKNOWN = "unknown"
+    """The device was never given such a `$rid`."""
+    LATE = "late"
+    """The hub had given up."""
+    OTHER_CONNECTION = "other_connection"
+    """It came over another connection than the call went."""
+    REPEATED = "repeated"
+    """The call had its answer."""
+
+
+@dataclass(frozen=True)
+class MethodCall(Record):
+    """A direct method that was called."""
+
+    number: int
+    """Counts the calls, from 1, over all devices."""
+    device_id: str
+    """The device."""
+    method: str
+    """The method's name."""
+    payload: str
+    """What went with it."""
+    request_id: str
+    """The ``$rid`` that the device was given."""
+    connection: int
+    """The number of the connection that it was sent over; see :class:`Connection`."""
+    outcome: MethodOutcome
+    """What became of it."""
+    answer: Optional[MethodAnswer]
+    """The answer, if there is one that the hub takes."""
+    error: Optional[str]
+    """What is wrong with the answer, if anything."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "MethodCall":
+        """Makes the record of what the program wrote."""
+        answer = told["answer"] and MethodAnswer.from_json(told["answer"])
+        return super().from_json({**told, "outcome": MethodOutcome(told["outcome"]), "answer": answer})
+
+
+@dataclass(frozen=True)
+class DroppedAnswer(Record):
+    """An answer to a direct method that the hub dropped."""
+
+    device_id: str
+    """The device."""
+    request_id: str
+    """The ``$rid`` that it named."""
+    answer: MethodAnswer
+    """What it answered."""
+    connection: int
+    """The number of the connection that it came over."""
+    reason: DropReason
+    """Why it was dropped."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "DroppedAnswer":
+        """Makes the record of what the program wrote."""
+        answer = MethodAnswer.from_json(told["answer"])
+        return super().from_json({**told, "answer": answer, "reason": DropReason(told["reason"])})
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,30 @@ class Connection:
         self._write(0x32, _text(topic) + b"\x00\x01" + payload)
         return self._read()
 
+    def answer_method(self, status, body):
+        """Waits for a direct method, answers it, and returns its topic and payload."""
+        kind, packet = self.receive()
+        assert kind == 0x30, "a publish of QoS 0"
+        length = int.from_bytes(packet[:2], "big")
+        topic, payload = packet[2 : 2 + length].decode(), packet[2 + length :]
+        rid = topic.split("$rid=")[1]
+        self._write(0x30, _text(f"$iothub/methods/res/{status}/?$rid={rid}") + body)
+        return topic, payload
+
+    def subscribe(self, topic_filter):
+        """Subscribes with QoS 0."""
+        self._write(0x82, b"\x00\x02" + _text(topic_filter) + b"\x00")
+        assert self.receive() == (0x90, b"\x00\x02\x00")
+
+    def receive(self):
+        """The first byte and the body of the next packet."""
+        kind, length, shift = self._exactly(1)[0], 0, 0
+        while True:
+            byte = self._exactly(1)[0]
+            length, shift = length | (byte & 0x7F) << shift, shift + 7
+            if byte < 0x80:
+                return kind, self._exactly(length)
+
     def _write(self, kind, body):
         length, rest = b"", len(body)
         while rest >= 0x80:
@@ -90,12 +114,15 @@ class Connection:
 
     def _read(self):
         """A packet of four bytes, as CONNACK and PUBACK are."""
-        packet = b""
-        while len(packet) < 4:
-            piece = self._stream.recv(4 - len(packet))
+        return self._exactly(4)
+
+    def _exactly(self, length):
+        content = b""
+        while len(content) < length:
+            piece = self._stream.recv(length - len(content))
             assert piece, "the hub closed the connection"
-            packet += piece
-        return packet
+            content += piece
+        return content
 
     def __enter__(self):
         return self

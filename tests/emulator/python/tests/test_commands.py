@@ -12,8 +12,11 @@ from spotflow_emulator import (
     Connection,
     CutPoint,
     Device,
+    DropReason,
     Emulator,
     Message,
+    MethodAnswer,
+    MethodOutcome,
     OperationState,
     Properties,
     Request,
@@ -166,6 +169,31 @@ def test_cloud_to_device_messages_wait(spotflow_emulator):
         spotflow_emulator.call_method("away", "method", {"a": 1})
     assert spotflow_emulator.subscriptions("away") == []
     assert spotflow_emulator.uploads() == []
+
+
+def test_direct_methods_are_called_and_their_answers_told(spotflow_emulator):
+    with bare_device.Connection(bare_device.registered(spotflow_emulator, "called")) as connection:
+        connection.subscribe("$iothub/methods/POST/#")
+        number = spotflow_emulator.begin_method("called", "a/b", {"x": None})
+        topic, payload = connection.answer_method(200, b'{"y": 1}')
+        assert topic.startswith("$iothub/methods/POST/a/b/?$rid=")
+        assert payload == b'{"x":null}'
+        assert spotflow_emulator.wait_method(number) == MethodAnswer(200, '{"y": 1}')
+        for content, sent in (({"payload": None}, b"null"), ({"raw": b""}, b""), ({"raw": b"{"}, b"{")):
+            number = spotflow_emulator.begin_method("called", "m", **content)
+            assert connection.answer_method(404, b"")[1] == sent
+            assert spotflow_emulator.wait_method(number).json() is None
+        number = spotflow_emulator.begin_method("called", "late", timeout=0.01)
+        with pytest.raises(CommandFailed, match='not within 10ms: an answer of "called" to the method "late"'):
+            spotflow_emulator.wait_method(number)
+        connection.answer_method(200, b"too late")
+        connection.publish("", b"so that the answer has come")
+    *_, first_of_raw, last = spotflow_emulator.method_calls()
+    assert (first_of_raw.outcome, first_of_raw.answer) == (MethodOutcome.ANSWERED, MethodAnswer(404, ""))
+    assert (last.method, last.payload, last.outcome) == ("late", "null", MethodOutcome.GIVEN_UP)
+    [dropped] = spotflow_emulator.dropped_method_answers()
+    assert (dropped.reason, dropped.request_id) == (DropReason.LATE, last.request_id)
+    assert dropped.answer.payload == "too late"
 
 
 def test_devices_lose_what_lets_them_in(spotflow_emulator):

@@ -9,7 +9,7 @@ mod connect;
 pub(crate) mod connection;
 mod events;
 mod link;
-mod methods;
+pub(crate) mod methods;
 mod packet_log;
 mod session;
 pub(crate) mod topics;
@@ -22,8 +22,8 @@ use rmqtt_codec::v3::QoS;
 
 pub(crate) use cloud::{CloudQueue, encoded_properties};
 pub(crate) use link::{Link, Live};
-pub use methods::MethodAnswer;
-pub(crate) use methods::Methods;
+pub use methods::{DropReason, DroppedAnswer, MethodAnswer, MethodCall, MethodOutcome};
+pub(crate) use methods::{Methods, NewAnswer, NewCall};
 pub(crate) use packet_log::PacketLog;
 pub use packet_log::{Direction, PacketKind, PacketSeen};
 pub(crate) use twin::{Twin, with_version};
@@ -39,7 +39,6 @@ pub(crate) struct Mailbox {
     pub twin: Twin,
     pub reported_patches: Vec<serde_json::Value>,
     pub cloud: CloudQueue,
-    pub methods: Methods,
     pub packets: PacketLog,
 }
 

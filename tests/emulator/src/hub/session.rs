@@ -9,7 +9,7 @@ use rmqtt_codec::v3::{Packet, QoS, SubscribeReturnCode};
 
 use super::packet_log::Direction;
 use super::topics::{self, DeviceTopic};
-use super::{Link, Live, MethodAnswer};
+use super::{Link, Live, MethodAnswer, Methods, NewAnswer};
 use crate::faults::Faults;
 use crate::news::{Event, Events};
 use crate::platform::Settings;
@@ -26,6 +26,7 @@ pub(crate) struct Turn<'a> {
     pub settings: &'a Settings,
     pub live: &'a mut Live,
     pub device: &'a mut DeviceEntry,
+    pub methods: &'a mut Methods,
     pub record: &'a mut Record,
     pub uploads: &'a Uploads,
     pub faults: &'a mut Faults,
@@ -42,6 +43,7 @@ impl<'a> Turn<'a> {
             settings,
             live,
             device,
+            methods: &mut state.methods,
             record: &mut state.record,
             uploads: &state.uploads,
             faults: &mut state.faults,
@@ -164,7 +166,13 @@ impl<'a> Turn<'a> {
                     status,
                     payload: payload.to_vec(),
                 };
-                self.device.mailbox.methods.answered(rid, answer);
+                let new = NewAnswer {
+                    device: &self.device.public,
+                    connection: self.live.number,
+                    request_id: rid,
+                    answer,
+                };
+                self.methods.answered(new, self.now);
             }
             DeviceTopic::Event => {}
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Platform;
 use crate::error::{Error, Timeout};
-use crate::hub::{Connection, PacketSeen};
+use crate::hub::{Connection, Connections, Link, PacketSeen};
 use crate::news::Event;
-use crate::registry::{Device, DeviceEntry};
+use crate::registry::{Device, DeviceEntry, Registry};
 use crate::state::State;
 use crate::traffic::Traffic;
 
@@ -18,6 +18,11 @@ impl State {
         self.registry.devices.get_mut(&hub_id).ok_or_else(unknown)
     }
 
+    /// A device's connection, if it is connected and not about to be closed.
+    pub(crate) fn link(&mut self, device: &str) -> Result<Link<'_>, Error> {
+        link(&mut self.registry, &mut self.connections, device)
+    }
+
     fn is_connected(&self, name: &str) -> bool {
         let device = self
             .registry
@@ -27,6 +32,32 @@ impl State {
         let live = number.and_then(|number| self.connections.live.get(&number));
         live.is_some_and(|live| live.closing.is_none())
     }
+}
+
+/// The same where the rest of the state is in use.
+pub(crate) fn link<'a>(
+    registry: &'a mut Registry,
+    connections: &'a mut Connections,
+    device: &str,
+) -> Result<Link<'a>, Error> {
+    let hub_id = registry
+        .hub_id(device)
+        .ok_or_else(|| Error::UnknownDevice(device.to_owned()))?;
+    let not_connected = || Error::NotConnected(device.to_owned());
+    let entry = registry
+        .devices
+        .get_mut(&hub_id)
+        .ok_or_else(not_connected)?;
+    let mailbox = &mut entry.mailbox;
+    let number = mailbox.connection.ok_or_else(not_connected)?;
+    let live = connections
+        .live
+        .get_mut(&number)
+        .filter(|live| live.closing.is_none());
+    Ok(Link {
+        live: live.ok_or_else(not_connected)?,
+        mailbox,
+    })
 }
 
 impl Platform {

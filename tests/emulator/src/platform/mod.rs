@@ -4,6 +4,7 @@ mod builder;
 mod devices;
 mod http;
 mod messages;
+mod methods;
 mod mqtt_faults;
 mod ports;
 mod provisioning;
@@ -208,6 +209,7 @@ fn new_state(settings: &Settings) -> State {
         provisioning,
         registry: Default::default(),
         connections: Connections::default(),
+        methods: Default::default(),
         record: Record::new(settings.record_payloads),
         uploads: Default::default(),
         faults: Default::default(),

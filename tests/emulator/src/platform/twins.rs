@@ -1,4 +1,4 @@
-//! Twins, cloud-to-device messages and direct methods: what the cloud side does with a device.
+//! Twins and cloud-to-device messages: what the cloud side does with a device.
 
 use std::time::Duration;
 
@@ -6,35 +6,8 @@ use serde_json::Value;
 
 use super::Platform;
 use crate::error::{Error, Timeout};
-use crate::hub::{Link, MethodAnswer, Twin, encoded_properties, with_version};
+use crate::hub::{Twin, encoded_properties, with_version};
 use crate::state::State;
-
-impl State {
-    /// A device's connection, if it is connected and not about to be closed.
-    pub(crate) fn link(&mut self, device: &str) -> Result<Link<'_>, Error> {
-        let hub_id = self
-            .registry
-            .hub_id(device)
-            .ok_or_else(|| Error::UnknownDevice(device.to_owned()))?;
-        let not_connected = || Error::NotConnected(device.to_owned());
-        let entry = self
-            .registry
-            .devices
-            .get_mut(&hub_id)
-            .ok_or_else(not_connected)?;
-        let mailbox = &mut entry.mailbox;
-        let number = mailbox.connection.ok_or_else(not_connected)?;
-        let live = self
-            .connections
-            .live
-            .get_mut(&number)
-            .filter(|live| live.closing.is_none());
-        Ok(Link {
-            live: live.ok_or_else(not_connected)?,
-            mailbox,
-        })
-    }
-}
 
 impl Platform {
     /// Replaces the device's Desired Properties; returns their new version. A connected device is sent the merge
@@ -228,36 +201,6 @@ impl Platform {
             |state| (queued(state) <= waiting).then_some(()),
             |_| format!("at most {waiting} cloud-to-device messages waiting for {device:?}"),
         )
-    }
-
-    /// Calls a direct method and waits for the answer. The payload should be JSON.
-    ///
-    /// # Errors
-    /// If the device is not connected or does not listen to methods, or does not answer in time.
-    pub fn call_method(
-        &self,
-        device: &str,
-        name: &str,
-        payload: impl AsRef<[u8]>,
-        timeout: Duration,
-    ) -> Result<MethodAnswer, Error> {
-        let rid = self.core.change(|state| {
-            let rid = state.link(device)?.call_method(name, payload.as_ref());
-            rid.ok_or_else(|| Error::NotConnected(device.to_owned()))
-        })?;
-        let answer = self.core.wait(
-            timeout,
-            |state| state.device(device).ok()?.mailbox.methods.take_answer(&rid),
-            |_| format!("an answer of {device:?} to the method {name:?}"),
-        );
-        if answer.is_err() {
-            self.core.change(|state| {
-                if let Ok(device) = state.device(device) {
-                    device.mailbox.methods.give_up(&rid);
-                }
-            });
-        }
-        Ok(answer?)
     }
 
     /// The device's whole twin as it would read it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use spotflow_emulator::Route;
 
@@ -82,9 +82,25 @@ pub(crate) enum Command {
     CallMethod {
         device: String,
         method: String,
-        payload: Value,
+        #[serde(default, deserialize_with = "present")]
+        payload: Option<Value>,
+        raw: Option<String>,
         timeout: f64,
     },
+    BeginMethod {
+        device: String,
+        method: String,
+        #[serde(default, deserialize_with = "present")]
+        payload: Option<Value>,
+        raw: Option<String>,
+        timeout: f64,
+    },
+    WaitMethod {
+        number: u64,
+        timeout: f64,
+    },
+    MethodCalls,
+    DroppedMethodAnswers,
     Messages {
         device: Option<String>,
         after: Option<u64>,
@@ -146,6 +162,11 @@ pub(crate) enum Command {
     },
     ClearHttpFaults,
     Quit,
+}
+
+/// Tells `null` from what is left out.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,10 @@ use spotflow_emulator::{AckMode, CutPoint, Platform};
 
 use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
-use crate::view::{connection, devices, message, operation, request, traffic, uploads};
+use crate::view::{
+    connection, devices, dropped_answer, message, method_answer, method_call, operation, request,
+    traffic, uploads,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -162,21 +165,55 @@ fn execute_twin_command(platform: &Platform, command: Command) -> Result<Value, 
             waiting,
             timeout,
         } => platform.wait_for_cloud_messages(&device, waiting, seconds(timeout)?)?,
+        other => return execute_remote_command(platform, other),
+    }
+    Ok(Value::Null)
+}
+
+fn execute_remote_command(platform: &Platform, command: Command) -> Result<Value, Failure> {
+    match command {
         Command::CallMethod {
             device,
             method,
             payload,
+            raw,
             timeout,
         } => {
-            let answer =
-                platform.call_method(&device, &method, payload.to_string(), seconds(timeout)?)?;
-            return Ok(
-                json!({ "status": answer.status, "payload": String::from_utf8_lossy(&answer.payload) }),
-            );
+            let payload = method_payload(payload, raw)?;
+            let answer = platform.call_method(&device, &method, payload, seconds(timeout)?)?;
+            Ok(method_answer(&answer))
         }
-        other => return execute_message_command(platform, other),
+        Command::BeginMethod {
+            device,
+            method,
+            payload,
+            raw,
+            timeout,
+        } => {
+            let payload = method_payload(payload, raw)?;
+            let number = platform.begin_method(&device, &method, payload, seconds(timeout)?)?;
+            Ok(number.into())
+        }
+        Command::WaitMethod { number, timeout } => Ok(method_answer(
+            &platform.wait_for_method(number, seconds(timeout)?)?,
+        )),
+        Command::MethodCalls => Ok(platform.method_calls().iter().map(method_call).collect()),
+        Command::DroppedMethodAnswers => Ok(platform
+            .dropped_method_answers()
+            .iter()
+            .map(dropped_answer)
+            .collect()),
+        other => execute_message_command(platform, other),
     }
-    Ok(Value::Null)
+}
+
+/// JSON, or bytes that need be none; nothing if neither is told.
+fn method_payload(json: Option<Value>, raw: Option<String>) -> Result<Vec<u8>, Failure> {
+    match (json, raw) {
+        (Some(json), None) => Ok(json.to_string().into_bytes()),
+        (None, raw) => Ok(BASE64_STANDARD.decode(raw.unwrap_or_default())?),
+        (Some(_), Some(_)) => Err("either payload or raw is possible")?,
+    }
 }
 
 fn execute_message_command(platform: &Platform, command: Command) -> Result<Value, Failure> {

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{
-    Connection, Device, HttpRequest, Message, Operation, OperationState, Platform, Traffic, Upload,
+    Connection, Device, DropReason, DroppedAnswer, HttpRequest, Message, MethodAnswer, MethodCall,
+    MethodOutcome, Operation, OperationState, Platform, Traffic, Upload,
 };
 
 use crate::command::RouteName;
@@ -53,6 +54,46 @@ pub(crate) fn message(message: &Message) -> Value {
         "dup": message.dup,
         "repeat": message.repeat,
         "acknowledged": message.acknowledged_at.is_some(),
+    })
+}
+
+pub(crate) fn method_answer(answer: &MethodAnswer) -> Value {
+    json!({ "status": answer.status, "payload": String::from_utf8_lossy(&answer.payload) })
+}
+
+pub(crate) fn method_call(call: &MethodCall) -> Value {
+    let (outcome, answer, error) = match &call.outcome {
+        MethodOutcome::Answered { answer, .. } => ("answered", Some(method_answer(answer)), None),
+        MethodOutcome::BadAnswer(reason) => ("bad_answer", None, Some(reason)),
+        MethodOutcome::GivenUp => ("given_up", None, None),
+        _ => ("waiting", None, None),
+    };
+    json!({
+        "number": call.number,
+        "device_id": call.device.device_id,
+        "method": call.name,
+        "payload": String::from_utf8_lossy(&call.payload),
+        "request_id": call.request_id,
+        "connection": call.connection,
+        "outcome": outcome,
+        "answer": answer,
+        "error": error,
+    })
+}
+
+pub(crate) fn dropped_answer(dropped: &DroppedAnswer) -> Value {
+    let reason = match dropped.reason {
+        DropReason::Late => "late",
+        DropReason::OtherConnection => "other_connection",
+        DropReason::Repeated => "repeated",
+        _ => "unknown",
+    };
+    json!({
+        "device_id": dropped.device.device_id,
+        "request_id": dropped.request_id,
+        "answer": method_answer(&dropped.answer),
+        "connection": dropped.connection,
+        "reason": reason,
     })
 }
 

@@ -1,0 +1,116 @@
+//! The arguments of `DeviceClient.start`, and what the library makes of them.
+
+use pyo3::prelude::*;
+use spotflow_device::{DeviceClientBuilder, OutboxLimits};
+
+use crate::arguments::{
+    boolean, callback, choice, count, invalid, optional_text, path, seconds, text,
+};
+use crate::handle::Callbacks;
+use crate::options::{Codec, Durability, WhenFull};
+
+type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// As they come from Python; `None` stands for the library's default.
+pub struct StartArguments<'a, 'py> {
+    pub device_id: Argument<'a, 'py>,
+    pub provisioning_token: &'a Bound<'py, PyAny>,
+    pub db: &'a Bound<'py, PyAny>,
+    pub instance: Argument<'a, 'py>,
+    pub display_provisioning_operation_callback: Argument<'a, 'py>,
+    pub desired_properties_updated_callback: Argument<'a, 'py>,
+    pub allow_remote_access: Argument<'a, 'py>,
+    pub connection_changed_callback: Argument<'a, 'py>,
+    pub ca_file: Argument<'a, 'py>,
+    pub cloud_messages: Argument<'a, 'py>,
+    pub in_flight_window: Argument<'a, 'py>,
+    pub durability: Argument<'a, 'py>,
+    pub keep_alive: Argument<'a, 'py>,
+    pub codec: Argument<'a, 'py>,
+    pub outbox_messages_max: Argument<'a, 'py>,
+    pub outbox_bytes_max: Argument<'a, 'py>,
+    pub free_disk_bytes_min: Argument<'a, 'py>,
+    pub when_full: Argument<'a, 'py>,
+}
+
+impl<'a, 'py> StartArguments<'a, 'py> {
+    /// All but the callbacks.
+    pub fn builder(&self) -> PyResult<DeviceClientBuilder> {
+        let token = text("provisioning_token", self.provisioning_token)?;
+        let database = path("db", self.db)?;
+        let mut builder = spotflow_device::DeviceClient::builder(token, database);
+        if let Some(device_id) = optional_text("device_id", self.device_id)? {
+            builder = builder.device_id(device_id);
+        }
+        if let Some(instance) = optional_text("instance", self.instance)? {
+            builder = builder.instance(instance);
+        }
+        if let Some(ca_file) = self.ca_file {
+            builder = builder.ca_file(path("ca_file", ca_file)?);
+        }
+        if let Some(cloud_messages) = self.cloud_messages {
+            builder = builder.cloud_messages(boolean("cloud_messages", cloud_messages)?);
+        }
+        if let Some(window) = self.in_flight_window {
+            builder = builder.in_flight_window(count("in_flight_window", window)?);
+        }
+        if let Some(durability) = self.durability {
+            builder = builder.durability(choice::<Durability>("durability", durability)?.into());
+        }
+        if let Some(keep_alive) = seconds("keep_alive", self.keep_alive)? {
+            builder = builder.keep_alive(keep_alive);
+        }
+        if let Some(codec) = self.codec {
+            builder = builder.codec(choice::<Codec>("codec", codec)?.into());
+        }
+        Ok(builder.outbox_limits(self.outbox_limits()?))
+    }
+
+    fn outbox_limits(&self) -> PyResult<OutboxLimits> {
+        let mut limits = OutboxLimits::new();
+        if let Some(messages) = self.outbox_messages_max {
+            limits = limits.messages(at_least_one("outbox_messages_max", messages)?);
+        }
+        if let Some(bytes) = self.outbox_bytes_max {
+            limits = limits.bytes(at_least_one("outbox_bytes_max", bytes)?);
+        }
+        if let Some(bytes) = self.free_disk_bytes_min {
+            limits = limits.free_disk_bytes(at_least_one("free_disk_bytes_min", bytes)?);
+        }
+        if let Some(when_full) = self.when_full {
+            limits = limits.when_full(choice::<WhenFull>("when_full", when_full)?.into());
+        }
+        Ok(limits)
+    }
+
+    pub fn callbacks(&self) -> PyResult<Callbacks<'a, 'py>> {
+        Ok(Callbacks {
+            display: callback(
+                "display_provisioning_operation_callback",
+                self.display_provisioning_operation_callback,
+            )?,
+            desired: callback(
+                "desired_properties_updated_callback",
+                self.desired_properties_updated_callback,
+            )?,
+            connection: callback(
+                "connection_changed_callback",
+                self.connection_changed_callback,
+            )?,
+        })
+    }
+
+    pub fn wants_remote_access(&self) -> PyResult<bool> {
+        let wanted = self
+            .allow_remote_access
+            .map(|wanted| boolean("allow_remote_access", wanted));
+        Ok(wanted.transpose()?.unwrap_or(false))
+    }
+}
+
+fn at_least_one(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    match count(argument, value)? {
+        0 => Err(invalid(argument, "must be at least 1")),
+        number => Ok(number),
+    }
+}
