@@ -7,6 +7,7 @@ mod cloud_messages;
 mod delivery;
 mod identity;
 mod large_content;
+mod methods;
 mod mosquitto;
 mod offline;
 mod properties;
