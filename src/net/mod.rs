@@ -5,3 +5,4 @@ pub(crate) mod resolve;
 pub(crate) mod tls_failure;
 pub(crate) mod tls_socket;
 pub(crate) mod trust;
+pub(crate) mod web_socket;

@@ -1,0 +1,114 @@
+//! The handshake of a WebSocket: tungstenite's, on bytes in memory.
+
+use std::io::{self, Read, Write};
+
+use bytes::{Buf, BytesMut};
+use tungstenite::handshake::client::{ClientHandshake, Request as HttpRequest, generate_key};
+use tungstenite::handshake::{HandshakeError, MidHandshake};
+use tungstenite::protocol::WebSocketConfig;
+
+use super::{Request, WebSocketError};
+
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+/// An answer with a longer head is not of a WebSocket.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// A handshake under way.
+pub(super) struct Handshake(MidHandshake<ClientHandshake<Pipe>>);
+
+/// How far it is.
+pub(super) enum Step {
+    Unfinished(Handshake),
+    Done,
+}
+
+/// The stream that tungstenite sees.
+#[derive(Default)]
+struct Pipe {
+    input: BytesMut,
+    output: BytesMut,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = buffer.len().min(self.input.len());
+        self.input.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Handshake {
+    /// Puts the request into `output`.
+    pub fn new(request: &Request<'_>, output: &mut BytesMut) -> Result<Handshake, WebSocketError> {
+        let request = http_request(request)?;
+        let broken = |_| WebSocketError::Request("tungstenite does not take it");
+        // What it makes at the end is thrown away.
+        let config = WebSocketConfig::default().read_buffer_size(0);
+        let handshake =
+            ClientHandshake::start(Pipe::default(), request, Some(config)).map_err(broken)?;
+        match handshake.handshake() {
+            // It waits for the answer.
+            Err(HandshakeError::Interrupted(mut handshake)) => {
+                output.unsplit(handshake.get_mut().get_mut().output.split());
+                Ok(Handshake(handshake))
+            }
+            Ok(_) | Err(HandshakeError::Failure(_)) => Err(WebSocketError::NoWebSocket),
+        }
+    }
+
+    /// Takes the server's answer from `input`, and nothing behind it.
+    pub fn go_on(mut self, input: &mut BytesMut) -> Result<Step, WebSocketError> {
+        let ends = |window: &[u8]| window == END_OF_HEAD;
+        let Some(end) = input.windows(END_OF_HEAD.len()).position(ends) else {
+            if input.len() > HEAD_BYTES_MAX {
+                return Err(WebSocketError::NoWebSocket);
+            }
+            return Ok(Step::Unfinished(self));
+        };
+        let head = input.split_to(end + END_OF_HEAD.len());
+        self.0.get_mut().get_mut().input = head;
+        match self.0.handshake() {
+            Ok(_) => Ok(Step::Done),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
+                Err(WebSocketError::Refused(answer.status().as_u16()))
+            }
+            Err(_) => Err(WebSocketError::NoWebSocket),
+        }
+    }
+}
+
+fn http_request(request: &Request<'_>) -> Result<HttpRequest, WebSocketError> {
+    if !request.path.starts_with('/') {
+        return Err(WebSocketError::Request("its path does not begin with `/`"));
+    }
+    let mut http = tungstenite::http::Request::builder()
+        .uri(format!("wss://{}{}", request.authority, request.path))
+        .header("Host", request.authority)
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", generate_key());
+    if let Some(protocol) = request.protocol {
+        http = http.header("Sec-WebSocket-Protocol", protocol);
+    }
+    for (name, value) in request.headers {
+        http = http.header(*name, *value);
+    }
+    // The library's words would repeat the address.
+    http.body(())
+        .map_err(|_| WebSocketError::Request("its address or a header is malformed"))
+}
