@@ -5,7 +5,7 @@
 //! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
 
 use super::limits::OutboxLimit;
-use crate::store::outbox_rows::Totals;
+use crate::store::outbox_rows::{DroppedRows, Totals};
 
 /// Messages want to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,22 @@ pub(crate) enum Answer {
         excess: Totals,
         behind: i64,
     },
+}
+
+/// What one call has stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Of its Messages, in their order.
+    pub ids: Vec<i64>,
+    /// What had to go for them.
+    pub dropped: Option<Dropped>,
+}
+
+/// The oldest Messages were dropped, to keep to a limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dropped {
+    pub rows: DroppedRows,
+    pub limit: OutboxLimit,
 }
 
 /// The changes of the transaction under way.

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::admission::{Answer, Request};
+use super::admission::{Answer, Dropped, Request, Stored};
 use super::limits::{OutboxLimit, OutboxLimits};
 use super::records::Record;
 use super::shared::Shared;
 use super::state::NewMessage;
 use crate::error::{Error, Result};
-use crate::store::outbox_rows::{self, DroppedRows, Totals};
+use crate::store::outbox_rows::{self, Totals};
 use crate::store::{Transaction, free_disk_bytes};
 
 /// Lets Messages in, as the limits allow.
@@ -24,21 +24,10 @@ pub(super) struct Gate {
 /// The Messages of one call, on their way into the database.
 pub(super) struct Entry {
     gate: Arc<Gate>,
-    messages: Vec<NewMessage>,
+    pub messages: Vec<NewMessage>,
     added: Totals,
     /// The transaction in which they were written last.
     transaction: AtomicU64,
-}
-
-/// What was written.
-pub(super) struct Written {
-    ids: Vec<i64>,
-    dropped: Option<Dropped>,
-}
-
-struct Dropped {
-    rows: DroppedRows,
-    limit: OutboxLimit,
 }
 
 impl Gate {
@@ -112,10 +101,7 @@ impl Gate {
 
 impl Entry {
     /// Writes all of them, or none if a limit is reached.
-    pub fn write(
-        &self,
-        writer: &mut Transaction,
-    ) -> rusqlite::Result<Result<Written, OutboxLimit>> {
+    pub fn write(&self, writer: &mut Transaction) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
         self.transaction
             .store(writer.transaction_number(), Ordering::Relaxed);
         let dropped = match self.gate.make_room(writer, self.added)? {
@@ -132,23 +118,7 @@ impl Entry {
             )
         };
         let ids = self.messages.iter().map(insert).collect::<Result<_, _>>()?;
-        Ok(Ok(Written { ids, dropped }))
-    }
-
-    /// Step 2. They are committed: to be called in the order of the commits. Whether rows are to be loaded.
-    #[must_use]
-    pub fn committed(&self, written: &Written) -> bool {
-        self.gate.shared.change(|it| {
-            let load_is_due = written.dropped.as_ref().is_some_and(|dropped| {
-                it.dropped(dropped.rows, dropped.limit);
-                it.begin_load()
-            });
-            for (id, message) in written.ids.iter().zip(&self.messages) {
-                it.messages.stored(*id, message);
-            }
-            it.tell_of_drops();
-            load_is_due
-        })
+        Ok(Ok(Stored { ids, dropped }))
     }
 
     /// They are not stored. On a full disk, to delete what is sent may help.
@@ -164,12 +134,5 @@ impl Entry {
                 None
             }
         })
-    }
-}
-
-impl Written {
-    /// The last Message's id, or 0 if there is none.
-    pub fn last_id(&self) -> i64 {
-        self.ids.last().copied().unwrap_or(0)
     }
 }

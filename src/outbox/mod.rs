@@ -52,9 +52,8 @@ use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use loader::Loader;
 use recorder::Recorder;
-#[cfg(test)]
-pub(crate) use records::Record;
-pub(crate) use records::SetAside;
+pub(crate) use records::{Record, SetAside};
+use sent::SentLog;
 use shared::Shared;
 pub(crate) use shared::Wake;
 pub(crate) use shelf::IdentityChange;
@@ -75,6 +74,8 @@ pub(crate) struct Outbox {
     gate: Arc<Gate>,
     loader: Arc<Loader>,
     recorder: Arc<Recorder>,
+    /// Used by whoever makes the record that is under way.
+    sent_log: Arc<Mutex<SentLog>>,
     /// The Messages set aside.
     pub shelf: Arc<Shelf>,
     /// Content that is to be uploaded.
@@ -116,7 +117,7 @@ impl Outbox {
         let recorder = Arc::new(Recorder {
             store: Arc::clone(&store),
             shared: Arc::clone(&shared),
-            sent_log,
+            sent_log: Arc::clone(&sent_log),
             shelf: Arc::clone(&shelf),
         });
         let uploads = Uploads {
@@ -130,6 +131,7 @@ impl Outbox {
             gate,
             loader,
             recorder,
+            sent_log,
             shelf,
             uploads,
         })
@@ -139,19 +141,19 @@ impl Outbox {
     /// Blocks until the commit has the durability asked for.
     pub fn enqueue(&self, messages: Vec<NewMessage>, durability: Durability) -> Result<i64> {
         let entry = self.gate.entry(messages)?;
-        let (written, stored) = (Arc::clone(&entry), Arc::clone(&entry));
-        let loader = Arc::clone(&self.loader);
+        let (rows, messages) = (Arc::clone(&entry), Arc::clone(&entry));
+        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
         let outcome = self.store.execute(
             durability,
-            move |writer| written.write(writer),
+            move |writer| rows.write(writer),
             move |outcome| {
-                if let Ok(rows) = outcome {
-                    loader.load_if(stored.committed(rows));
+                if let Ok(stored) = outcome {
+                    loader.load_if(shared.change(|it| it.stored(stored, &messages.messages)));
                 }
             },
         );
         match outcome {
-            Ok(Ok(rows)) => Ok(rows.last_id()),
+            Ok(Ok(stored)) => Ok(stored.ids.last().copied().unwrap_or(0)),
             Ok(Err(limit)) => Err(Error::OutboxFull { limit }),
             Err(error) => {
                 if let Some(record) = entry.failed(&error) {
@@ -205,9 +207,24 @@ impl Outbox {
         self.shared.lock().messages.set_aside_taken(message);
     }
 
-    /// Step 5, by the link, which comes back to [`take`](Self::take) behind it.
+    /// Step 5, by the link, which comes back to [`take`](Self::take) behind it. What is only noted is recorded when
+    /// this returns: to hand each acknowledgement to another thread costs more than to write it.
     pub fn record(&self) {
-        self.recorder.record();
+        let mut it = self.shared.lock();
+        it.link_waits = false;
+        let record = it.messages.begin_record();
+        drop(it);
+        let Some(record) = record else { return };
+        if record.deletes || !self.note(&record) {
+            return self.recorder.delete(record);
+        }
+        let next = self.shared.change(|it| it.recorded(&record));
+        self.recorder.go_on(next);
+    }
+
+    fn note(&self, record: &Record) -> bool {
+        let mut sent_log = self.sent_log.lock();
+        sent_log.note(&record.acknowledged, Instant::now())
     }
 
     /// Whether the disk failed, and something has to be tried again by [`retry`](Self::retry).
@@ -283,6 +300,6 @@ impl Outbox {
     /// deleted, or the deadline passes. Nothing is noted any more.
     pub fn end(&self, deadline: Instant) {
         self.recorder.delete_sent(deadline);
-        self.recorder.close();
+        self.sent_log.lock().close();
     }
 }

@@ -1,12 +1,12 @@
-//! Step 5: what is acknowledged is noted or deleted, what is refused set aside. One record at a time;
-//! acknowledgements that come meanwhile share the next.
+//! Step 5, where to note what is sent is not enough: the storage thread deletes all that is, and sets aside what the
+//! hub does not take. One record at a time; acknowledgements that come meanwhile share the next.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::records::Record;
 use super::sent::{self, SentLog};
-use super::shared::Shared;
+use super::shared::{Next, Shared};
 use super::shelf::{self, Shelf};
 use crate::error::{Error, Result};
 use crate::store::{Store, Transaction};
@@ -16,7 +16,6 @@ use crate::sync::Mutex;
 pub(super) struct Recorder {
     pub store: Arc<Store>,
     pub shared: Arc<Shared>,
-    /// Used by whoever makes the record that is under way.
     pub sent_log: Arc<Mutex<SentLog>>,
     pub shelf: Arc<Shelf>,
 }
@@ -44,30 +43,15 @@ fn write(record: &Record, writer: &mut Transaction) -> rusqlite::Result<Written>
 }
 
 impl Recorder {
-    /// By the link. What is only noted is recorded when this returns: to hand each acknowledgement to another
-    /// thread costs more than to write it.
-    pub fn record(self: &Arc<Self>) {
-        let record = {
-            let mut it = self.shared.lock();
-            // It looks for Messages to take behind this.
-            it.link_waits = false;
-            it.messages.begin_record()
-        };
-        let Some(mut record) = record else { return };
+    /// Writes a record that is not noted.
+    pub fn delete(self: &Arc<Self>, mut record: Record) {
         if !record.deletes {
-            let is_noted = self
-                .sent_log
-                .lock()
-                .note(&record.acknowledged, Instant::now());
-            if is_noted {
-                return self.recorded(&record);
-            }
             self.shared.lock().messages.delete_with(&mut record);
         }
         self.post(record);
     }
 
-    /// Writes a record that has begun, by the storage thread.
+    /// Writes a record that deletes.
     pub fn post(self: &Arc<Self>, record: Record) {
         let (rows, recorder) = (record.clone(), Arc::clone(self));
         self.store.post(
@@ -75,6 +59,16 @@ impl Recorder {
             move |writer| write(&rows, writer),
             move |written| recorder.written(record, written),
         );
+    }
+
+    /// Does what follows from a record.
+    pub fn go_on(self: &Arc<Self>, next: Next) {
+        if next.may_shrink {
+            self.store.shrink();
+        }
+        if let Some(record) = next.record {
+            self.post(record);
+        }
     }
 
     fn written(self: &Arc<Self>, record: Record, written: Result<Written>) {
@@ -85,23 +79,9 @@ impl Recorder {
                 if let Some(count) = written.set_aside {
                     self.shelf.recorded(count);
                 }
-                self.recorded(&record);
+                self.go_on(self.shared.change(|it| it.recorded(&record)));
             }
             Err(error) => self.failed(record, &error),
-        }
-    }
-
-    fn recorded(self: &Arc<Self>, record: &Record) {
-        let (has_drained, next) = self.shared.change(|it| {
-            let has_drained = it.recorded(record);
-            it.tell_of_drops();
-            (has_drained, it.messages.begin_delete())
-        });
-        if has_drained {
-            self.store.shrink();
-        }
-        if let Some(next) = next {
-            self.post(next);
         }
     }
 
@@ -129,10 +109,5 @@ impl Recorder {
             self.post(record);
         }
         self.shared.wait_recorded(deadline);
-    }
-
-    /// Nothing is noted any more.
-    pub fn close(&self) {
-        self.sent_log.lock().close();
     }
 }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::admission::{Dropped, Stored};
 use super::drop_log::DropLog;
-use super::limits::OutboxLimit;
 use super::records::Record;
-use super::state::State;
+use super::state::{NewMessage, State};
 use super::waiters::{NotSent, Waiters};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::store::outbox_rows::{DroppedRows, Totals};
+use crate::store::outbox_rows::Totals;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
 
@@ -48,6 +48,14 @@ pub(super) struct Guarded {
     dropped: Totals,
     drop_log: DropLog,
     is_closed: bool,
+}
+
+/// What follows from a record.
+#[must_use]
+pub(super) struct Next {
+    /// The outbox has drained: its file may be larger than it has to be.
+    pub may_shrink: bool,
+    pub record: Option<Record>,
 }
 
 impl Shared {
@@ -145,8 +153,21 @@ impl Guarded {
         !self.is_closed && self.messages.begin_load()
     }
 
-    /// These rows were dropped for this limit, in the transaction that has just been committed.
-    pub fn dropped(&mut self, rows: DroppedRows, limit: OutboxLimit) {
+    /// Step 2, to be called in the order of the commits. Returns whether rows are to be loaded.
+    #[must_use]
+    pub fn stored(&mut self, stored: &Stored, messages: &[NewMessage]) -> bool {
+        let load_is_due = stored.dropped.is_some_and(|dropped| {
+            self.dropped(dropped);
+            self.begin_load()
+        });
+        for (id, message) in stored.ids.iter().zip(messages) {
+            self.messages.stored(*id, message);
+        }
+        tell(self.drop_log.line_if_due(Instant::now()));
+        load_is_due
+    }
+
+    fn dropped(&mut self, Dropped { rows, limit }: Dropped) {
         self.messages.dropped(rows);
         self.waiters
             .not_sent(rows.first..=rows.last, NotSent::Dropped);
@@ -155,18 +176,13 @@ impl Guarded {
         self.wake_waiters();
     }
 
-    /// Logs what was dropped, if that is due.
-    pub fn tell_of_drops(&mut self) {
-        tell(self.drop_log.line_if_due(Instant::now()));
-    }
-
     /// How much was dropped since the start.
     pub fn dropped_totals(&self) -> Totals {
         self.dropped
     }
 
-    /// The record is made; returns whether the outbox has drained, so that its file may shrink.
-    pub fn recorded(&mut self, record: &Record) -> bool {
+    /// Step 5: the record is made. Returns what follows from it.
+    pub fn recorded(&mut self, record: &Record) -> Next {
         for message in &record.set_aside {
             self.waiters
                 .not_sent(message.id..=message.id, NotSent::SetAside);
@@ -174,8 +190,12 @@ impl Guarded {
         self.messages.recorded(record);
         self.wake_waiters();
         self.deleted_since_empty += record.acknowledged.len();
-        self.messages.pending().count == 0
-            && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER
+        let is_empty = self.messages.pending().count == 0;
+        tell(self.drop_log.line_if_due(Instant::now()));
+        Next {
+            may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
+            record: self.messages.begin_delete(),
+        }
     }
 
     /// Ends all waits.

@@ -269,7 +269,7 @@ fn a_rebuilt_database_forgets_what_was_noted() {
     send(&outbox);
     let second = send(&outbox);
     let shared = Arc::clone(&outbox.shared);
-    let sent_log = Arc::clone(&outbox.recorder.sent_log);
+    let sent_log = Arc::clone(&outbox.sent_log);
     let rebuilt = outbox.store.execute(
         Durability::PowerSafe,
         move |writer| {
