@@ -28,8 +28,8 @@ impl FailureLog {
         }
     }
 
-    /// It works again: the next failure is news.
-    pub fn works(&mut self) {
+    /// It did not fail this time: the next failure is news.
+    pub fn succeeded(&mut self) {
         self.last.clear();
     }
 }

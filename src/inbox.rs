@@ -77,7 +77,6 @@ pub(crate) type Acknowledge = Box<dyn FnOnce() + Send>;
 
 /// The unprocessed messages.
 pub(crate) struct Inbox {
-    this: Weak<Inbox>,
     store: Arc<Store>,
     state: Mutex<State>,
     arrived: Condvar,
@@ -101,8 +100,7 @@ impl Inbox {
             let newest = writer.sql()?.query_row(newest, (), |row| row.get(0))?;
             Ok((inbox_rows::totals(writer)?, newest))
         })?;
-        let inbox = Arc::new_cyclic(|this| Inbox {
-            this: this.clone(),
+        let inbox = Arc::new(Inbox {
             store,
             state: Mutex::new(State {
                 stored,
@@ -113,7 +111,8 @@ impl Inbox {
             }),
             arrived: Condvar::new(),
         });
-        let this = inbox.this.clone();
+        // The store keeps it for as long as it is open itself.
+        let this = Arc::downgrade(&inbox);
         inbox.store.on_recovery(move |writer, _| {
             if let Some(inbox) = this.upgrade() {
                 inbox.state.lock().stored = inbox_rows::totals(writer)?;
@@ -124,7 +123,7 @@ impl Inbox {
     }
 
     /// For the link: a message came. It is stored, then `acknowledge` is called.
-    pub fn accept(&self, properties: String, payload: Bytes, acknowledge: Acknowledge) {
+    pub fn accept(self: &Arc<Self>, properties: String, payload: Bytes, acknowledge: Acknowledge) {
         let mut state = self.state.lock();
         if state.waiting.is_empty() && state.has_room() {
             self.store(&mut state, properties, payload, acknowledge);
@@ -146,7 +145,7 @@ impl Inbox {
     }
 
     fn store(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
         properties: String,
         payload: Bytes,
@@ -156,28 +155,20 @@ impl Inbox {
         let bytes = payload.len() as u64;
         state.stored.count += 1;
         state.stored.bytes += bytes;
-        let this = self.this.clone();
-        let id = Arc::new(Mutex::new(0));
-        let slot = Arc::clone(&id);
+        let inbox = Arc::clone(self);
         self.store.post(
             Durability::PowerSafe,
-            move |writer| {
-                *slot.lock() = inbox_rows::insert(writer, &properties, &payload)?;
-                Ok(())
-            },
-            move |result| {
-                let Some(inbox) = this.upgrade() else { return };
-                match result {
-                    Ok(()) => {
-                        inbox.state.lock().stored_through = *id.lock();
-                        inbox.arrived.notify_all();
-                        acknowledge();
-                    }
-                    // Not acknowledged: the hub delivers it again.
-                    Err(error) => {
-                        log::warn!("cannot store a cloud-to-device message: {}", Chain(&error));
-                        inbox.state.lock().removed(bytes);
-                    }
+            move |writer| inbox_rows::insert(writer, &properties, &payload),
+            move |stored| match stored {
+                Ok(id) => {
+                    inbox.state.lock().stored_through = id;
+                    inbox.arrived.notify_all();
+                    acknowledge();
+                }
+                // Not acknowledged: the hub delivers it again.
+                Err(error) => {
+                    log::warn!("cannot store a cloud-to-device message: {}", Chain(&error));
+                    inbox.state.lock().removed(bytes);
                 }
             },
         );
@@ -185,7 +176,7 @@ impl Inbox {
 
     /// The oldest message that was not handed out in this run; waits for one.
     pub fn receive(
-        &self,
+        self: &Arc<Self>,
         deadline: Option<Instant>,
         check: Option<&dyn InterruptCheck>,
     ) -> Result<CloudMessage> {
@@ -214,7 +205,7 @@ impl Inbox {
             match row {
                 Some(row) => {
                     state.handed_through = row.id;
-                    let inbox = self.this.clone();
+                    let inbox = Arc::downgrade(self);
                     return Ok(CloudMessage { inbox, row });
                 }
                 None => state.handed_through = through,
@@ -222,13 +213,13 @@ impl Inbox {
         }
     }
 
-    fn complete(&self, id: i64) -> Result<()> {
-        let this = self.this.clone();
+    fn complete(self: &Arc<Self>, id: i64) -> Result<()> {
+        let inbox = Arc::clone(self);
         self.store.execute(
             Durability::KillSafe,
             move |writer| inbox_rows::delete(writer, id),
             move |deleted| {
-                if let (Some(inbox), Some(bytes)) = (this.upgrade(), *deleted) {
+                if let Some(bytes) = *deleted {
                     let mut state = inbox.state.lock();
                     state.removed(bytes);
                     inbox.store_waiting(&mut state);
@@ -238,7 +229,7 @@ impl Inbox {
         Ok(())
     }
 
-    fn store_waiting(&self, state: &mut State) {
+    fn store_waiting(self: &Arc<Self>, state: &mut State) {
         while state.has_room()
             && let Some((properties, payload, acknowledge)) = state.waiting.pop_front()
         {

@@ -8,7 +8,7 @@
 //! use spotflow_device::{Compression, DeviceClient, Message};
 //!
 //! // The first start waits until a technician has approved the device. Later ones work offline.
-//! let client = DeviceClient::builder("CAEaBA...", "/var/lib/gateway/spotflow.db")
+//! let client = DeviceClient::builder("CAEaBA...", "spotflow.db")
 //!     .device_id("gateway-7")
 //!     .on_desired_properties(|properties| println!("configuration: {properties:?}"))
 //!     .start()?;
@@ -25,7 +25,8 @@
 //! # Ok::<(), spotflow_device::Error>(())
 //! ```
 //!
-//! The repository has longer examples, which run without an account on an embedded Platform.
+//! The repository has longer examples, which run without an account on an embedded Platform; how to operate devices is
+//! in its `OPERATING.md`.
 //!
 //! # What it promises
 //!
@@ -53,8 +54,9 @@
 //! 8. **Idle costs nothing** but the keep-alive and timers that are due.
 //! 9. **It ends.** [`close`](DeviceClient::close), or dropping the last handle, says goodbye to the hub and
 //!    joins the threads, within 5 s beside the time that the disk takes.
-//! 10. **Secrets stay secret.** Tokens, passwords and upload links are in no log line of this crate, error
-//!     text or `Debug` output. The files it creates are readable by their owner only.
+//! 10. **Secrets stay secret.** Tokens, passwords and upload links are in no error text or `Debug` output, and
+//!     in no log line but those that [Logging](#logging) names. The files it creates are readable by their
+//!     owner only.
 //! 11. **No panic on any input**, from the application, the disk or the network.
 //! 12. **One identity.** A Message is sent only as the device, and in the Workspace, that it was stored
 //!     under. After a change of these, older ones are set aside: see
@@ -120,8 +122,8 @@
 //! | `spotflow-upload` | while there is large content | file uploads |
 //! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
 //!
-//! `rumqttc` is used as a codec only. It brings `tokio` into the dependency tree;
-//! nothing of it is called, and no runtime is started. (Its client, which has one, is not used.)
+//! `rumqttc` is used as a codec only. It brings `tokio` into the dependency tree, of which nothing is called: no
+//! runtime is started.
 //!
 //! # What blocks
 //!
@@ -144,10 +146,10 @@
 //! same call can succeed later. Causes are in the chain of [sources](std::error::Error::source), each once.
 //!
 //! The client itself retries whatever can pass, for ever: no network, TLS failures (the clock of a device
-//! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. The delays
-//! are drawn evenly from zero to a bound that doubles from 1 s to 60 s, to 120 s for properties and for
-//! uploads, which wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
-//! Provisioning Token, a refused operation, HTTP 400. After the start, such a thing shows in the log and as
+//! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. Each delay is
+//! drawn evenly from zero to a bound, which doubles from 1 s to 60 s; for properties and uploads to 120 s, and
+//! uploads wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
+//! Provisioning Token, a refused operation, HTTP 400. After the start it shows in the log and as
 //! [`Status::last_error`], while Messages go on being stored.
 //!
 //! # Limits
@@ -168,14 +170,12 @@
 //!
 //! # The database
 //!
-//! The path ends in `.db`. Beside the file there is `NAME.db-wal` while the client runs, and after it was
-//! killed: it belongs to the database, and must be moved or copied with it. `NAME.db-lock` holds the lock
-//! that keeps other clients out, in the same or another process ([`Error::DatabaseInUse`]). `NAME.db-sent`
-//! holds which Messages were sent last: without it, after a kill, up to 255 of them are sent again. Both stay
-//! after the end, and mean nothing then. All four are readable by their owner only: the tokens are in there.
+//! The path ends in `.db`. What else the client keeps lies beside it and is named after it: `NAME.db-wal` belongs to
+//! the database, and must be moved or copied with it; `NAME.db-lock` keeps other clients out, in the same or another
+//! process ([`Error::DatabaseInUse`]); `OPERATING.md` lists them all. There are tokens in them.
 //!
-//! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog
-//! and shrinks again when a large one has drained.
+//! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog and shrinks
+//! again when a large one has drained.
 //!
 //! **Full disk.** Storing fails with [`Error::StorageFull`]. Room for acknowledgements is reserved in the file and
 //! its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
@@ -183,7 +183,7 @@
 //!
 //! **Damage.** A damaged file, at the start or in use, is set aside as `NAME.db-damaged-2026-11-25T02-40-00Z`; the
 //! newest two are kept, and there are tokens in them. What can be read goes on in a new file: the registration,
-//! properties, Messages in their order. The log says what is lost, [`Status::recovery`] too, and waits for it end
+//! properties, Messages in their order. The log and [`Status::recovery`] say what is lost, and waits for it end
 //! with [`Error::Lost`]. Damage inside a payload cannot be noticed. A file that is deleted or replaced while in use
 //! is written back at the next commit; what had its name is kept as `NAME.db-found-...`.
 //!
@@ -198,9 +198,10 @@
 //!
 //! The new database is built beside the old one, as `NAME.db-upgrade`, and takes its place when it is complete.
 //! That takes room for both, and seconds for a large backlog. Until then a crash leaves the old file, for either
-//! SDK. The new one the published SDK does not understand: started on it, it asks for an approval and begins anew;
-//! what it stores then is taken over, behind the rest, at the next start of this SDK. A file on which the published
-//! SDK still runs is refused ([`Error::DatabaseInUse`]), and so is one of an unknown version.
+//! SDK. The published SDK does not understand the new one: started on it, it asks for an approval and begins anew.
+//! What it stores then is taken over, behind the rest, at the next start of this SDK. A file on which the published
+//! SDK still runs is refused ([`Error::DatabaseInUse`]), and so is one of an unknown version. `OPERATING.md` has the
+//! steps, and the way back.
 //!
 //! # TLS
 //!
@@ -208,8 +209,7 @@
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), and in addition those of
 //! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike.
 //!
-//! The device connects to TCP port 443 of the instance and of the storage for uploads, and to ports 8883 and
-//! 443 of the hub, unless their names say other ports. Proxies are not used, whatever the environment says.
+//! Proxies are not used, whatever the environment says.
 //!
 //! # Logging
 //!
@@ -217,7 +217,9 @@
 //! failed and is tried again; while a connection, a registration or an upload goes on failing for the same
 //! reason, once. `error`: what is lost or needs somebody. Nothing at these levels per Message.
 //!
-//! No secret is logged at any level, `trace` included, by this crate or what it is made of.
+//! No token, SAS or upload link is in any log line of this crate at any level, nor of its dependencies up to `debug`; at
+//! `trace`, `ureq_proto` logs what goes over the wire, so leave its target at `debug`. The client warns once at the
+//! start when it is enabled.
 //!
 //! # Features
 //!

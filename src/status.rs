@@ -97,7 +97,6 @@ struct Board {
     changed_at: Moment,
     connects: u64,
     last_error: Option<(Error, Moment)>,
-    set_aside: u64,
 }
 
 /// What the board knows of a [`Status`].
@@ -107,17 +106,15 @@ pub(crate) struct BoardReading {
     pub reconnects: u64,
     pub last_error: Option<Error>,
     pub last_error_age: Option<Duration>,
-    pub set_aside: u64,
 }
 
 impl StatusBoard {
-    pub fn new(set_aside: u64, clock: Arc<dyn Clock>) -> StatusBoard {
+    pub fn new(clock: Arc<dyn Clock>) -> StatusBoard {
         let board = Board {
             is_connected: false,
             changed_at: clock.now(),
             connects: 0,
             last_error: None,
-            set_aside,
         };
         StatusBoard {
             clock,
@@ -147,10 +144,6 @@ impl StatusBoard {
         self.board.lock().last_error = Some((error.clone(), self.clock.now()));
     }
 
-    pub fn set_aside_is(&self, count: u64) {
-        self.board.lock().set_aside = count;
-    }
-
     pub fn read(&self) -> BoardReading {
         let board = self.board.lock();
         let now = self.clock.now();
@@ -161,7 +154,6 @@ impl StatusBoard {
             reconnects: board.connects.saturating_sub(1),
             last_error,
             last_error_age: failed_at.map(|at| now.since(at)),
-            set_aside: board.set_aside,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::http::HubCredentials;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, UploadHub};
 use crate::identity::HubDeviceId;
-use crate::outbox::{Outbox, Refusal};
+use crate::outbox::{Outbox, SetAside};
 use crate::status::StatusBoard;
 use crate::store::open_upload::OpenUpload;
 use crate::sync::Mutex;
@@ -94,7 +94,7 @@ impl Uploader {
 
     /// Starts the thread if there is something to upload and it is not running.
     pub fn start(&self) {
-        if self.credentials.lock().is_none() || self.outbox.next_upload().is_none() {
+        if self.credentials.lock().is_none() || self.outbox.uploads.next().is_none() {
             return;
         }
         let Some(uploader) = self.this.upgrade() else {
@@ -116,7 +116,7 @@ impl Uploader {
             match self.upload_next(&mut refusals) {
                 Ok(true) => {
                     backoff.reset();
-                    failures.works();
+                    failures.succeeded();
                 }
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
@@ -137,7 +137,7 @@ impl Uploader {
 
     /// Brings the oldest content up; `false` if there is nothing to bring.
     fn upload_next(&self, refusals: &mut Refusals) -> Result<bool, Error> {
-        let Some(id) = self.outbox.next_upload() else {
+        let Some(id) = self.outbox.uploads.next() else {
             return Ok(false);
         };
         let Some(credentials) = self.credentials.lock().clone() else {
@@ -147,7 +147,7 @@ impl Uploader {
             Ok(None) => Ok(false),
             Ok(Some(blob_name)) => {
                 let link = format!("{{\"link\":\"{blob_name}\"}}");
-                self.outbox.uploaded(id, Bytes::from(link))?;
+                self.outbox.uploads.uploaded(id, Bytes::from(link))?;
                 Ok(true)
             }
             Err(UploadError::CredentialsRefused(error)) => {
@@ -189,7 +189,11 @@ impl Uploader {
             }
             _ => {}
         }
-        let content = self.outbox.content(id).map_err(UploadError::Transient)?;
+        let content = self
+            .outbox
+            .uploads
+            .content(id)
+            .map_err(UploadError::Transient)?;
         let Some(content) = content else {
             return Ok(None);
         };
@@ -199,7 +203,7 @@ impl Uploader {
             correlation_id: place.correlation_id.clone(),
             device,
         };
-        if let Err(error) = self.outbox.upload_opened(upload.clone()) {
+        if let Err(error) = self.outbox.uploads.opened(upload.clone()) {
             // After a kill the hub would have to find out by itself; the content goes up all the same.
             log::debug!("an open upload is not stored: {}", Chain(&error));
         }
@@ -221,7 +225,7 @@ impl Uploader {
     fn left_open(&self, device: &str) -> (Option<OpenUpload>, Option<ContentIsUp>) {
         let mut open = self.open.lock();
         if !std::mem::replace(&mut open.is_loaded, true) {
-            open.upload = self.outbox.open_upload().unwrap_or_else(|error| {
+            open.upload = self.outbox.uploads.left_open().unwrap_or_else(|error| {
                 log::debug!("an open upload is not known: {}", Chain(&error));
                 None
             });
@@ -263,12 +267,11 @@ impl Uploader {
         let reason = format!("refused {REFUSALS_MAX} times: {}", Chain(error));
         log::error!("a Message is set aside: {reason}");
         self.status.failed(error);
-        self.outbox.move_aside(Refusal {
+        self.outbox.shelf.set_aside(SetAside {
             id,
             reason,
             identity: device,
             now_ms: self.clock.wall_ms(),
-            status: Arc::clone(&self.status),
         })
     }
 

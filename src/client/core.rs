@@ -26,7 +26,7 @@ use crate::registration::{Registrar, RegistrarParts};
 use crate::secret::Secret;
 use crate::status::{RunStart, StatusBoard};
 use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
-use crate::store::{Durability, Store, set_aside_rows};
+use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
 use crate::wait::InterruptCheck;
@@ -66,14 +66,8 @@ impl Core {
         let clock = options.clock;
         let trust = Trust::load(options.ca_file.as_deref(), Arc::clone(&clock))?;
         let store = Arc::new(Store::open(&options.database)?);
-        let (stored_device, set_aside) = store.read(|writer| {
-            Ok((
-                device_rows::load_device(writer)?,
-                set_aside_rows::count(writer)?,
-            ))
-        })?;
         let device = device_row(
-            stored_device,
+            store.read(|writer| device_rows::load_device(writer))?,
             instance.to_string(),
             options.provisioning_token,
             options.device_id,
@@ -85,14 +79,14 @@ impl Core {
             (desired, connection) => Some(Arc::new(Callbacks::start(desired, connection)?)),
         };
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
-        let status = Arc::new(StatusBoard::new(set_aside, Arc::clone(&clock)));
+        let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
         let agent = Agent::new(&trust);
-        let outbox = Outbox::open(
+        let outbox = Arc::new(Outbox::open(
             Arc::clone(&store),
             wiring.clone(),
             options.window,
             options.outbox_limits,
-        )?;
+        )?);
         let start = RunStart {
             at: clock.now(),
             newest_message: outbox.stored_through(),

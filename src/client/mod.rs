@@ -304,7 +304,7 @@ impl DeviceClient {
             oldest_pending_age: self.core.outbox.oldest_label().map(age),
             dropped_messages: dropped.count,
             dropped_bytes: dropped.bytes,
-            set_aside_messages: board.set_aside,
+            set_aside_messages: self.core.outbox.shelf.count(),
             recovery: self.core.store.recovery(),
         }
     }

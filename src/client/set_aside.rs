@@ -5,8 +5,7 @@ use super::DeviceClient;
 use crate::error::Error;
 use crate::error::Result;
 use crate::message::property_bag;
-use crate::store::Durability;
-use crate::store::set_aside_rows::{self, SetAsideRow};
+use crate::store::set_aside_rows::SetAsideRow;
 
 /// A Message that will not be sent as things stand; see
 /// [`set_aside_messages`](DeviceClient::set_aside_messages).
@@ -74,10 +73,7 @@ impl DeviceClient {
     /// # Ok(()) }
     /// ```
     pub fn set_aside_messages(&self) -> Result<Vec<SetAsideMessage>> {
-        let rows = self
-            .core()
-            .store
-            .read(|writer| set_aside_rows::list(writer))?;
+        let rows = self.core().outbox.shelf.list()?;
         Ok(rows.into_iter().map(SetAsideMessage::from).collect())
     }
 
@@ -95,23 +91,7 @@ impl DeviceClient {
     /// ```
     pub fn retry_set_aside_messages(&self, ids: &[i64]) -> Result<u64> {
         let core = self.core();
-        let (identity, ids) = (core.identity(), ids.to_vec());
-        let (outbox, status) = (core.outbox.clone(), core.status.clone());
-        let ((totals, _), _) = core.store.execute(
-            Durability::PowerSafe,
-            move |writer| {
-                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-                let put_back = set_aside_rows::put_back(writer, &ids, workspace_id, device_id)?;
-                Ok((put_back, set_aside_rows::count(writer)?))
-            },
-            move |((totals, through), left)| {
-                status.set_aside_is(*left);
-                if totals.count > 0 {
-                    outbox.stored_elsewhere(*through, *totals);
-                }
-            },
-        )?;
-        Ok(totals.count)
+        core.outbox.shelf.put_back(ids.to_vec(), core.identity())
     }
 
     /// Deletes Messages set aside, and returns how many there were.
@@ -125,17 +105,7 @@ impl DeviceClient {
     /// # Ok(()) }
     /// ```
     pub fn drop_set_aside_messages(&self, ids: &[i64]) -> Result<u64> {
-        let core = self.core();
-        let ids = ids.to_vec();
-        let status = core.status.clone();
-        let (deleted, _) = core.store.execute(
-            Durability::PowerSafe,
-            move |writer| {
-                let deleted = set_aside_rows::delete(writer, &ids)?;
-                Ok((deleted, set_aside_rows::count(writer)?))
-            },
-            move |(_, left)| status.set_aside_is(*left),
-        )?;
+        let deleted = self.core().outbox.shelf.drop_messages(ids.to_vec())?;
         Ok(u64::try_from(deleted).unwrap_or(u64::MAX))
     }
 }

@@ -14,13 +14,15 @@
 mod attempt;
 mod connection;
 mod exchange;
-pub(crate) mod in_flight;
+mod in_flight;
+#[cfg(test)]
+mod ledger;
 mod liveness;
 pub(crate) mod mailbox;
 mod poller;
 mod publishing;
 mod reconnect;
-pub(crate) mod session;
+mod session;
 mod suspects;
 mod topics;
 mod transport;
@@ -352,7 +354,7 @@ impl Link {
                 has_acknowledged: connection.has_acknowledged,
             };
             self.reconnect.ended(ended, now);
-            self.failures.works();
+            self.failures.succeeded();
         }
         if refused {
             self.reconnect.start_over();

@@ -1,13 +1,11 @@
 //! Messages to bytes: which go out on the connection that stands, as the window and the suspects allow.
 
-use std::sync::Arc;
-
 use super::LinkParts;
 use super::connection::Connection;
 use super::suspects::{Step, Suspects, Verdict};
 use super::transport::TransportError;
 use crate::clock::Moment;
-use crate::outbox::Refusal;
+use crate::outbox::SetAside;
 
 /// What may wait to be sent before more Messages are taken: a wide window of large ones would
 /// otherwise be copied into the output at once.
@@ -85,12 +83,11 @@ pub(super) fn set_aside(verdicts: Vec<Verdict>, connection: &mut Connection, par
         let reason = reason(&verdict);
         log::error!("a Message is set aside: {reason}");
         connection.session.forget(verdict.id);
-        parts.outbox.set_aside_in_flight(Refusal {
+        parts.outbox.set_aside_in_flight(SetAside {
             id: verdict.id,
             reason,
             identity: connection.session.device().clone(),
             now_ms: parts.clock.wall_ms(),
-            status: Arc::clone(&parts.status),
         });
     }
 }

@@ -4,7 +4,49 @@
 //! Jobs of one transaction are told of its end before the next begins: by then the state has what was
 //! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
 
-use crate::store::outbox_rows::Totals;
+use super::limits::OutboxLimit;
+use crate::store::outbox_rows::{DroppedRows, Totals};
+
+/// Messages want to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    /// The number of the transaction under way.
+    pub transaction: u64,
+    pub added: Totals,
+    /// If it matters, and is known.
+    pub free_disk_bytes: Option<u64>,
+}
+
+/// Whether they may.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    Fits,
+    /// They would exceed this limit.
+    Full(OutboxLimit),
+    /// They may when as much as the excess is dropped, of the oldest behind this Message; until the drop has
+    /// ended, the link takes none of those.
+    Drop {
+        limit: OutboxLimit,
+        excess: Totals,
+        behind: i64,
+    },
+}
+
+/// What one call has stored.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// Of its Messages, in their order.
+    pub ids: Vec<i64>,
+    /// What had to go for them.
+    pub dropped: Option<Dropped>,
+}
+
+/// The oldest Messages were dropped, to keep to a limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dropped {
+    pub rows: DroppedRows,
+    pub limit: OutboxLimit,
+}
 
 /// The changes of the transaction under way.
 #[derive(Default)]
@@ -46,8 +88,10 @@ impl Admission {
         *self.held_behind.get_or_insert(droppable_behind)
     }
 
-    pub fn dropped(&mut self, totals: Totals) {
-        self.dropped = self.dropped.and(totals);
+    /// So much was dropped for what is added.
+    pub fn replaced(&mut self, dropped: Totals, added: Totals) {
+        self.dropped = self.dropped.and(dropped);
+        self.added(added);
     }
 
     /// A drop is committed, or was not made: each ends one [`hold`](Self::hold).

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
+use super::admission::{Answer, Request};
 use super::*;
 
 struct Nobody;
@@ -15,7 +16,7 @@ impl Wake for Nobody {
     fn wake_uploader(&self) {}
 }
 
-fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Arc<Outbox> {
+fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Outbox {
     let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
     Outbox::open(store, Arc::new(Nobody), window, limits).unwrap()
 }
@@ -36,13 +37,12 @@ fn enqueue(outbox: &Outbox, count: usize, bytes: usize) -> Result<i64> {
 
 /// What is pending, as the database and the sent log have it.
 fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
-    let this = outbox.this.clone();
+    let shared = Arc::clone(&outbox.shared);
     outbox
         .store
         .read(move |writer| {
             // Inside the transaction, as nothing is deleted between.
-            let outbox = this.upgrade().expect("it lives");
-            let sent = outbox.state.lock().messages.sent_rows.ids().to_vec();
+            let sent = shared.lock().messages.noted().to_vec();
             let mut statement = writer
                 .sql()?
                 .prepare("SELECT id, length(body) FROM outbox")?;
@@ -57,11 +57,10 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
 
 /// Stores fail from now on, or do not; deletes before them in the same transaction do not.
 fn fail_inserts(outbox: &Outbox, fails: bool) {
-    let sql = match fails {
-        true => {
-            "CREATE TEMP TRIGGER fails BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END"
-        }
-        false => "DROP TRIGGER fails",
+    let sql = if fails {
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END"
+    } else {
+        "DROP TRIGGER fails"
     };
     outbox
         .store
@@ -122,7 +121,9 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
                     if let Some(id) = acknowledged {
                         outbox.acknowledge(id);
                         outbox.record();
-                        outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+                        outbox
+                            .shared
+                            .wait_recorded(Instant::now() + Duration::from_secs(30));
                         sent += 1;
                     }
                 }
@@ -162,7 +163,9 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
             in_flight.iter().for_each(|id| outbox.acknowledge(*id));
             outbox.record();
             in_flight.clear();
-            outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+            outbox
+                .shared
+                .wait_recorded(Instant::now() + Duration::from_secs(30));
         }
         assert!(rows(&outbox).is_empty());
     }
@@ -207,7 +210,9 @@ fn sixteen_threads_never_exceed_a_limit_and_the_link_gets_on() {
             let accepted: u64 = threads.into_iter().map(|t| t.join().unwrap()).sum();
             is_over.store(true, Ordering::Release);
             let (most, sent) = watch.join().unwrap();
-            outbox.wait_recorded(Instant::now() + std::time::Duration::from_secs(30));
+            outbox
+                .shared
+                .wait_recorded(Instant::now() + Duration::from_secs(30));
             assert!(most <= 50, "{most} rows");
             assert!(sent > 0);
             let (pending, dropped) = (outbox.pending().count, outbox.dropped().count);
@@ -314,14 +319,15 @@ fn the_link_takes_nothing_that_is_about_to_be_dropped_and_then_has_its_turn() {
         .when_full(WhenFull::DropOldest);
     let outbox = open(&directory, 1, limits);
     let last = enqueue(&outbox, 3, 1).unwrap();
-    {
-        let messages = &mut outbox.state.lock().messages;
-        messages.admission.enter(u64::MAX);
-        let behind = messages.droppable_behind(1);
-        messages.admission.hold(behind);
-    }
+    let request = Request {
+        transaction: u64::MAX,
+        added: Totals { count: 1, bytes: 1 },
+        free_disk_bytes: None,
+    };
+    let answer = outbox.shared.lock().messages.admit(request, &limits, 1);
+    assert!(matches!(answer, Answer::Drop { .. }), "{answer:?}");
     assert!(outbox.take().is_none());
-    outbox.state.lock().messages.admission.drop_ended();
+    outbox.shared.lock().messages.drop_ended();
     enqueue(&outbox, 1, 1).unwrap();
     let oldest = rows(&outbox).keys().next().copied();
     assert_eq!(oldest, Some(last - 2), "kept for the link");
@@ -368,7 +374,7 @@ fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
     let last = enqueue(&outbox, 2, 1).unwrap();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| outbox.wait_sent(None, None, None));
-        while outbox.state.lock().waits.is_empty() {
+        while outbox.shared.lock().waiters.is_empty() {
             std::thread::yield_now();
         }
         enqueue(&outbox, 1, 1).unwrap();

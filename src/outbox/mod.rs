@@ -1,151 +1,85 @@
 //! The outbox: every Message from `enqueue` to the record of its acknowledgement.
 //!
 //! ```text
-//!  1 enqueue      the caller's thread or the storage thread commits the row  (store)
-//!  2 ready        the oldest rows wait in memory, in order, within a budget
-//!  3 take         the link takes the oldest while its in-flight window has a place
-//!  4 acknowledge  the PUBACK of exactly this publish came                     (link)
-//!  5 record       it is noted as sent in the sent log, and its row is deleted with many
-//!                 others later; only now does the window have its place back, and only
-//!                 now do those who wait see it as sent                        (store)
+//!  1 enqueue      the caller's thread or the storage thread commits the row,         gate
+//!                 and drops the oldest where a limit wants it
+//!  2 ready        the oldest rows wait in memory, in order, within a budget          ready, loader
+//!  3 take         the link takes the oldest while its in-flight window has a place   state
+//!  4 acknowledge  the PUBACK of exactly this publish came                            (the link)
+//!  5 record       it is noted as sent in the sent log, and its row is deleted with   recorder, sent
+//!                 many others later; only now does the window have its place back,
+//!                 and only now do those who wait see it as sent
 //! ```
 //!
-//! Instead of 4, a Message that the hub refuses is set aside: its row is moved with the next record.
+//! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record.
 //!
-//! The database is the only queue; the [sent log](crate::store::sent_log) takes from it. What is in memory
-//! are its oldest rows, so that the link never waits for a read or a sync.
+//! The database is the only queue; the [sent log](sent) takes from it. What is in memory are its oldest rows, so that
+//! the link never waits for a read or a sync.
+//!
+//! What happens to a Message is decided by pure code: [`state`], of which [`ready`], [`records`] and [`admission`] are
+//! parts. [`shared`] puts one lock around it. Those with the database below them ([`gate`], [`loader`], [`recorder`],
+//! [`shelf`], [`uploads`]) know that lock and not each other, but for the recorder and the shelf, which use those
+//! before them; jobs in the store's queue hold the parts that they need.
 
 mod admission;
-mod aside;
 mod drop_log;
-#[cfg(test)]
-mod ledger;
+mod gate;
 #[cfg(test)]
 mod limit_tests;
 mod limits;
-mod loading;
-mod record;
-mod room;
-mod sent_rows;
-#[cfg(test)]
-mod sent_tests;
+mod loader;
+mod ready;
+mod recorder;
+mod records;
+mod recovery;
+mod sent;
+mod shared;
+mod shelf;
 mod state;
 mod uploads;
-mod waiting;
-mod waits;
+mod waiters;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use crate::error::{Chain, Error, Result};
-use crate::failure_log::FailureLog;
+use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
-use crate::store::outbox_rows::{self, DroppedRows, Totals};
-use crate::store::sent_log::SentLog;
-use crate::store::{Durability, Store, Transaction};
-use crate::sync::{Condvar, Mutex, MutexGuard};
-use drop_log::DropLog;
+use crate::store::outbox_rows::Totals;
+use crate::store::{Durability, Store, Transaction, set_aside_rows};
+use crate::sync::Mutex;
+use crate::wait::InterruptCheck;
+use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
-pub(crate) use record::Refusal;
-use record::{Record, Written};
-use state::{READY_BYTES, READY_COUNT, State};
-use waits::{Spoilt, Waits};
+use loader::Loader;
+use recorder::Recorder;
+pub(crate) use records::{Record, SetAside};
+use sent::SentLog;
+use shared::Shared;
+pub(crate) use shared::Wake;
+pub(crate) use shelf::IdentityChange;
+use shelf::Shelf;
+pub(crate) use state::NewMessage;
+#[cfg(test)]
+pub(crate) use state::State;
+use uploads::Uploads;
 
-/// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
-const SHRINK_AFTER: usize = 1000;
-
-/// Wakes whoever moves Messages on; must not block.
-pub(crate) trait Wake: Send + Sync {
-    /// There may be something to take for the link.
-    fn wake_link(&self);
-    /// There may be something to upload.
-    fn wake_uploader(&self);
-}
+/// How long a change of identity waits for the record of acknowledgements.
+const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// The outbox in memory, over its rows in the store.
 pub(crate) struct Outbox {
-    this: Weak<Outbox>,
     store: Arc<Store>,
-    wake: Arc<dyn Wake>,
     window: usize,
-    limits: OutboxLimits,
-    state: Mutex<Shared>,
+    shared: Arc<Shared>,
+    gate: Arc<Gate>,
+    loader: Arc<Loader>,
+    recorder: Arc<Recorder>,
     /// Used by whoever makes the record that is under way.
-    sent_log: Mutex<SentLog>,
-    recorded: Condvar,
-    failures: Mutex<FailureLog>,
-}
-
-/// The bookkeeping, and who is to be woken when it changes.
-struct Shared {
-    messages: State,
-    /// The link found nothing to take: it wants to be woken.
-    link_waits: bool,
-    deleted_since_empty: usize,
-    waits: Waits,
-    /// Since the start.
-    dropped: Totals,
-    drop_log: DropLog,
-    /// Somebody waits for the records.
-    awaits_records: bool,
-    closed: bool,
-}
-
-impl Shared {
-    /// Something was sent, or never will be: wakes those who wait for nothing else.
-    fn wake_waits(&self) {
-        self.waits.wake(|id| self.messages.is_sent_through(id));
-    }
-}
-
-/// A Message that is to be stored.
-pub(crate) struct NewMessage {
-    pub stored_at_ms: i64,
-    pub properties: String,
-    pub body: Bytes,
-    pub upload: bool,
-}
-
-/// What one call has changed in the database.
-struct Stored {
-    ids: Vec<i64>,
-    dropped: Option<(DroppedRows, OutboxLimit)>,
-}
-
-/// The rows that an earlier run has noted as sent are deleted.
-fn finish_sent(store: &Arc<Store>) -> Result<SentLog> {
-    let mut log = SentLog::open(store.path());
-    let generation = store.read(|writer| outbox_rows::sent_generation(writer))?;
-    let found = generation.map(|generation| log.read(generation));
-    let generation = match (generation, found) {
-        (Some(generation), Some(found)) if found.is_clean => generation,
-        (_, found) => {
-            let sent = found.map_or(Vec::new(), |found| found.sent);
-            store.execute(
-                Durability::PowerSafe,
-                move |writer| outbox_rows::delete_sent(writer, &sent),
-                |_| {},
-            )?
-        }
-    };
-    log.begin(generation);
-    Ok(log)
-}
-
-fn insert_all(writer: &mut Transaction, messages: &[NewMessage]) -> rusqlite::Result<Vec<i64>> {
-    messages
-        .iter()
-        .map(|m| outbox_rows::insert(writer, m.stored_at_ms, &m.properties, m.upload, &m.body))
-        .collect()
-}
-
-fn tell(dropped: Option<String>) {
-    if let Some(line) = dropped {
-        log::error!("{line}");
-    }
+    sent_log: Arc<Mutex<SentLog>>,
+    /// The Messages set aside.
+    pub shelf: Arc<Shelf>,
+    /// Content that is to be uploaded.
+    pub uploads: Uploads,
 }
 
 impl Outbox {
@@ -155,302 +89,217 @@ impl Outbox {
         wake: Arc<dyn Wake>,
         window: usize,
         limits: OutboxLimits,
-    ) -> Result<Arc<Outbox>> {
-        let sent_log = finish_sent(&store)?;
-        let (totals, newest, (ready, more)) = store.read(|writer| {
-            let newest =
-                writer
-                    .sql()?
-                    .query_row("SELECT coalesce(max(id), 0) FROM outbox", (), |row| {
-                        row.get(0)
-                    })?;
-            Ok((
-                outbox_rows::totals(writer)?,
-                newest,
-                outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?,
-            ))
-        })?;
-        let mut messages = State::new(totals, newest);
-        messages.loaded(ready, more);
-        let state = Shared {
-            messages,
-            link_waits: false,
-            deleted_since_empty: 0,
-            waits: Waits::default(),
-            dropped: Totals::default(),
-            drop_log: DropLog::default(),
-            awaits_records: false,
-            closed: false,
-        };
-        let outbox = Arc::new_cyclic(|this| Outbox {
-            this: this.clone(),
-            store,
-            wake,
-            window,
-            limits,
-            state: Mutex::new(state),
-            sent_log: Mutex::new(sent_log),
-            recorded: Condvar::new(),
-            failures: Mutex::new(FailureLog::new(module_path!())),
+    ) -> Result<Outbox> {
+        let sent_log = Arc::new(Mutex::new(sent::open(&store)?));
+        let (messages, set_aside) = store
+            .read(|writer| Ok((loader::first_load(writer)?, set_aside_rows::count(writer)?)))?;
+        let shared = Arc::new(Shared::new(messages, wake));
+        let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
+        store.on_recovery(move |writer, recovery| {
+            recovery::write_back(&memory, &log, writer, recovery)
         });
-        let this = outbox.this.clone();
-        outbox
-            .store
-            .on_recovery(move |writer, recovery| match this.upgrade() {
-                Some(outbox) => outbox.write_back(writer, recovery),
-                None => Ok(()),
-            });
-        Ok(outbox)
+        let gate = Arc::new(Gate {
+            limits,
+            window,
+            database: store.path().to_owned(),
+            shared: Arc::clone(&shared),
+        });
+        let loader = Arc::new(Loader {
+            store: Arc::clone(&store),
+            shared: Arc::clone(&shared),
+        });
+        let shelf = Shelf::new(
+            Arc::clone(&store),
+            Arc::clone(&shared),
+            Arc::clone(&loader),
+            set_aside,
+        );
+        let recorder = Arc::new(Recorder {
+            store: Arc::clone(&store),
+            shared: Arc::clone(&shared),
+            sent_log: Arc::clone(&sent_log),
+            shelf: Arc::clone(&shelf),
+        });
+        let uploads = Uploads {
+            store: Arc::clone(&store),
+            shared: Arc::clone(&shared),
+        };
+        Ok(Outbox {
+            store,
+            window,
+            shared,
+            gate,
+            loader,
+            recorder,
+            sent_log,
+            shelf,
+            uploads,
+        })
     }
 
     /// Step 1. Stores the Messages in one commit and returns the id of the last, or 0 for none.
     /// Blocks until the commit has the durability asked for.
     pub fn enqueue(&self, messages: Vec<NewMessage>, durability: Durability) -> Result<i64> {
-        let added = Totals {
-            count: messages.len() as u64,
-            bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
-        };
-        self.limits.check_alone(added)?;
-        let messages = Arc::new(messages);
-        let rows = Arc::clone(&messages);
-        let (this, admitting) = (self.this.clone(), self.this.clone());
-        let transaction = Arc::new(AtomicU64::new(0));
-        let entered = Arc::clone(&transaction);
-        let stored = self.store.execute(
+        let entry = self.gate.entry(messages)?;
+        let (rows, messages) = (Arc::clone(&entry), Arc::clone(&entry));
+        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
+        let outcome = self.store.execute(
             durability,
-            move |writer: &mut Transaction| {
-                entered.store(writer.transaction_number(), Ordering::Relaxed);
-                let dropped = match admitting.upgrade() {
-                    Some(outbox) => match outbox.make_room(writer, added)? {
-                        Ok(dropped) => dropped,
-                        Err(limit) => return Ok(Err(limit)),
-                    },
-                    None => None,
-                };
-                let ids = insert_all(writer, &rows)?;
-                Ok(Ok(Stored { ids, dropped }))
-            },
-            move |stored| {
-                if let (Some(outbox), Ok(stored)) = (this.upgrade(), stored) {
-                    outbox.stored(stored, &messages);
+            move |writer| rows.write(writer),
+            move |outcome| {
+                if let Ok(stored) = outcome {
+                    loader.load_if(shared.change(|it| it.stored(stored, &messages.messages)));
                 }
             },
         );
-        match stored {
+        match outcome {
             Ok(Ok(stored)) => Ok(stored.ids.last().copied().unwrap_or(0)),
             Ok(Err(limit)) => Err(Error::OutboxFull { limit }),
             Err(error) => {
-                let mut state = self.state.lock();
-                let transaction = transaction.load(Ordering::Relaxed);
-                state.messages.admission.rolled_back(transaction);
-                if matches!(error, Error::StorageFull { .. }) {
-                    state.messages.sent_rows.want_deleted();
-                    self.record_if_due(&mut state);
+                if let Some(record) = entry.failed(&error) {
+                    self.recorder.post(record);
                 }
-                self.after_change(state);
                 Err(error)
             }
         }
     }
 
-    /// Step 2. Called in the order of the commits.
-    fn stored(&self, stored: &Stored, messages: &[NewMessage]) {
-        let mut state = self.state.lock();
-        if let Some((rows, limit)) = stored.dropped {
-            state.messages.dropped(rows);
-            state.waits.spoil(rows.first..=rows.last, Spoilt::Dropped);
-            state.dropped = state.dropped.and(rows.totals);
-            state.drop_log.dropped(rows, limit);
-            state.wake_waits();
-            self.load_if_low(&mut state);
-        }
-        for (id, message) in stored.ids.iter().zip(messages) {
-            state.messages.stored(*id, message);
-        }
-        tell(state.drop_log.line_if_due(Instant::now()));
-        self.after_change(state);
-    }
-
     /// Step 3. The oldest Message that is not in flight, if the window has a place for it. If there is
     /// none, the link is woken when there may be one.
     pub fn take(&self) -> Option<Outgoing> {
-        let mut state = self.state.lock();
-        let message = state.messages.take(self.window);
-        state.link_waits |= message.is_none();
-        self.load_if_low(&mut state);
+        let mut it = self.shared.lock();
+        let message = it.messages.take(self.window);
+        it.link_waits |= message.is_none();
+        let load_is_due = it.begin_load();
+        drop(it);
+        self.loader.load_if(load_is_due);
         message
     }
 
     /// Step 3, whatever the window says: the oldest Message that is not in flight, to see whether the hub
     /// takes it while it refuses those before.
     pub fn take_behind(&self) -> Option<Outgoing> {
-        let mut state = self.state.lock();
-        let message = state.messages.take(usize::MAX);
-        self.load_if_low(&mut state);
+        let mut it = self.shared.lock();
+        let message = it.messages.take(usize::MAX);
+        let load_is_due = it.begin_load();
+        drop(it);
+        self.loader.load_if(load_is_due);
         message
     }
 
     /// Whether the window has a place for a Message that was taken before. If it has not, the link is
     /// woken when it may have.
     pub fn has_place(&self, id: i64) -> bool {
-        let mut state = self.state.lock();
-        let has_place = state.messages.has_place(id, self.window);
-        state.link_waits |= !has_place;
+        let mut it = self.shared.lock();
+        let has_place = it.messages.has_place(id, self.window);
+        it.link_waits |= !has_place;
         has_place
     }
 
     /// Step 4. The Platform has the Message; it is forgotten with the next [`record`](Self::record).
     pub fn acknowledge(&self, id: i64) {
-        self.state.lock().messages.acknowledged(id);
+        self.shared.lock().messages.acknowledged(id);
     }
 
     /// Instead of step 4. The Platform does not take the Message: it is set aside with the next
     /// [`record`](Self::record).
-    pub fn set_aside_in_flight(&self, refusal: Refusal) {
-        self.state.lock().messages.refused(refusal);
+    pub fn set_aside_in_flight(&self, message: SetAside) {
+        self.shared.lock().messages.set_aside_taken(message);
     }
 
     /// Step 5, by the link, which comes back to [`take`](Self::take) behind it. What is only noted is recorded when
     /// this returns: to hand each acknowledgement to another thread costs more than to write it.
     pub fn record(&self) {
-        let mut state = self.state.lock();
-        state.link_waits = false;
-        let record = state.messages.begin_record(true);
-        drop(state);
-        let Some(mut record) = record else { return };
-        if !record.deletes {
-            let ids = &record.acknowledged;
-            if self.sent_log.lock().note(ids, Instant::now()) {
-                return self.recorded(record, Ok(None));
-            }
-            self.state.lock().messages.delete_with(&mut record);
+        let mut it = self.shared.lock();
+        it.link_waits = false;
+        let record = it.messages.begin_record();
+        drop(it);
+        let Some(record) = record else { return };
+        if record.deletes || !self.note(&record) {
+            return self.recorder.delete(record);
         }
-        self.post_record(record);
+        let next = self.shared.change(|it| it.recorded(&record));
+        self.recorder.go_on(next);
     }
 
-    /// Step 5, by any thread.
-    fn record_if_due(&self, state: &mut Shared) {
-        if let Some(record) = state.messages.begin_record(false) {
-            self.post_record(record);
-        }
-    }
-
-    /// One record at a time; acknowledgements that come meanwhile share the next.
-    fn post_record(&self, record: Record) {
-        let this = self.this.clone();
-        let rows = record.clone();
-        let written = Arc::new(Mutex::new(Written::default()));
-        let slot = Arc::clone(&written);
-        self.store.post(
-            record.durability(),
-            move |writer: &mut Transaction| {
-                *slot.lock() = rows.write(writer)?;
-                Ok(())
-            },
-            move |result: Result<()>| {
-                if let Some(outbox) = this.upgrade() {
-                    let written = *written.lock();
-                    outbox.recorded(record, result.map(|()| Some(written)));
-                }
-            },
-        );
-    }
-
-    /// `written` is what was written to the database, if anything was.
-    fn recorded(&self, record: Record, written: Result<Option<Written>>) {
-        if let Ok(Some(written)) = &written {
-            self.sent_log.lock().begin(written.generation);
-        }
-        let mut state = self.state.lock();
-        let set_aside = match written {
-            Ok(written) => written.map_or(0, |written| written.set_aside),
-            Err(error) => {
-                if state.messages.record_failed(record) {
-                    self.record_if_due(&mut state);
-                }
-                self.after_change(state);
-                self.disk_failed("acknowledgements are not recorded", &error);
-                return;
-            }
-        };
-        for refusal in &record.refused {
-            state.waits.spoil(refusal.id..=refusal.id, Spoilt::SetAside);
-            refusal.status.set_aside_is(set_aside);
-        }
-        state.messages.recorded(&record);
-        state.wake_waits();
-        if state.awaits_records {
-            self.recorded.notify_all();
-        }
-        state.deleted_since_empty += record.acknowledged.len();
-        if state.messages.pending().count == 0
-            && std::mem::take(&mut state.deleted_since_empty) > SHRINK_AFTER
-        {
-            self.store.shrink();
-        }
-        tell(state.drop_log.line_if_due(Instant::now()));
-        self.record_if_due(&mut state);
-        self.after_change(state);
-    }
-
-    /// Lets the link come and plan a [`retry`](Self::retry).
-    fn disk_failed(&self, what: &str, error: &Error) {
-        let reason = Chain(error).to_string();
-        self.failures.lock().failed(what, reason, "; will retry");
-        self.wake.wake_link();
+    fn note(&self, record: &Record) -> bool {
+        let mut sent_log = self.sent_log.lock();
+        sent_log.note(&record.acknowledged, Instant::now())
     }
 
     /// Whether the disk failed, and something has to be tried again by [`retry`](Self::retry).
     pub fn is_stalled(&self) -> bool {
-        self.state.lock().messages.is_stalled()
+        self.shared.lock().messages.is_stalled()
     }
 
     /// Tries again what failed.
     pub fn retry(&self) {
-        let mut state = self.state.lock();
-        state.messages.unstall();
-        self.record_if_due(&mut state);
-        self.load_if_low(&mut state);
+        let mut it = self.shared.lock();
+        it.messages.unstall();
+        let record = it.messages.begin_delete();
+        let load_is_due = it.begin_load();
+        drop(it);
+        if let Some(record) = record {
+            self.recorder.post(record);
+        }
+        self.loader.load_if(load_is_due);
     }
 
-    /// Wakes those whom a change of the ready queue or the window concerns.
-    fn after_change(&self, mut state: MutexGuard<'_, Shared>) {
-        let wake_link = std::mem::take(&mut state.link_waits);
-        let wake_uploader = state.messages.next_upload().is_some();
-        drop(state);
-        if wake_link {
-            self.wake.wake_link();
-        }
-        if wake_uploader {
-            self.wake.wake_uploader();
-        }
+    /// The identity changes: everything that is stored is set aside, but for what is acknowledged, which is
+    /// forgotten. Returns how many Messages are set aside. Nothing may be in flight any more.
+    pub fn set_all_aside<Also, Committed>(
+        &self,
+        change: IdentityChange<Also, Committed>,
+    ) -> Result<usize>
+    where
+        Also: FnMut(&mut Transaction) -> rusqlite::Result<()> + Send + 'static,
+        Committed: FnOnce() + Send + 'static,
+    {
+        self.recorder.delete_sent(Instant::now() + RECORD_LIMIT);
+        self.shelf.set_all_aside(change)
+    }
+
+    /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if
+    /// the Message `id`, or any of everything, is set aside or dropped meanwhile: at once, if it is `id`
+    /// that is dropped.
+    pub fn wait_sent(
+        &self,
+        id: Option<i64>,
+        deadline: Option<Instant>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<()> {
+        self.shared.wait_sent(id, deadline, check)
     }
 
     /// How much is not yet sent.
     pub fn pending(&self) -> Totals {
-        self.state.lock().messages.pending()
+        self.shared.lock().messages.pending()
     }
 
     /// How much was dropped since the start.
     pub fn dropped(&self) -> Totals {
-        self.state.lock().dropped
+        self.shared.lock().dropped_totals()
     }
 
     /// The newest Message that was ever stored.
     pub fn stored_through(&self) -> i64 {
-        self.state.lock().messages.stored_through()
+        self.shared.lock().messages.stored_through()
     }
 
     /// The oldest pending Message, and when it was stored, by the wall clock.
     pub fn oldest_label(&self) -> Option<(i64, i64)> {
-        self.state.lock().messages.oldest_label()
+        self.shared.lock().messages.oldest_label()
     }
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.
     pub fn close(&self) {
-        let mut state = self.state.lock();
-        state.closed = true;
-        tell(state.drop_log.line());
-        state.waits.wake_all();
+        self.shared.lock().close();
+    }
+
+    /// At the very end: waits until every acknowledgement is recorded, and the rows of all that is sent are
+    /// deleted, or the deadline passes. Nothing is noted any more.
+    pub fn end(&self, deadline: Instant) {
+        self.recorder.delete_sent(deadline);
+        self.sent_log.lock().close();
     }
 }

@@ -1,16 +1,24 @@
 //! Content that is uploaded before its turn, and then is a link in the place of the content.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::Outbox;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::store::open_upload::{self, OpenUpload};
-use crate::store::{Durability, Transaction, outbox_rows};
+use crate::store::{Durability, Store, Transaction, outbox_rows};
 
-impl Outbox {
+/// The outbox as the uploader sees it.
+pub(crate) struct Uploads {
+    pub(super) store: Arc<Store>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Uploads {
     /// The oldest ready Message whose content has to be uploaded before its turn.
-    pub fn next_upload(&self) -> Option<i64> {
-        self.state.lock().messages.next_upload()
+    pub fn next(&self) -> Option<i64> {
+        self.shared.lock().messages.next_upload()
     }
 
     /// The content of a Message that is to be uploaded; `None` if it is not there any more.
@@ -20,19 +28,19 @@ impl Outbox {
     }
 
     /// The upload that an earlier run left open.
-    pub fn open_upload(&self) -> Result<Option<OpenUpload>> {
+    pub fn left_open(&self) -> Result<Option<OpenUpload>> {
         self.store.read(|writer| open_upload::load(writer))
     }
 
     /// The hub has this upload open, until [`uploaded`](Self::uploaded).
-    pub fn upload_opened(&self, upload: OpenUpload) -> Result<()> {
+    pub fn opened(&self, upload: OpenUpload) -> Result<()> {
         let save = move |writer: &mut Transaction| open_upload::save(writer, &upload);
         self.store.execute(Durability::KillSafe, save, |()| {})
     }
 
     /// The content is up, and the hub knows: from now on the Message is this link.
     pub fn uploaded(&self, id: i64, link: Bytes) -> Result<()> {
-        let this = self.this.clone();
+        let shared = Arc::clone(&self.shared);
         let row = link.clone();
         self.store.execute(
             Durability::KillSafe,
@@ -40,13 +48,7 @@ impl Outbox {
                 open_upload::forget(writer)?;
                 outbox_rows::replace_content(writer, id, &row)
             },
-            move |()| {
-                if let Some(outbox) = this.upgrade() {
-                    let mut state = outbox.state.lock();
-                    state.messages.uploaded(id, link);
-                    outbox.after_change(state);
-                }
-            },
+            move |()| shared.change(|it| it.messages.uploaded(id, link)),
         )
     }
 }

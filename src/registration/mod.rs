@@ -30,12 +30,12 @@ use crate::http::api::{Api, REGISTRATION_TOKEN};
 use crate::http::registration::Registration;
 use crate::identity::HubDeviceId;
 use crate::link::mailbox::Mailbox;
-use crate::outbox::Outbox;
+use crate::outbox::{IdentityChange, Outbox};
 use crate::properties::{self, Properties};
 use crate::secret::Secret;
 use crate::status::StatusBoard;
 use crate::store::device_rows::{self, DeviceRow};
-use crate::store::{Durability, Store, set_aside_rows};
+use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
 use crate::wait::{InterruptCheck, wait_for};
@@ -44,9 +44,6 @@ use schedule::Schedule;
 
 /// How long start waits for the Platform when it can also go on offline.
 const OFFLINE_START_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a change of identity waits for the record of acknowledgements.
-const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the registrar works with.
 pub(crate) struct RegistrarParts {
@@ -219,7 +216,7 @@ impl Registrar {
     fn register(&self) {
         let progress = match self.try_register() {
             Ok(()) => {
-                self.failures.lock().works();
+                self.failures.lock().succeeded();
                 Progress::Registered
             }
             Err(Failure::Retry(Error::Closed) | Failure::Final(Error::Closed)) => return,
@@ -316,41 +313,20 @@ impl Registrar {
         log::warn!("the device was {before} before");
         self.parts.uploader.use_credentials(None);
         self.parts.mailbox.detach();
-        // What is acknowledged is forgotten, not set aside.
-        self.parts.outbox.delete_sent(Instant::now() + RECORD_LIMIT);
         let mut device = self.state.lock().device.clone();
         device.identity = Some(now.clone());
         device.identity_is_open = false;
         let row = device.clone();
-        let wall_ms = self.parts.clock.wall_ms();
-        let reason = format!("stored as device {before}");
-        let (outbox, properties, status) = (
-            Arc::clone(&self.parts.outbox),
-            Arc::clone(&self.parts.properties),
-            Arc::clone(&self.parts.status),
-        );
-        let sent = Arc::clone(&outbox);
-        let (moved, _) = self.parts.store.execute(
-            Durability::PowerSafe,
-            move |writer| {
-                sent.forget_sent(writer)?;
-                let moved = set_aside_rows::move_all(
-                    writer,
-                    wall_ms,
-                    &reason,
-                    &before.workspace_id,
-                    &before.device_id,
-                )?;
+        let properties = Arc::clone(&self.parts.properties);
+        let moved = self.parts.outbox.set_all_aside(IdentityChange {
+            before,
+            now_ms: self.parts.clock.wall_ms(),
+            also: move |writer: &mut Transaction| {
                 properties::forget_platform_side(writer)?;
-                device_rows::save_device(writer, &row)?;
-                Ok((moved, set_aside_rows::count(writer)?))
+                device_rows::save_device(writer, &row)
             },
-            move |(_, total)| {
-                status.set_aside_is(*total);
-                outbox.all_set_aside();
-                properties.forget_platform_side();
-            },
-        )?;
+            committed: move || properties.forget_platform_side(),
+        })?;
         self.state.lock().device = device;
         if moved > 0 {
             log::warn!("{moved} Messages stored under the identity before are set aside");

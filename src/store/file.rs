@@ -139,13 +139,13 @@ pub(super) fn create_private(path: &Path) -> Result<bool> {
 }
 
 #[cfg(unix)]
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600)
 }
 
 #[cfg(not(unix))]
-pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
@@ -219,11 +219,11 @@ pub(crate) fn free_disk_bytes(_path: &Path) -> std::io::Result<u64> {
 }
 
 /// The file itself, if the path is a link to it.
-pub(super) fn behind_links(path: &Path) -> Result<PathBuf> {
+pub(crate) fn behind_links(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).map_err(|error| Error::file(path, "find the file", error))
 }
 
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -5,14 +5,14 @@ use std::io;
 use std::path::Path;
 
 /// The device and the number of a file on it; nothing where the system does not tell.
-pub(super) type FileId = Option<(u64, u64)>;
+pub(crate) type FileId = Option<(u64, u64)>;
 
 /// What the name stands for.
 ///
 /// Asked of Linux without the times of the file: who looks at those makes the kernel note them exactly with the
 /// next write (multigrain timestamps, Linux 6.13), and each sync of the log then writes its inode as well: durable
 /// commits took a third longer.
-pub(super) fn of_name(path: &Path) -> FileId {
+pub(crate) fn of_name(path: &Path) -> FileId {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
@@ -25,7 +25,7 @@ pub(super) fn of_name(path: &Path) -> FileId {
 }
 
 /// What the handle has open.
-pub(super) fn of_handle(file: &File) -> io::Result<FileId> {
+pub(crate) fn of_handle(file: &File) -> io::Result<FileId> {
     Ok(of_metadata(&file.metadata()?))
 }
 

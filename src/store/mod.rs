@@ -8,7 +8,7 @@ mod commit_queue;
 pub(crate) mod device_rows;
 mod durability;
 mod file;
-mod file_id;
+pub(crate) mod file_id;
 mod ids;
 pub(crate) mod inbox_rows;
 mod lock;
@@ -19,7 +19,6 @@ mod recovery;
 mod reserve;
 mod salvage;
 mod schema;
-pub(crate) mod sent_log;
 pub(crate) mod set_aside_rows;
 mod vanished;
 mod wal_frames;
@@ -30,7 +29,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use durability::Durability;
-pub(crate) use file::{free_disk_bytes, validate_path};
+pub(crate) use file::{behind_links, free_disk_bytes, private, validate_path, with_suffix};
 pub use recovery::Recovery;
 pub(crate) use writer::Transaction;
 

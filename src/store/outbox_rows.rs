@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Result, Row};
 
-use super::sent_log;
 use super::writer::Writer;
 use crate::message::outgoing::{Body, Outgoing};
 
@@ -131,14 +130,6 @@ pub(crate) fn ids(writer: &Writer, through: i64) -> Result<HashSet<i64>> {
         .collect()
 }
 
-/// Deletes what the [sent log](super::sent_log) notes, and with it its meaning: returns the new generation.
-pub(crate) fn delete_sent(writer: &mut Writer, ids: &[i64]) -> Result<i64> {
-    delete_all(writer, ids)?;
-    let generation = sent_log::new_generation();
-    set_sent_generation(writer, generation)?;
-    Ok(generation)
-}
-
 /// Deletes Messages; with fewer statements if their ids are in order.
 pub(crate) fn delete_all(writer: &mut Writer, ids: &[i64]) -> Result<()> {
     for run in ids.chunk_by(|id, next| id.checked_add(1) == Some(*next)) {
@@ -154,7 +145,7 @@ pub(crate) fn delete_all(writer: &mut Writer, ids: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// Under which generation entries of the [sent log](super::sent_log) count.
+/// Under which generation entries of the sent log count.
 pub(crate) fn sent_generation(writer: &Writer) -> Result<Option<i64>> {
     writer
         .sql()?
@@ -163,7 +154,7 @@ pub(crate) fn sent_generation(writer: &Writer) -> Result<Option<i64>> {
         .optional()
 }
 
-/// Entries of the [sent log](super::sent_log) count under this generation.
+/// Entries of the sent log count under this generation.
 pub(crate) fn set_sent_generation(writer: &mut Writer, generation: i64) -> Result<()> {
     writer
         .sql()?

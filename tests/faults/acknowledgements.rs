@@ -1,5 +1,5 @@
 //! Deleted means acknowledged, whatever else is acknowledged, and in whatever order. Every order of the
-//! pure session is in `src/link/session/acknowledgements.rs`, with the outbox in `src/outbox/ledger.rs`.
+//! pure session is in `src/link/session/acknowledgements.rs`, with the outbox in `src/link/ledger.rs`.
 
 use std::num::NonZeroU16;
 

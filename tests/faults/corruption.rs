@@ -156,6 +156,26 @@ fn what_is_in_memory_is_written_back_when_its_page_is_damaged_while_running() {
 }
 
 #[test]
+fn messages_set_aside_that_are_lost_while_running_are_not_counted_any_more() {
+    let stage = Stage::new();
+    let (client, texts) = offline_with(&stage, 1500);
+    client.close();
+    stage.platform.accept_connections(true).unwrap();
+    let as_another = || stage.device().device_id("another").start().unwrap();
+    as_another().close();
+    let client = as_another();
+    assert_eq!(client.status().set_aside_messages, texts.len() as u64);
+    // Not the free page on which the Message was before.
+    let page = find_page(&stage.database(), |page| {
+        holds("1201 xxx")(page) && holds("stored as device")(page)
+    });
+    damage(&stage.database(), page);
+    let left = client.set_aside_messages().unwrap().len();
+    assert!(left < texts.len());
+    assert_eq!(client.status().set_aside_messages, left as u64);
+}
+
+#[test]
 fn a_file_of_another_application_is_refused_and_left_alone() {
     let stage = Stage::new();
     for content in ["hello".repeat(1000).into_bytes(), vec![7; 1024]] {

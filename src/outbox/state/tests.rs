@@ -1,8 +1,7 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::identity::HubDeviceId;
-use crate::status::StatusBoard;
+use crate::outbox::ready::READY_COUNT;
+use crate::outbox::records::ACKNOWLEDGEMENTS_PER_SYNC;
 use crate::store::Durability;
 
 fn new_message(bytes: usize) -> NewMessage {
@@ -30,7 +29,7 @@ fn with_stored(count: i64) -> State {
 }
 
 fn record_all(state: &mut State) {
-    let record = state.begin_record(true).expect("something to record");
+    let record = state.begin_record().expect("something to record");
     state.recorded(&record);
 }
 
@@ -40,7 +39,7 @@ fn the_window_has_its_place_back_only_after_the_record() {
     assert_eq!(state.take(1).map(|message| message.id), Some(1));
     assert!(state.take(1).is_none());
     state.acknowledged(1);
-    let record = state.begin_record(true).unwrap();
+    let record = state.begin_record().unwrap();
     assert!(state.take(1).is_none(), "acknowledged, but not recorded");
     state.recorded(&record);
     assert_eq!(state.take(1).map(|message| message.id), Some(2));
@@ -51,7 +50,7 @@ fn a_failed_record_keeps_the_place_and_is_made_again() {
     let mut state = with_stored(2);
     state.take(1);
     state.acknowledged(1);
-    let failed = state.begin_record(true).unwrap();
+    let failed = state.begin_record().unwrap();
     state.record_failed(failed);
     assert!(state.is_stalled());
     assert!(state.take(1).is_none());
@@ -61,8 +60,8 @@ fn a_failed_record_keeps_the_place_and_is_made_again() {
     assert_eq!(state.pending().count, 1);
 }
 
-fn refusal(id: i64) -> Refusal {
-    Refusal {
+fn set_aside(id: i64) -> SetAside {
+    SetAside {
         id,
         reason: String::new(),
         identity: HubDeviceId {
@@ -70,7 +69,6 @@ fn refusal(id: i64) -> Refusal {
             device_id: String::new(),
         },
         now_ms: 0,
-        status: Arc::new(StatusBoard::new(0, Arc::new(crate::clock::SystemClock))),
     }
 }
 
@@ -80,9 +78,9 @@ fn a_refused_message_is_recorded_with_the_acknowledgement_of_the_one_behind_it()
     state.take(1);
     assert!(state.take(1).is_none());
     assert_eq!(state.take(usize::MAX).map(|message| message.id), Some(2));
-    state.refused(refusal(1));
+    state.set_aside_taken(set_aside(1));
     state.acknowledged(2);
-    let record = state.begin_record(true).expect("something to record");
+    let record = state.begin_record().expect("something to record");
     assert_eq!(record.ids().collect::<Vec<_>>(), [2, 1]);
     assert_eq!(record.durability(), Durability::PowerSafe);
     assert!(!state.is_sent_through(1));
@@ -99,19 +97,16 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     let mut state = with_stored(4);
     state.take(1);
     state.take(usize::MAX);
-    state.refused(refusal(1));
+    state.set_aside_taken(set_aside(1));
     state.acknowledged(2);
     assert!(!state.has_place(2, 1));
-    let failed = state.begin_record(true).unwrap();
+    let failed = state.begin_record().unwrap();
     assert!(state.record_failed(failed), "the rest may be recorded");
-    let record = state.begin_record(true).expect("the acknowledgement alone");
+    let record = state.begin_record().expect("the acknowledgement alone");
     assert!(record.deletes, "nothing is noted behind a failed delete");
     assert_eq!(record.ids().collect::<Vec<_>>(), [2]);
     state.recorded(&record);
-    assert!(
-        state.begin_record(true).is_none(),
-        "not before the next try"
-    );
+    assert!(state.begin_record().is_none(), "not before the next try");
     assert!(state.is_stalled() && state.has_unrecorded());
     assert_eq!(state.take(1).map(|message| message.id), Some(3));
     assert!(state.has_place(3, 1), "the refused one needs none");
@@ -120,7 +115,7 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
 
     state.acknowledged(3);
     state.unstall();
-    let record = state.begin_record(true).expect("all of it");
+    let record = state.begin_record().expect("all of it");
     assert_eq!(record.ids().collect::<Vec<_>>(), [3, 1]);
     state.recorded(&record);
     assert!(!state.is_stalled());
@@ -179,7 +174,7 @@ fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
 #[test]
 fn a_load_that_failed_is_made_again_only_when_it_may() {
     let mut state = State::new(Totals { count: 1, bytes: 1 }, 1);
-    state.stored_elsewhere(2, Totals { count: 1, bytes: 1 });
+    state.put_back(2, Totals { count: 1, bytes: 1 });
     assert!(state.begin_load());
     state.load_failed();
     assert!(state.is_stalled());
@@ -197,7 +192,7 @@ fn every_so_many_records_one_is_synced() {
         state.stored(id, &new_message(1));
         state.take(1);
         state.acknowledged(id);
-        let record = state.begin_record(true).unwrap();
+        let record = state.begin_record().unwrap();
         state.recorded(&record);
         unsynced = match record.durability() {
             Durability::KillSafe => unsynced + 1,

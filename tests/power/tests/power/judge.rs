@@ -8,7 +8,7 @@ use crate::device::{Ledger, Run};
 use crate::reopening::Found;
 
 /// Messages that a power cut can repeat beside those of the window: `ACKNOWLEDGEMENTS_PER_SYNC` in
-/// src/outbox/state.rs, less the one whose record is synced.
+/// src/outbox/records.rs, less the one whose record is synced.
 const REPEATED_MAX: usize = 255;
 
 /// Messages that were acknowledged last and can be repeated, with this window.

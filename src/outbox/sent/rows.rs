@@ -1,16 +1,16 @@
 //! Sent Messages whose rows are still in the database: those that the sent log notes. Pure, as the state.
 
+use super::log::CAPACITY;
 use crate::store::outbox_rows::Totals;
-use crate::store::sent_log::CAPACITY;
 
 /// So many rows, or bytes of content, are deleted together: enough to make deleting cheap, and little beside
 /// what the file takes anyway.
-pub(super) const ROWS_KEPT: usize = CAPACITY;
+pub(in crate::outbox) const ROWS_KEPT: usize = CAPACITY;
 const BYTES_KEPT: u64 = 64 << 10;
 
 /// The rows that are noted, and not deleted yet.
 #[derive(Debug, Default)]
-pub(super) struct SentRows {
+pub(in crate::outbox) struct SentRows {
     ids: Vec<i64>,
     bytes: u64,
     /// Their room is wanted, or it is not known whether they are deleted.

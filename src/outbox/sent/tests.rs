@@ -2,10 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::*;
-use crate::store::{Recovery, set_aside_rows};
+use bytes::Bytes;
+
+use super::ROWS_KEPT;
+use crate::identity::HubDeviceId;
+use crate::outbox::{IdentityChange, NewMessage, Outbox, OutboxLimits, Wake, recovery};
+use crate::store::{Durability, Recovery, Store, Transaction};
 
 struct Nobody;
 
@@ -19,7 +23,7 @@ fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-fn open(directory: &Path) -> Arc<Outbox> {
+fn open(directory: &Path) -> Outbox {
     let store = Arc::new(Store::open(&directory.join("device.db")).unwrap());
     Outbox::open(store, Arc::new(Nobody), 8, OutboxLimits::new()).unwrap()
 }
@@ -52,7 +56,7 @@ fn send(outbox: &Outbox) -> i64 {
 }
 
 fn settle(outbox: &Outbox) {
-    outbox.wait_recorded(deadline());
+    outbox.shared.wait_recorded(deadline());
 }
 
 /// The files as a kill leaves them.
@@ -90,12 +94,12 @@ fn an_acknowledgement_is_recorded_while_somebody_else_writes() {
 fn behind_a_kill_nothing_is_sent_again_that_was_recorded_wherever_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path());
-    let count = 2 * sent_rows::ROWS_KEPT + 10;
+    let count = 2 * ROWS_KEPT + 10;
     let last = enqueue(&outbox, count);
     for sent in 1..=count {
         let id = send(&outbox);
         settle(&outbox);
-        if sent % 97 == 0 || sent.is_multiple_of(sent_rows::ROWS_KEPT) || sent == count {
+        if sent % 97 == 0 || sent.is_multiple_of(ROWS_KEPT) || sent == count {
             let found = pending(killed(directory.path()).path());
             let expected: Vec<i64> = (id + 1..=last).collect();
             assert_eq!(found, expected, "behind {sent}");
@@ -109,7 +113,7 @@ fn what_was_noted_is_forgotten_when_the_client_ends_so_the_file_alone_says_all()
     let outbox = open(directory.path());
     let last = enqueue(&outbox, 5);
     let sent = [send(&outbox), send(&outbox)];
-    outbox.delete_sent(deadline());
+    outbox.recorder.delete_sent(deadline());
     outbox.store.close();
     std::fs::remove_file(directory.path().join("device.db-sent")).unwrap();
     let expected: Vec<i64> = (sent[1] + 1..=last).collect();
@@ -151,21 +155,25 @@ fn without_a_sent_log_acknowledged_messages_are_deleted_at_once() {
     assert_eq!(pending(directory.path()), expected);
 }
 
+fn run(outbox: &Outbox, sql: &'static str) {
+    let run = move |writer: &mut Transaction| writer.sql()?.execute_batch(sql);
+    outbox
+        .store
+        .execute(Durability::KillSafe, run, |()| {})
+        .unwrap();
+}
+
 #[test]
 fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path());
     enqueue(&outbox, 4);
     send(&outbox);
-    let run = |sql: &'static str| {
-        let run = move |writer: &mut Transaction| writer.sql()?.execute_batch(sql);
-        outbox
-            .store
-            .execute(Durability::KillSafe, run, |()| {})
-            .unwrap();
-    };
-    run("CREATE TEMP TRIGGER fails BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END");
-    outbox.delete_sent(deadline());
+    run(
+        &outbox,
+        "CREATE TEMP TRIGGER fails BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END",
+    );
+    outbox.recorder.delete_sent(deadline());
     send(&outbox);
     let deadline = deadline();
     while !outbox.is_stalled() {
@@ -173,7 +181,7 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
         std::thread::yield_now();
     }
     assert_eq!(outbox.pending().count, 3, "it is not recorded yet");
-    run("DROP TRIGGER fails");
+    run(&outbox, "DROP TRIGGER fails");
     outbox.retry();
     settle(&outbox);
     assert_eq!(outbox.pending().count, 2);
@@ -182,25 +190,64 @@ fn behind_a_delete_that_failed_nothing_is_noted_until_one_succeeds() {
     assert_eq!(pending(directory.path()).len(), 2, "it was deleted");
 }
 
+fn identity_change() -> IdentityChange<
+    impl FnMut(&mut Transaction) -> rusqlite::Result<()> + Send + 'static,
+    impl FnOnce() + Send + 'static,
+> {
+    IdentityChange {
+        before: HubDeviceId {
+            workspace_id: "workspace".to_owned(),
+            device_id: "device".to_owned(),
+        },
+        now_ms: 0,
+        also: |_: &mut Transaction| Ok(()),
+        committed: || (),
+    }
+}
+
 #[test]
 fn what_was_noted_is_forgotten_when_everything_pending_is_set_aside() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path());
     enqueue(&outbox, 3);
-    send(&outbox);
+    let sent = send(&outbox);
     settle(&outbox);
-    let this = Arc::clone(&outbox);
-    let move_all = move |writer: &mut Transaction| {
-        this.forget_sent(writer)?;
-        set_aside_rows::move_all(writer, 0, "another device's", "workspace", "device")?;
-        set_aside_rows::count(writer)
-    };
-    let store = &outbox.store;
-    let total = store.execute(Durability::PowerSafe, move_all, |_| {});
-    assert_eq!(total.unwrap(), 2);
+    assert_eq!(outbox.set_all_aside(identity_change()).unwrap(), 2);
+    assert_eq!(outbox.pending().count, 0);
+    assert_eq!(outbox.shelf.count(), 2);
+    let set_aside = outbox.shelf.list().unwrap();
+    assert!(set_aside.iter().all(|row| row.id > sent));
 }
 
-fn recovery() -> Recovery {
+#[test]
+fn what_was_acknowledged_is_forgotten_and_not_set_aside_although_its_record_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    enqueue(&outbox, 4);
+    send(&outbox);
+    settle(&outbox);
+    // A record that deletes names a new generation.
+    run(
+        &outbox,
+        "CREATE TEMP TRIGGER fails BEFORE INSERT ON counter WHEN NEW.name = 'sent_generation'
+         BEGIN SELECT RAISE(ABORT, 'test'); END",
+    );
+    outbox.recorder.delete_sent(deadline());
+    let sent = send(&outbox);
+    let deadline = deadline();
+    while !outbox.is_stalled() {
+        assert!(Instant::now() < deadline, "the record fails");
+        std::thread::yield_now();
+    }
+    let noted = outbox.shared.lock().messages.noted().len();
+    assert_eq!(noted, 1, "one is noted, one is not recorded at all");
+    let set_aside = outbox.shelf.set_all_aside(identity_change());
+    assert_eq!(set_aside.unwrap(), 2);
+    let set_aside = outbox.shelf.list().unwrap();
+    assert!(set_aside.iter().all(|row| row.id > sent));
+}
+
+fn nothing_saved() -> Recovery {
     Recovery {
         set_aside: Default::default(),
         has_registration: true,
@@ -221,13 +268,14 @@ fn a_rebuilt_database_forgets_what_was_noted() {
     let last = enqueue(&outbox, 5);
     send(&outbox);
     let second = send(&outbox);
-    let this = Arc::clone(&outbox);
+    let shared = Arc::clone(&outbox.shared);
+    let sent_log = Arc::clone(&outbox.sent_log);
     let rebuilt = outbox.store.execute(
         Durability::PowerSafe,
         move |writer| {
             // What was saved of the damaged file may name no generation.
             writer.sql()?.execute("DELETE FROM counter", ())?;
-            this.write_back(writer, &mut recovery())
+            recovery::write_back(&shared, &sent_log, writer, &mut nothing_saved())
         },
         |()| {},
     );

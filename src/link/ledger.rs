@@ -12,14 +12,12 @@ use rumqttc::mqttbytes::v4::{
     ConnAck, ConnectReturnCode, Packet, PubAck, Publish, SubAck, SubscribeReasonCode, UnsubAck,
 };
 
-use super::NewMessage;
-use super::record::Record;
-use super::state::State;
+use super::in_flight::InFlight;
+use super::session::{Event, Login, MAX_PACKET_BYTES, Session};
 use crate::clock::Moment;
 use crate::identity::HubDeviceId;
-use crate::link::in_flight::InFlight;
-use crate::link::session::{Event, Login, MAX_PACKET_BYTES, Session};
 use crate::message::outgoing::{Body, Outgoing};
+use crate::outbox::{NewMessage, Record, State};
 use crate::secret::Secret;
 use crate::store::outbox_rows::Totals;
 
@@ -121,7 +119,7 @@ impl World {
         self.outbox.stored(self.last_id, &message);
     }
 
-    /// As `link::publishing` does it.
+    /// As `publishing` does it.
     fn publish(&mut self) {
         while self.session.is_connected() {
             let next = match self.session.in_flight().next_unsent() {
@@ -201,9 +199,10 @@ impl World {
         if self.unacknowledged.is_empty() {
             return;
         }
-        let place = match self.in_order {
-            true => 0,
-            false => self.random.usize(0..self.unacknowledged.len()),
+        let place = if self.in_order {
+            0
+        } else {
+            self.random.usize(0..self.unacknowledged.len())
         };
         let (packet_id, id) = self.unacknowledged.remove(place);
         self.on_their_way.push(id);
@@ -232,10 +231,8 @@ impl World {
             3 => publish("$iothub/twin/PATCH/properties/desired/?$version=2"),
             4 => publish("devices/ws:dev/messages/devicebound/a=b"),
             // Of nothing that the hub could be taken to have.
-            _ => match self.session.in_flight().uses(packet_id) {
-                false => Packet::PubAck(PubAck::new(packet_id + 30_000)),
-                true => Packet::PingResp,
-            },
+            _ if self.session.in_flight().uses(packet_id) => Packet::PingResp,
+            _ => Packet::PubAck(PubAck::new(packet_id + 30_000)),
         };
         self.send(&packet);
     }
@@ -250,7 +247,7 @@ impl World {
                 self.outbox.recorded(&record);
             }
         }
-        self.record = self.outbox.begin_record(true);
+        self.record = self.outbox.begin_record();
     }
 
     /// The connection ends at any byte; what came until then counts.

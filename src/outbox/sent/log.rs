@@ -1,25 +1,18 @@
-//! Which Messages the Platform has, until their rows are deleted: a few bytes each in a small file beside the
-//! database. To note one takes one write: no transaction, no sync, nobody's turn. So the link does it itself. Their
-//! rows are deleted many at a time, as that writes hardly more than to delete one.
-//!
-//! An entry counts only under the *generation* that the database names. Each delete of what is noted gives the
-//! database a new one in the same transaction, a random one: so whatever else is in the file means nothing, be it of
-//! rows that are deleted, of a database that had the name before, or of the time behind a backup that was put back.
-//! Entries count up to the first that does not: so what a power cut takes of them are the last.
-//!
-//! Without the file, or if it fails, rows are deleted at once.
+//! The file: its entries, and the *generation* under which they count. An entry of another generation means nothing,
+//! be it of rows that are deleted, of a database that had the name before, or of the time behind a backup that was
+//! put back. Entries count up to the first that does not: so what a power cut takes of them are the last.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::file::{behind_links, private, with_suffix};
-use super::file_id::{self, FileId};
 use crate::failure_log::FailureLog;
+use crate::store::file_id::{self, FileId};
+use crate::store::{behind_links, private, with_suffix};
 
 /// So many Messages at most are noted: one page of most systems' memory, and disks.
-pub(crate) const CAPACITY: usize = 256;
+pub(in crate::outbox) const CAPACITY: usize = 256;
 const ENTRY_BYTES: usize = 16;
 const FILE_BYTES: usize = CAPACITY * ENTRY_BYTES;
 
@@ -29,7 +22,7 @@ const QUICK: Duration = Duration::from_millis(10);
 const SLOW_FOR: Duration = Duration::from_secs(60);
 
 /// The file.
-pub(crate) struct SentLog {
+pub(in crate::outbox) struct SentLog {
     path: PathBuf,
     file: Option<(File, FileId)>,
     generation: i64,
@@ -40,7 +33,7 @@ pub(crate) struct SentLog {
 
 /// What an earlier run left.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(in crate::outbox) struct Found {
     /// These Messages the Platform has.
     pub sent: Vec<i64>,
     /// There is no entry of this generation.
@@ -133,7 +126,7 @@ impl SentLog {
         match written {
             Ok(()) => {
                 self.entries += ids.len();
-                self.failures.works();
+                self.failures.succeeded();
                 true
             }
             Err(error) => {
@@ -143,11 +136,6 @@ impl SentLog {
             }
         }
     }
-}
-
-/// A generation that was never there before.
-pub(crate) fn new_generation() -> i64 {
-    fastrand::i64(1..)
 }
 
 fn open_file(path: &Path) -> io::Result<(File, FileId)> {

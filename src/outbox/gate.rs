@@ -1,0 +1,138 @@
+//! Step 1: inside the transaction that stores, the limits hold, or the oldest Messages go, or the call fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::admission::{Answer, Dropped, Request, Stored};
+use super::limits::{OutboxLimit, OutboxLimits};
+use super::records::Record;
+use super::shared::Shared;
+use super::state::NewMessage;
+use crate::error::{Error, Result};
+use crate::store::outbox_rows::{self, Totals};
+use crate::store::{Transaction, free_disk_bytes};
+
+/// Lets Messages in, as the limits allow.
+pub(super) struct Gate {
+    pub limits: OutboxLimits,
+    pub window: usize,
+    pub database: PathBuf,
+    pub shared: Arc<Shared>,
+}
+
+/// The Messages of one call, on their way into the database.
+pub(super) struct Entry {
+    gate: Arc<Gate>,
+    pub messages: Vec<NewMessage>,
+    added: Totals,
+    /// The transaction in which they were written last.
+    transaction: AtomicU64,
+}
+
+impl Gate {
+    /// Fails if the Messages never fit, as they exceed a limit by themselves.
+    pub fn entry(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Arc<Entry>> {
+        let added = Totals {
+            count: messages.len() as u64,
+            bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
+        };
+        self.limits.check_alone(added)?;
+        Ok(Arc::new(Entry {
+            gate: Arc::clone(self),
+            messages,
+            added,
+            transaction: AtomicU64::new(0),
+        }))
+    }
+
+    /// Sees to it that there is room for `added`, or says which limit is reached.
+    fn make_room(
+        &self,
+        writer: &mut Transaction,
+        added: Totals,
+    ) -> rusqlite::Result<Result<Option<Dropped>, OutboxLimit>> {
+        if self.limits.is_unlimited() || added.count == 0 {
+            return Ok(Ok(None));
+        }
+        let request = Request {
+            transaction: writer.transaction_number(),
+            added,
+            free_disk_bytes: self.free_disk_bytes(),
+        };
+        let answer = self
+            .shared
+            .lock()
+            .messages
+            .admit(request, &self.limits, self.window);
+        let (limit, excess, behind) = match answer {
+            Answer::Fits => return Ok(Ok(None)),
+            Answer::Full(limit) => return Ok(Err(limit)),
+            Answer::Drop {
+                limit,
+                excess,
+                behind,
+            } => (limit, excess, behind),
+        };
+        match outbox_rows::drop_oldest(writer, behind, excess)? {
+            Some(rows) => {
+                let messages = &mut self.shared.lock().messages;
+                messages.replaced(rows.totals, added);
+                Ok(Ok(Some(Dropped { rows, limit })))
+            }
+            None => {
+                // The link was kept from what is not dropped now.
+                self.shared.change(|it| it.messages.drop_ended());
+                Ok(Err(limit))
+            }
+        }
+    }
+
+    /// `None` if it is no matter, or cannot be told.
+    fn free_disk_bytes(&self) -> Option<u64> {
+        if !self.limits.needs_free_disk_bytes() {
+            return None;
+        }
+        free_disk_bytes(&self.database)
+            .inspect_err(|error| log::debug!("free space is not known: {error}"))
+            .ok()
+    }
+}
+
+impl Entry {
+    /// Writes all of them, or none if a limit is reached.
+    pub fn write(&self, writer: &mut Transaction) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
+        self.transaction
+            .store(writer.transaction_number(), Ordering::Relaxed);
+        let dropped = match self.gate.make_room(writer, self.added)? {
+            Ok(dropped) => dropped,
+            Err(limit) => return Ok(Err(limit)),
+        };
+        let insert = |message: &NewMessage| {
+            outbox_rows::insert(
+                writer,
+                message.stored_at_ms,
+                &message.properties,
+                message.upload,
+                &message.body,
+            )
+        };
+        let ids = self.messages.iter().map(insert).collect::<Result<_, _>>()?;
+        Ok(Ok(Stored { ids, dropped }))
+    }
+
+    /// They are not stored. On a full disk, to delete what is sent may help.
+    #[must_use]
+    pub fn failed(&self, error: &Error) -> Option<Record> {
+        self.gate.shared.change(|it| {
+            let transaction = self.transaction.load(Ordering::Relaxed);
+            it.messages.rolled_back(transaction);
+            if matches!(error, Error::StorageFull { .. }) {
+                it.messages.want_sent_deleted();
+                it.messages.begin_delete()
+            } else {
+                None
+            }
+        })
+    }
+}

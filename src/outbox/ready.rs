@@ -1,0 +1,174 @@
+//! The ready queue: the oldest rows that are not taken, in memory, so that the link never waits for a read. Pure, as
+//! the state.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::message::outgoing::{Body, Outgoing};
+
+/// What the ready queue may hold; a single Message may exceed the bytes.
+pub(super) const READY_BYTES: usize = 256 << 10;
+pub(super) const READY_COUNT: usize = 256;
+
+/// The oldest rows that are not taken, in their order.
+#[derive(Default)]
+pub(super) struct Ready {
+    messages: VecDeque<Outgoing>,
+    memory_bytes: usize,
+    /// There may be an upload in `messages`.
+    may_have_upload: bool,
+    /// Rows up to this id are in `messages`, or were.
+    loaded_through: i64,
+    /// There are rows behind `loaded_through`.
+    more_in_store: bool,
+    is_loading: bool,
+    load_failed: bool,
+}
+
+impl Ready {
+    /// Whether a row that was committed behind all others may come in.
+    pub fn has_room(&self) -> bool {
+        let is_full = self.memory_bytes >= READY_BYTES || self.messages.len() >= READY_COUNT;
+        !self.more_in_store && !is_full
+    }
+
+    /// There are rows to be loaded.
+    pub fn more_in_store(&mut self) {
+        self.more_in_store = true;
+    }
+
+    pub fn push(&mut self, message: Outgoing) {
+        self.loaded_through = message.id;
+        self.memory_bytes += message.memory_bytes();
+        self.may_have_upload |= matches!(message.body, Body::Upload(_));
+        self.messages.push_back(message);
+    }
+
+    pub fn oldest(&self) -> Option<&Outgoing> {
+        self.messages.front()
+    }
+
+    pub fn take_oldest(&mut self) -> Option<Outgoing> {
+        let message = self.messages.pop_front()?;
+        self.memory_bytes = self.memory_bytes.saturating_sub(message.memory_bytes());
+        Some(message)
+    }
+
+    /// The last of the oldest `count`.
+    pub fn last_of(&self, count: usize) -> Option<i64> {
+        let oldest = self.messages.iter().take(count);
+        oldest.last().map(|message| message.id)
+    }
+
+    pub fn remove(&mut self, id: i64) -> Option<Outgoing> {
+        let place = self.messages.iter().position(|message| message.id == id)?;
+        let message = self.messages.remove(place)?;
+        self.memory_bytes = self.memory_bytes.saturating_sub(message.memory_bytes());
+        Some(message)
+    }
+
+    /// These rows were dropped, also those that are not loaded.
+    pub fn dropped(&mut self, ids: RangeInclusive<i64>) {
+        self.retain(|message| !ids.contains(&message.id));
+        self.loaded_through = self.loaded_through.max(*ids.end());
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Outgoing) -> bool) {
+        self.messages.retain(stays);
+        self.memory_bytes = self.messages.iter().map(Outgoing::memory_bytes).sum();
+    }
+
+    /// Whether rows should be loaded now; if so, the answer must come: [`loaded`](Self::loaded) or
+    /// [`load_failed`](Self::load_failed).
+    #[must_use]
+    pub fn begin_load(&mut self) -> bool {
+        let is_low = self.messages.len() <= READY_COUNT / 4 && self.memory_bytes <= READY_BYTES / 4;
+        let begins = self.more_in_store && !self.is_loading && !self.load_failed && is_low;
+        self.is_loading |= begins;
+        begins
+    }
+
+    /// Behind which row the load starts, when it is carried out.
+    pub fn loaded_through(&self) -> i64 {
+        self.loaded_through
+    }
+
+    /// These rows follow; `more` if there are others behind them.
+    pub fn loaded(&mut self, rows: Vec<Outgoing>, more: bool) {
+        self.is_loading = false;
+        rows.into_iter().for_each(|row| self.push(row));
+        self.more_in_store = more;
+    }
+
+    /// The rows could not be read: not again before [`unstall`](Self::unstall).
+    pub fn load_failed(&mut self) {
+        self.is_loading = false;
+        self.load_failed = true;
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.load_failed
+    }
+
+    pub fn unstall(&mut self) {
+        self.load_failed = false;
+    }
+
+    /// The oldest Message whose content has to be uploaded before its turn.
+    pub fn next_upload(&mut self) -> Option<i64> {
+        if !self.may_have_upload {
+            return None;
+        }
+        let is_upload = |message: &&Outgoing| matches!(message.body, Body::Upload(_));
+        let next = self.messages.iter().find(is_upload);
+        let next = next.map(|message| message.id);
+        self.may_have_upload = next.is_some();
+        next
+    }
+
+    /// From now on the Message is this link; returns how many bytes its content had.
+    pub fn uploaded(&mut self, id: i64, link: Bytes) -> Option<usize> {
+        let message = self.messages.iter_mut().find(|message| message.id == id)?;
+        let content_bytes = message.body_bytes();
+        self.memory_bytes += link.len();
+        message.body = Body::Inline(link);
+        Some(content_bytes)
+    }
+
+    /// The oldest row that is not taken, or a lower bound for its id.
+    pub fn oldest_id(&self) -> Option<i64> {
+        let loaded = self.messages.front().map(|message| message.id);
+        loaded.or_else(|| self.more_in_store.then_some(self.loaded_through + 1))
+    }
+
+    /// Everything was set aside; a load can still be under way.
+    pub fn all_set_aside(&mut self, stored_through: i64) {
+        *self = Ready {
+            is_loading: self.is_loading,
+            loaded_through: stored_through,
+            ..Ready::default()
+        };
+    }
+
+    /// The Messages that are not among these rows, and can be stored again.
+    pub fn missing(&self, rows: &HashSet<i64>) -> Vec<(Outgoing, Bytes)> {
+        let missing = self
+            .messages
+            .iter()
+            .filter(|message| !rows.contains(&message.id));
+        let with_body = missing.filter_map(|message| match &message.body {
+            Body::Inline(body) => Some((message.clone(), body.clone())),
+            Body::Upload(_) => None,
+        });
+        with_body.collect()
+    }
+
+    /// The database lost some rows, and of content that is to be uploaded there is no other copy.
+    pub fn forget_lost_uploads(&mut self, rows: &HashSet<i64>) {
+        self.retain(|message| {
+            matches!(message.body, Body::Inline(_)) || rows.contains(&message.id)
+        });
+    }
+}

@@ -1,0 +1,189 @@
+//! What happened to taken Messages, and when it is recorded: acknowledged ones are noted as sent, or deleted from the
+//! database with all that were noted before; those that the hub does not take are set aside. Pure, as the state.
+
+use super::sent::SentRows;
+use crate::identity::HubDeviceId;
+use crate::store::Durability;
+use crate::store::outbox_rows::Totals;
+
+/// A power cut can repeat this many Messages whose acknowledgement was recorded, and those of the
+/// window: the record of every so-many-th is synced, with the deletion of all before.
+pub(super) const ACKNOWLEDGEMENTS_PER_SYNC: usize = 256;
+
+/// A Message that is to be set aside.
+#[derive(Debug, Clone)]
+pub(crate) struct SetAside {
+    pub id: i64,
+    pub reason: String,
+    /// As whose.
+    pub identity: HubDeviceId,
+    pub now_ms: i64,
+}
+
+/// What is recorded at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record {
+    pub acknowledged: Vec<i64>,
+    pub set_aside: Vec<SetAside>,
+    pub is_synced: bool,
+    /// How much is acknowledged.
+    pub sent: Totals,
+    /// All that is sent is deleted, instead of being noted; these were noted before.
+    pub deletes: bool,
+    pub noted: Vec<i64>,
+}
+
+impl Record {
+    pub fn durability(&self) -> Durability {
+        if self.is_synced {
+            Durability::PowerSafe
+        } else {
+            Durability::KillSafe
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.acknowledged.is_empty() && self.set_aside.is_empty()
+    }
+
+    /// The Messages that it is about.
+    pub fn ids(&self) -> impl Iterator<Item = i64> {
+        let set_aside = self.set_aside.iter().map(|it| it.id);
+        self.acknowledged.iter().copied().chain(set_aside)
+    }
+
+    /// The rows that it deletes, in order.
+    pub fn sent_rows(&self) -> Vec<i64> {
+        let mut rows = [self.noted.as_slice(), &self.acknowledged].concat();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Puts what could not be written before what has come since.
+    fn prepend(&mut self, failed: Record) {
+        self.acknowledged.splice(0..0, failed.acknowledged);
+        self.set_aside.splice(0..0, failed.set_aside);
+    }
+}
+
+/// What waits for the next record, and what the last ones left.
+#[derive(Default)]
+pub(super) struct Records {
+    /// What waits for the next record.
+    next: Record,
+    /// A record that sets Messages aside failed. Until [`unstall`](Self::unstall), acknowledgements are recorded
+    /// without it: those make room on a full disk, to set aside takes some.
+    shelf_is_stalled: bool,
+    is_under_way: bool,
+    unsynced: usize,
+    pub sent_rows: SentRows,
+}
+
+impl Records {
+    /// The Platform has the Message.
+    pub fn acknowledged(&mut self, id: i64) {
+        self.next.acknowledged.push(id);
+    }
+
+    /// The Message will not be sent.
+    pub fn set_aside(&mut self, message: SetAside) {
+        self.next.set_aside.push(message);
+    }
+
+    /// Messages that nobody sends any more, and that have no place in the window: a full disk must not stop those
+    /// behind them.
+    pub fn stalled(&self) -> impl Iterator<Item = i64> {
+        let stalled: &[SetAside] = if self.shelf_is_stalled {
+            &self.next.set_aside
+        } else {
+            &[]
+        };
+        stalled.iter().map(|it| it.id)
+    }
+
+    /// What is to be recorded now: one record at a time. `sent` counts what is acknowledged.
+    pub fn begin(&mut self, sent: impl FnOnce(&[i64]) -> Totals) -> Option<Record> {
+        let is_nothing_new = if self.shelf_is_stalled {
+            self.next.acknowledged.is_empty()
+        } else {
+            self.next.is_empty()
+        };
+        if self.is_under_way || (is_nothing_new && !self.sent_rows.is_delete_wanted()) {
+            return None;
+        }
+        self.is_under_way = true;
+        let mut record = std::mem::take(&mut self.next);
+        if self.shelf_is_stalled {
+            self.next.set_aside = std::mem::take(&mut record.set_aside);
+        }
+        record.sent = sent(&record.acknowledged);
+        self.unsynced += record.acknowledged.len();
+        record.is_synced =
+            self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC || !record.set_aside.is_empty();
+        if record.is_synced {
+            self.unsynced = 0;
+        }
+        if record.is_synced || self.sent_rows.delete_with(record.sent) {
+            self.delete_with(&mut record);
+        }
+        Some(record)
+    }
+
+    /// The record that is under way deletes, too.
+    pub fn delete_with(&self, record: &mut Record) {
+        record.deletes = true;
+        record.noted = self.sent_rows.ids().to_vec();
+    }
+
+    /// The rows are noted, or deleted and moved.
+    pub fn recorded(&mut self, record: &Record) {
+        self.is_under_way = false;
+        if record.deletes {
+            self.sent_rows.deleted();
+        } else {
+            self.sent_rows
+                .noted(&record.acknowledged, record.sent.bytes);
+        }
+    }
+
+    /// The rows could not be changed: they wait for the next record. Whether there may be one at once, of what was
+    /// acknowledged.
+    pub fn failed(&mut self, record: Record) -> bool {
+        self.is_under_way = false;
+        self.sent_rows.delete_failed();
+        let sets_aside = !record.set_aside.is_empty();
+        self.shelf_is_stalled |= sets_aside;
+        self.next.prepend(record);
+        sets_aside && !self.next.acknowledged.is_empty()
+    }
+
+    /// Whether something is not recorded yet.
+    pub fn is_any_left(&self) -> bool {
+        self.is_under_way || !self.next.is_empty()
+    }
+
+    /// Whether a record failed, and waits to be tried again.
+    pub fn is_stalled(&self) -> bool {
+        !self.is_under_way && !self.next.is_empty()
+    }
+
+    /// What failed may be tried again.
+    pub fn unstall(&mut self) {
+        self.shelf_is_stalled = false;
+    }
+
+    /// What the Platform has, whatever the database says: these must not be sent again, or set aside.
+    pub fn sent(&self) -> Vec<i64> {
+        let mut sent = [self.sent_rows.ids(), &self.next.acknowledged].concat();
+        sent.sort_unstable();
+        sent
+    }
+
+    /// Everything is set aside, but what was sent; a record can still be under way.
+    pub fn all_set_aside(&mut self) {
+        *self = Records {
+            is_under_way: self.is_under_way,
+            ..Records::default()
+        };
+    }
+}

@@ -1,0 +1,36 @@
+//! A damaged database was rebuilt from what could be read: what is in memory goes back into it.
+
+use super::sent::SentLog;
+use super::shared::Shared;
+use super::waiters::NotSent;
+use crate::store::outbox_rows;
+use crate::store::{Recovery, Transaction};
+use crate::sync::Mutex;
+
+/// Inside the first transaction of the rebuilt database. Who waits for what is lost is told.
+pub(super) fn write_back(
+    shared: &Shared,
+    sent_log: &Mutex<SentLog>,
+    writer: &mut Transaction,
+    recovery: &mut Recovery,
+) -> rusqlite::Result<()> {
+    let generation = sent_log.lock().generation();
+    let mut it = shared.lock();
+    outbox_rows::delete_all(writer, it.messages.noted())?;
+    outbox_rows::set_sent_generation(writer, generation)?;
+    let rows = outbox_rows::ids(writer, it.messages.loaded_through())?;
+    for (message, body) in it.messages.missing(&rows) {
+        outbox_rows::put_back(writer, &message, &body)?;
+    }
+    let stored = outbox_rows::totals(writer)?;
+    let lost = it.messages.rebuilt(&rows, stored);
+    recovery.lost_messages = Some(lost);
+    recovery.messages = stored.count;
+    if lost > 0 {
+        for ids in &recovery.gaps {
+            it.waiters.not_sent(ids.clone(), NotSent::Lost);
+        }
+    }
+    it.wake_waiters();
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! The outbox's state as threads share it: one lock, and who is woken when something changes. Nothing is read from
+//! the disk or written to it under the lock, as the link takes it, too.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::admission::{Dropped, Stored};
+use super::drop_log::DropLog;
+use super::records::Record;
+use super::state::{NewMessage, State};
+use super::waiters::{NotSent, Waiters};
+use crate::error::{Chain, Error, Result};
+use crate::failure_log::FailureLog;
+use crate::store::outbox_rows::Totals;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::wait::{InterruptCheck, wait_for};
+
+/// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
+const SHRINK_AFTER: usize = 1000;
+
+/// Wakes whoever moves Messages on; must not block.
+pub(crate) trait Wake: Send + Sync {
+    /// There may be something to take for the link.
+    fn wake_link(&self);
+    /// There may be something to upload.
+    fn wake_uploader(&self);
+}
+
+/// The state and its lock.
+pub(super) struct Shared {
+    guarded: Mutex<Guarded>,
+    /// Nothing is left to record.
+    recorded: Condvar,
+    wake: Arc<dyn Wake>,
+    failures: Mutex<FailureLog>,
+}
+
+/// The bookkeeping, and who is to be woken when it changes.
+pub(super) struct Guarded {
+    pub messages: State,
+    pub waiters: Waiters,
+    /// The link found nothing to take: it wants to be woken.
+    pub link_waits: bool,
+    /// Somebody waits for the records.
+    awaits_records: bool,
+    deleted_since_empty: usize,
+    /// Since the start.
+    dropped: Totals,
+    drop_log: DropLog,
+    is_closed: bool,
+}
+
+/// What follows from a record.
+#[must_use]
+pub(super) struct Next {
+    /// The outbox has drained: its file may be larger than it has to be.
+    pub may_shrink: bool,
+    pub record: Option<Record>,
+}
+
+impl Shared {
+    pub fn new(messages: State, wake: Arc<dyn Wake>) -> Shared {
+        Shared {
+            guarded: Mutex::new(Guarded {
+                messages,
+                waiters: Waiters::default(),
+                link_waits: false,
+                awaits_records: false,
+                deleted_since_empty: 0,
+                dropped: Totals::default(),
+                drop_log: DropLog::default(),
+                is_closed: false,
+            }),
+            recorded: Condvar::new(),
+            wake,
+            failures: Mutex::new(FailureLog::new(module_path!())),
+        }
+    }
+
+    /// For a look, or a change that concerns nobody else.
+    pub fn lock(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock()
+    }
+
+    /// Changes something, then wakes those whom it concerns.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Guarded) -> T) -> T {
+        let mut guarded = self.lock();
+        let value = change(&mut guarded);
+        if guarded.awaits_records && !guarded.messages.has_unrecorded() {
+            self.recorded.notify_all();
+        }
+        let wake_link = std::mem::take(&mut guarded.link_waits);
+        let wake_uploader = guarded.messages.next_upload().is_some();
+        drop(guarded);
+        if wake_link {
+            self.wake.wake_link();
+        }
+        if wake_uploader {
+            self.wake.wake_uploader();
+        }
+        value
+    }
+
+    /// The disk failed: it is logged, and the link comes and plans a retry.
+    pub fn disk_failed(&self, what: &str, error: &Error) {
+        let reason = Chain(error).to_string();
+        self.failures.lock().failed(what, reason, "; will retry");
+        self.wake.wake_link();
+    }
+
+    /// Waits until everything up to `id` is sent; see [`Outbox::wait_sent`](super::Outbox::wait_sent).
+    pub fn wait_sent(
+        &self,
+        id: Option<i64>,
+        deadline: Option<Instant>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<()> {
+        let mut it = self.lock();
+        let through = id.unwrap_or(it.messages.stored_through());
+        let (key, changed) = it.waiters.add(id.unwrap_or(0)..=through);
+        let (mut it, sent) = wait_for(&self.guarded, it, &changed, deadline, check, |it| {
+            if it.messages.is_sent_through(through) || (id.is_some() && it.waiters.is_dropped(key))
+            {
+                Some(Ok(()))
+            } else {
+                it.is_closed.then_some(Err(Error::Closed))
+            }
+        });
+        match it.waiters.remove(key) {
+            Some(why) => sent.and(Err(why.into())),
+            None => sent,
+        }
+    }
+
+    /// Waits until every acknowledgement is recorded, or the deadline passes.
+    pub fn wait_recorded(&self, deadline: Instant) {
+        let mut it = self.lock();
+        it.awaits_records = true;
+        let is_due = |it: &mut Guarded| it.messages.has_unrecorded();
+        drop(self.recorded.wait_while_until(it, deadline, is_due));
+    }
+}
+
+impl Guarded {
+    /// Something was sent, or never will be: wakes those who wait for nothing else.
+    pub fn wake_waiters(&self) {
+        self.waiters.wake(|id| self.messages.is_sent_through(id));
+    }
+
+    /// See [`State::begin_load`]; not once the outbox is closed.
+    #[must_use]
+    pub fn begin_load(&mut self) -> bool {
+        !self.is_closed && self.messages.begin_load()
+    }
+
+    /// Step 2, to be called in the order of the commits. Returns whether rows are to be loaded.
+    #[must_use]
+    pub fn stored(&mut self, stored: &Stored, messages: &[NewMessage]) -> bool {
+        let load_is_due = stored.dropped.is_some_and(|dropped| {
+            self.dropped(dropped);
+            self.begin_load()
+        });
+        for (id, message) in stored.ids.iter().zip(messages) {
+            self.messages.stored(*id, message);
+        }
+        tell(self.drop_log.line_if_due(Instant::now()));
+        load_is_due
+    }
+
+    fn dropped(&mut self, Dropped { rows, limit }: Dropped) {
+        self.messages.dropped(rows);
+        self.waiters
+            .not_sent(rows.first..=rows.last, NotSent::Dropped);
+        self.dropped = self.dropped.and(rows.totals);
+        self.drop_log.dropped(rows, limit);
+        self.wake_waiters();
+    }
+
+    /// How much was dropped since the start.
+    pub fn dropped_totals(&self) -> Totals {
+        self.dropped
+    }
+
+    /// Step 5: the record is made. Returns what follows from it.
+    pub fn recorded(&mut self, record: &Record) -> Next {
+        for message in &record.set_aside {
+            self.waiters
+                .not_sent(message.id..=message.id, NotSent::SetAside);
+        }
+        self.messages.recorded(record);
+        self.wake_waiters();
+        self.deleted_since_empty += record.acknowledged.len();
+        let is_empty = self.messages.pending().count == 0;
+        tell(self.drop_log.line_if_due(Instant::now()));
+        Next {
+            may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
+            record: self.messages.begin_delete(),
+        }
+    }
+
+    /// Ends all waits.
+    pub fn close(&mut self) {
+        self.is_closed = true;
+        tell(self.drop_log.line());
+        self.waiters.wake_all();
+    }
+}
+
+fn tell(dropped: Option<String>) {
+    if let Some(line) = dropped {
+        log::error!("{line}");
+    }
+}

@@ -1,0 +1,188 @@
+//! The shelf: Messages that will not be sent as things stand, until the application retries or drops them. All that
+//! puts Messages there is here, and so is how many there are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::loader::Loader;
+use super::records::SetAside;
+use super::shared::Shared;
+use super::waiters::NotSent;
+use crate::error::Result;
+use crate::identity::HubDeviceId;
+use crate::store::set_aside_rows::{self, SetAsideRow};
+use crate::store::{Durability, Store, Transaction, outbox_rows};
+
+/// The Messages set aside.
+pub(crate) struct Shelf {
+    store: Arc<Store>,
+    shared: Arc<Shared>,
+    loader: Arc<Loader>,
+    count: Arc<AtomicU64>,
+}
+
+/// That the device has another identity: what was stored under the one before is not sent any more.
+pub(crate) struct IdentityChange<Also, Committed> {
+    pub before: HubDeviceId,
+    pub now_ms: i64,
+    /// What else is written in the same transaction.
+    pub also: Also,
+    /// Called when it is committed, before anything that is committed later.
+    pub committed: Committed,
+}
+
+impl Shelf {
+    /// With `count` Messages on it already.
+    pub(super) fn new(
+        store: Arc<Store>,
+        shared: Arc<Shared>,
+        loader: Arc<Loader>,
+        count: u64,
+    ) -> Arc<Shelf> {
+        let count = Arc::new(AtomicU64::new(count));
+        let saved = Arc::clone(&count);
+        store.on_recovery(move |writer, _| {
+            saved.store(set_aside_rows::count(writer)?, Ordering::Release);
+            Ok(())
+        });
+        Arc::new(Shelf {
+            store,
+            shared,
+            loader,
+            count,
+        })
+    }
+
+    /// How many there are. Does not block.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// The Messages, oldest first.
+    pub fn list(&self) -> Result<Vec<SetAsideRow>> {
+        self.store.read(|writer| set_aside_rows::list(writer))
+    }
+
+    /// Sets a Message aside that is not in flight.
+    pub fn set_aside(&self, message: SetAside) -> Result<()> {
+        let id = message.id;
+        let (shared, count) = (Arc::clone(&self.shared), Arc::clone(&self.count));
+        self.store.execute(
+            Durability::PowerSafe,
+            move |writer| write(writer, std::slice::from_ref(&message)),
+            move |total| {
+                // First: who is told then looks at it.
+                count.store(*total, Ordering::Release);
+                shared.change(|it| {
+                    it.waiters.not_sent(id..=id, NotSent::SetAside);
+                    it.messages.set_aside(id);
+                    it.wake_waiters();
+                });
+            },
+        )?;
+        Ok(())
+    }
+
+    /// A record has [written](write) Messages: there are so many now.
+    pub(super) fn recorded(&self, count: u64) {
+        self.count.store(count, Ordering::Release);
+    }
+
+    /// Sets everything aside that is pending, and forgets what is sent; returns how many were set aside. Nothing
+    /// may be in flight.
+    pub(super) fn set_all_aside<Also, Committed>(
+        &self,
+        change: IdentityChange<Also, Committed>,
+    ) -> Result<usize>
+    where
+        Also: FnMut(&mut Transaction) -> rusqlite::Result<()> + Send + 'static,
+        Committed: FnOnce() + Send + 'static,
+    {
+        let IdentityChange {
+            before,
+            now_ms,
+            mut also,
+            committed,
+        } = change;
+        let reason = format!("stored as device {before}");
+        let (state, shared) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let count = Arc::clone(&self.count);
+        let (moved, _) = self.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                outbox_rows::delete_all(writer, &state.lock().messages.sent())?;
+                let (workspace_id, device_id) = (&before.workspace_id, &before.device_id);
+                let moved =
+                    set_aside_rows::move_all(writer, now_ms, &reason, workspace_id, device_id)?;
+                also(writer)?;
+                Ok((moved, set_aside_rows::count(writer)?))
+            },
+            move |(_, total)| {
+                count.store(*total, Ordering::Release);
+                shared.change(|it| {
+                    if let Some(oldest) = it.messages.oldest_pending() {
+                        it.waiters.not_sent(oldest..=i64::MAX, NotSent::SetAside);
+                    }
+                    it.messages.all_set_aside();
+                    it.wake_waiters();
+                });
+                committed();
+            },
+        )?;
+        Ok(moved)
+    }
+
+    /// Puts those of this identity back, behind all others; returns how many.
+    pub fn put_back(&self, ids: Vec<i64>, identity: HubDeviceId) -> Result<u64> {
+        let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
+        let count = Arc::clone(&self.count);
+        let ((totals, _), _) = self.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
+                let put_back = set_aside_rows::put_back(writer, &ids, workspace_id, device_id)?;
+                Ok((put_back, set_aside_rows::count(writer)?))
+            },
+            move |((totals, through), left)| {
+                count.store(*left, Ordering::Release);
+                if totals.count > 0 {
+                    let mut it = shared.lock();
+                    it.messages.put_back(*through, *totals);
+                    let load_is_due = it.begin_load();
+                    drop(it);
+                    loader.load_if(load_is_due);
+                }
+            },
+        )?;
+        Ok(totals.count)
+    }
+
+    /// Deletes these; returns how many there were.
+    pub fn drop_messages(&self, ids: Vec<i64>) -> Result<usize> {
+        let count = Arc::clone(&self.count);
+        let (deleted, _) = self.store.execute(
+            Durability::PowerSafe,
+            move |writer| {
+                let deleted = set_aside_rows::delete(writer, &ids)?;
+                Ok((deleted, set_aside_rows::count(writer)?))
+            },
+            move |(_, left)| count.store(*left, Ordering::Release),
+        )?;
+        Ok(deleted)
+    }
+}
+
+/// Inside a transaction: sets these aside; returns how many there are then.
+pub(super) fn write(writer: &mut Transaction, messages: &[SetAside]) -> rusqlite::Result<u64> {
+    for message in messages {
+        let SetAside {
+            id,
+            reason,
+            identity,
+            now_ms,
+        } = message;
+        let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
+        set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
+    }
+    set_aside_rows::count(writer)
+}

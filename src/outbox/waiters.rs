@@ -1,0 +1,102 @@
+//! Who waits for Messages to be sent: each is woken when its own wait is over, and told if something of it never
+//! will be sent.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::sync::Condvar;
+
+/// Those who wait.
+#[derive(Default)]
+pub(super) struct Waiters(Vec<Waiter>);
+
+/// Why a Message will not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotSent {
+    SetAside,
+    Dropped,
+    /// Lost with a damaged database file.
+    Lost,
+}
+
+impl From<NotSent> for Error {
+    fn from(why: NotSent) -> Error {
+        match why {
+            NotSent::SetAside => Error::SetAside,
+            NotSent::Dropped => Error::Dropped,
+            NotSent::Lost => Error::Lost,
+        }
+    }
+}
+
+/// Somebody who waits for a Message, or for everything up to one.
+struct Waiter {
+    ids: RangeInclusive<i64>,
+    /// Why something of it will not be sent.
+    not_sent: Option<NotSent>,
+    key: u64,
+    /// One for each: a Message that is sent wakes those alone who wait for no other.
+    changed: Arc<Condvar>,
+}
+
+impl Waiters {
+    /// Returns what [`remove`](Self::remove) wants, and what to wait with.
+    pub fn add(&mut self, ids: RangeInclusive<i64>) -> (u64, Arc<Condvar>) {
+        let key = self.0.last().map_or(0, |waiter| waiter.key + 1);
+        let changed = Arc::new(Condvar::new());
+        self.0.push(Waiter {
+            ids,
+            not_sent: None,
+            key,
+            changed: Arc::clone(&changed),
+        });
+        (key, changed)
+    }
+
+    /// Returns why something that was waited for will not be sent.
+    pub fn remove(&mut self, key: u64) -> Option<NotSent> {
+        let place = self.0.iter().position(|waiter| waiter.key == key)?;
+        self.0.remove(place).not_sent
+    }
+
+    /// Wakes those for whom everything is sent.
+    pub fn wake(&self, is_sent_through: impl Fn(i64) -> bool) {
+        let is_over = |waiter: &&Waiter| is_sent_through(*waiter.ids.end());
+        self.0.iter().filter(is_over).for_each(Waiter::wake);
+    }
+
+    /// Wakes all, as the client is closed.
+    pub fn wake_all(&self) {
+        self.0.iter().for_each(Waiter::wake);
+    }
+
+    /// What is pending of these will not be sent; who waits for any of it looks whether that ends the wait.
+    pub fn not_sent(&mut self, ids: RangeInclusive<i64>, why: NotSent) {
+        for waiter in &mut self.0 {
+            let overlap = ids.start() <= waiter.ids.end() && waiter.ids.start() <= ids.end();
+            if overlap {
+                waiter.not_sent = Some(why);
+                waiter.wake();
+            }
+        }
+    }
+
+    /// Whether something that is waited for was dropped.
+    pub fn is_dropped(&self, key: u64) -> bool {
+        let is_dropped =
+            |waiter: &Waiter| waiter.key == key && waiter.not_sent == Some(NotSent::Dropped);
+        self.0.iter().any(is_dropped)
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Waiter {
+    fn wake(&self) {
+        self.changed.notify_one();
+    }
+}
