@@ -303,8 +303,8 @@ impl fmt::Debug for HttpsTransport {
 }
 
 /// What ureq has to send, and what it has still to read.
-#[derive(Default)]
-struct CallBuffers {
+#[derive(Debug, Default)]
+pub(super) struct CallBuffers {
     output: Vec<u8>,
     input: BytesMut,
     /// Something came since ureq looked.
@@ -314,7 +314,7 @@ struct CallBuffers {
 }
 
 impl CallBuffers {
-    fn receive(&mut self, bytes: &[u8]) {
+    pub fn receive(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         self.has_news = true;
     }

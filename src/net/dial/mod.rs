@@ -263,4 +263,4 @@ fn run(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
