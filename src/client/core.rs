@@ -19,6 +19,7 @@ use crate::inbox::Inbox;
 use crate::link::mailbox::Mailbox;
 use crate::link::{Link, LinkParts};
 use crate::methods::{Answers, Methods};
+use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
@@ -79,8 +80,9 @@ impl Core {
             (desired, connection) => Some(Arc::new(Callbacks::start(desired, connection)?)),
         };
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
-        let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
-        let agent = Agent::new(&trust);
+let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
+        let dialer = Dialer::new();
+        let agent = Agent::new(Arc::clone(&dialer), trust.clone());
         let outbox = Arc::new(Outbox::open(
             Arc::clone(&store),
             wiring.clone(),
@@ -141,6 +143,7 @@ impl Core {
                 supervisor: wiring,
                 status: Arc::clone(&status),
                 clock: Arc::clone(&clock),
+                dialer,
                 trust,
                 keep_alive: options.keep_alive,
             },
