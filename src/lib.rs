@@ -250,6 +250,7 @@ mod store;
 // For the Python package alone; not part of the API.
 #[doc(hidden)]
 pub mod sync;
+mod tunnels;
 mod twin;
 mod uploader;
 mod wait;
@@ -265,6 +266,7 @@ pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
 pub use status::{ConnectionChange, Status};
 pub use store::{Durability, Recovery};
+pub use tunnels::{RemoteAccess, TunnelRequest, TunnelStatus};
 pub use twin::DesiredProperties;
 pub use wait::InterruptCheck;
 

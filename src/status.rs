@@ -7,6 +7,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::store::Recovery;
 use crate::sync::Mutex;
+use crate::tunnels::TunnelStatus;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
 ///
@@ -43,6 +44,8 @@ pub struct Status {
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,
+    /// The [remote access](crate::DeviceClientBuilder::remote_access) that is open, or being opened.
+    pub tunnels: Vec<TunnelStatus>,
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
     /// start.
     pub recovery: Option<Recovery>,

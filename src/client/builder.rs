@@ -16,6 +16,7 @@ use crate::outbox::OutboxLimits;
 use crate::registration::{DisplayCallback, ProvisioningOperation, display_on_stdout};
 use crate::status::ConnectionChange;
 use crate::store::{Durability, validate_path};
+use crate::tunnels::RemoteAccess;
 use crate::twin::DesiredProperties;
 use crate::wait::InterruptCheck;
 
@@ -48,6 +49,7 @@ pub struct DeviceClientBuilder {
     pub(super) desired_callback: Option<DesiredCallback>,
     pub(super) connection_callback: Option<ConnectionCallback>,
     pub(super) methods: MethodOptions,
+    pub(super) remote_access: Option<RemoteAccess>,
     pub(super) ca_file: Option<PathBuf>,
     pub(super) interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub(super) cloud_messages: bool,
@@ -70,6 +72,7 @@ impl DeviceClientBuilder {
             desired_callback: None,
             connection_callback: None,
             methods: MethodOptions::default(),
+            remote_access: None,
             ca_file: None,
             interrupt_check: None,
             cloud_messages: false,
@@ -183,6 +186,24 @@ impl DeviceClientBuilder {
         self
     }
 
+    /// Lets a technician reach ports of this device through the Platform, as the options allow; nobody can unless this
+    /// is called.
+    ///
+    /// Each tunnel has a thread of its own, and goes through the relay that the Platform names, with this client's
+    /// trust. It outlives a lost connection to the hub; [`DeviceClient::close`] ends all. Each opening and end is
+    /// logged at info level, and open ones are in the [`Status`](crate::Status). A tunnel holds some 100 KB of memory.
+    /// The Platform is answered
+    ///
+    /// - 200, once both the port (within 5 s) and the relay (within 20 s) have taken a connection;
+    /// - 400, if what it asks is malformed;
+    /// - 409, if the tunnel is open already;
+    /// - 500, with a `detail`, if the port is not allowed, the application refuses, too many tunnels are open, or one
+    ///   of the connections fails.
+    pub fn remote_access(mut self, options: RemoteAccess) -> Self {
+        self.remote_access = Some(options);
+        self
+    }
+
     /// How many calls of [methods](Self::on_method) run at once: 1 to 64, 4 unless changed. A thread lives only while
     /// there are calls.
     pub fn method_threads(mut self, threads: usize) -> Self {
@@ -291,6 +312,9 @@ impl DeviceClientBuilder {
         }
         self.outbox_limits.validate()?;
         self.methods.validate()?;
+        if let Some(remote_access) = &self.remote_access {
+            remote_access.validate()?;
+        }
         if !(1..=WINDOW_MAX).contains(&self.window) {
             let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
             return Err(Error::invalid("in_flight_window", rule));

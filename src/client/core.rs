@@ -18,7 +18,7 @@ use crate::identity::HubDeviceId;
 use crate::inbox::Inbox;
 use crate::link::mailbox::Mailbox;
 use crate::link::{Link, LinkParts};
-use crate::methods::{Answers, Methods};
+use crate::methods::{Answers, Methods, PlatformMethod};
 use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
@@ -29,6 +29,7 @@ use crate::status::{RunStart, StatusBoard};
 use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
+use crate::tunnels::{Tunnels, WayOut};
 use crate::uploader::Uploader;
 use crate::wait::InterruptCheck;
 
@@ -42,6 +43,7 @@ pub(super) struct Core {
     pub properties: Arc<Properties>,
     pub inbox: Option<Arc<Inbox>>,
     methods: Option<Arc<Methods>>,
+    pub tunnels: Option<Arc<Tunnels>>,
     pub status: Arc<StatusBoard>,
     pub registrar: Arc<Registrar>,
     pub clock: Arc<dyn Clock>,
@@ -80,7 +82,7 @@ impl Core {
             (desired, connection) => Some(Arc::new(Callbacks::start(desired, connection)?)),
         };
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
-let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
+        let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
         let dialer = Dialer::new();
         let agent = Agent::new(Arc::clone(&dialer), trust.clone());
         let outbox = Arc::new(Outbox::open(
@@ -98,9 +100,24 @@ let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
             true => Some(Inbox::open(Arc::clone(&store))?),
             false => None,
         };
-        let methods = (!options.methods.is_empty()).then(|| {
-            let answers: Arc<dyn Answers> = wiring.clone();
-            Arc::new(Methods::new(options.methods, answers, Arc::clone(&clock)))
+        let answers: Arc<dyn Answers> = wiring.clone();
+        let tunnels = options.remote_access.map(|remote_access| {
+            let way = WayOut {
+                dialer: Arc::clone(&dialer),
+                trust: trust.clone(),
+            };
+            Tunnels::new(remote_access, way, Arc::clone(&answers))
+        });
+        let methods = (tunnels.is_some() || !options.methods.is_empty()).then(|| {
+            let own = tunnels
+                .clone()
+                .map(|tunnels| Box::new(tunnels) as Box<dyn PlatformMethod>);
+            Arc::new(Methods::new(
+                options.methods,
+                own,
+                answers,
+                Arc::clone(&clock),
+            ))
         });
         let renew = {
             let wiring = Arc::downgrade(&wiring);
@@ -160,6 +177,7 @@ let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
             properties,
             inbox,
             methods,
+            tunnels,
             status,
             registrar,
             clock,
@@ -244,6 +262,9 @@ let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
         self.registrar.close();
         self.uploader.close();
         self.agent.cancel();
+        if let Some(tunnels) = &self.tunnels {
+            tunnels.close(deadline);
+        }
         // Before the link, which takes their answers to the hub.
         if let Some(methods) = &self.methods {
             methods.close(deadline);

@@ -305,6 +305,11 @@ impl DeviceClient {
             dropped_messages: dropped.count,
             dropped_bytes: dropped.bytes,
             set_aside_messages: self.core.outbox.shelf.count(),
+            tunnels: self
+                .core
+                .tunnels
+                .as_ref()
+                .map_or_else(Vec::new, |tunnels| tunnels.status()),
             recovery: self.core.store.recovery(),
         }
     }

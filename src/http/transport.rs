@@ -382,7 +382,12 @@ mod tests {
 
     #[test]
     fn an_answer_is_seen_as_soon_as_its_status_is_there() {
-        for input in ["", "HTTP/1.1 4", "HTTP/1.1 100 Continue\r\n", "HTTP/1.1 100 X\r\n\r\n"] {
+        for input in [
+            "",
+            "HTTP/1.1 4",
+            "HTTP/1.1 100 Continue\r\n",
+            "HTTP/1.1 100 X\r\n\r\n",
+        ] {
             assert!(!begins_an_answer(input.as_bytes()), "{input:?}");
         }
         for input in [

@@ -93,10 +93,19 @@ impl MethodOptions {
     }
 }
 
+/// A method of the Platform's own, which no handler of the application is asked for.
+pub(crate) trait PlatformMethod: Send + Sync {
+    /// Begins with `!`.
+    fn name(&self) -> &'static str;
+    /// Must not block; answers later, or never.
+    fn call(&self, call: Call);
+}
+
 /// The handlers, and the calls that wait for them or run.
 pub(crate) struct Methods {
     by_name: HashMap<String, Arc<Handler>>,
     others: Option<Arc<Handler>>,
+    own: Option<Box<dyn PlatformMethod>>,
     pool: Arc<Pool>,
     clock: Arc<dyn Clock>,
     answers: Arc<dyn Answers>,
@@ -107,12 +116,14 @@ impl Methods {
     /// Starts no thread: those of the pool live only while there are calls.
     pub fn new(
         options: MethodOptions,
+        own: Option<Box<dyn PlatformMethod>>,
         answers: Arc<dyn Answers>,
         clock: Arc<dyn Clock>,
     ) -> Methods {
         Methods {
             by_name: options.by_name.into_iter().collect(),
             others: options.others,
+            own,
             pool: Pool::new(options.threads, QUEUE_LENGTH),
             clock,
             answers,
@@ -122,7 +133,14 @@ impl Methods {
 
     /// For the link: a call came. Never blocks.
     pub fn receive(&self, call: Call) {
-        let handler = self.by_name.get(&call.name).or(self.others.as_ref());
+        if let Some(own) = &self.own
+            && own.name() == call.name
+        {
+            return own.call(call);
+        }
+        // What begins with `!` is the Platform's, and no application's to answer.
+        let others = self.others.as_ref().filter(|_| !call.name.starts_with('!'));
+        let handler = self.by_name.get(&call.name).or(others);
         let Some(handler) = handler.map(Arc::clone) else {
             log::warn!("the cloud called a method that this device does not have");
             return self

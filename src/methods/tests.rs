@@ -28,7 +28,7 @@ impl Rig {
         let clock = Arc::new(ShiftedClock::default());
         let wire = Arc::new(Wire(sender));
         Rig {
-            methods: Methods::new(options, wire, Arc::clone(&clock) as Arc<dyn Clock>),
+            methods: Methods::new(options, None, wire, Arc::clone(&clock) as Arc<dyn Clock>),
             answers,
             clock,
             connection: Cancellation::default(),

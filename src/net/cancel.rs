@@ -126,10 +126,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| poll.wait(None, |_| {}));
             cancellation.cancel();
-            assert!(matches!(
-                waiting.join().unwrap(),
-                Err(WaitError::Cancelled)
-            ));
+            assert!(matches!(waiting.join().unwrap(), Err(WaitError::Cancelled)));
         });
         let later = SocketPoll::new(&cancellation);
         assert!(matches!(later, Err(WaitError::Cancelled)));

@@ -26,6 +26,17 @@ pub(crate) enum Incoming {
     Cut,
 }
 
+/// What one read gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// So many bytes.
+    Bytes(usize),
+    /// The socket has no more now.
+    Nothing,
+    /// There will be no more.
+    End(Incoming),
+}
+
 /// Why the socket or its TLS failed.
 #[derive(Debug)]
 pub(crate) enum TlsSocketError {
@@ -142,6 +153,38 @@ impl TlsSocket {
                     return Ok(true);
                 }
                 Err(error) => return Err(TlsSocketError::Io(error).into()),
+            }
+        }
+    }
+
+    /// Reads what fits into the buffer, for who takes no more than it has room for.
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Piece, TlsSocketError> {
+        loop {
+            match self.tls.reader().read(buffer) {
+                Ok(0) => self.incoming = Incoming::Ended,
+                Ok(count) => return Ok(Piece::Bytes(count)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    self.incoming = Incoming::Cut;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            if self.incoming != Incoming::Open {
+                return Ok(Piece::End(self.incoming));
+            }
+            if !self.readable {
+                return Ok(Piece::Nothing);
+            }
+            match self.tls.read_tls(&mut self.socket) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Err(error) = self.tls.process_new_packets() {
+                // The alert tells the peer why.
+                drop(self.tls.write_tls(&mut self.socket));
+                return Err(TlsSocketError::Tls(error));
             }
         }
     }

@@ -60,7 +60,11 @@ mod tests {
             let bytes = budget.allows(4_000, now);
             budget.spend(bytes);
             gone += bytes;
-            now = if bytes == 0 { budget.due().unwrap().max(now) } else { now };
+            now = if bytes == 0 {
+                budget.due().unwrap().max(now)
+            } else {
+                now
+            };
             if bytes == 0 {
                 now += Duration::from_micros(1);
             }

@@ -10,16 +10,17 @@
 //! Each tunnel has one thread, from step 2 on. It is independent of the link: a tunnel outlives the hub's connection.
 
 mod budget;
+mod opening;
 mod options;
 mod pump;
 mod request;
-mod tunnel;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use options::{RemoteAccess, TunnelRequest};
+use pump::Tunnel;
 use request::OpenTunnel;
 
 use crate::methods::{Answers, Call, PlatformMethod};
@@ -152,7 +153,9 @@ impl Tunnels {
         let name = format!("tunnel {} to port {}", asked.tunnel_id, asked.port);
         let Some(entry) = self.enter(&asked) else {
             log::warn!("{name}: it is open already");
-            return self.answers.answer(call.refusal(CONFLICT, "the tunnel is already active"));
+            return self
+                .answers
+                .answer(call.refusal(CONFLICT, "the tunnel is already active"));
         };
         let ended = match self.open(call, &asked, &name) {
             Ok(open) => {
@@ -166,7 +169,10 @@ impl Tunnels {
                 None
             }
         };
-        self.state.lock().open.retain(|other| !Arc::ptr_eq(other, &entry));
+        self.state
+            .lock()
+            .open
+            .retain(|other| !Arc::ptr_eq(other, &entry));
         if let Some(reason) = ended {
             log::info!(
                 "{name}: ended after {}: {reason}; {} bytes received, {} bytes sent",
@@ -180,7 +186,11 @@ impl Tunnels {
     /// Puts it on the list, unless it is there.
     fn enter(&self, asked: &OpenTunnel) -> Option<Arc<Entry>> {
         let mut state = self.state.lock();
-        if state.open.iter().any(|entry| entry.tunnel_id == asked.tunnel_id) {
+        if state
+            .open
+            .iter()
+            .any(|entry| entry.tunnel_id == asked.tunnel_id)
+        {
             return None;
         }
         let entry = Arc::new(Entry {
@@ -194,16 +204,21 @@ impl Tunnels {
         Some(entry)
     }
 
-    fn open(&self, call: &Call, asked: &OpenTunnel, name: &str) -> Result<tunnel::Open, String> {
+    fn open(&self, call: &Call, asked: &OpenTunnel, name: &str) -> Result<Tunnel, String> {
         if !self.options.allows(asked.port) {
-            return Err(format!("this device does not allow remote access to port {}", asked.port));
+            return Err(format!(
+                "this device does not allow remote access to port {}",
+                asked.port
+            ));
         }
         if !self.options.agrees(&asked.request(), name) {
             return Err("this device refused".to_owned());
         }
-        let open = tunnel::open(asked, &self.way, &self.cancellation)?;
+        let open = opening::open(asked, &self.way, &self.cancellation)?;
         if call.is_cancelled() {
-            log::debug!("{name}: the connection that asked for it has ended; it is opened all the same");
+            log::debug!(
+                "{name}: the connection that asked for it has ended; it is opened all the same"
+            );
         }
         Ok(open)
     }

@@ -105,7 +105,10 @@ impl RemoteAccess {
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |rule: String| Err(Error::invalid("remote_access", rule));
         if !(1..=TUNNELS_LIMIT).contains(&self.tunnels_max) {
-            return refuse(format!("max_tunnels must be 1 to {TUNNELS_LIMIT}, but is {}", self.tunnels_max));
+            return refuse(format!(
+                "max_tunnels must be 1 to {TUNNELS_LIMIT}, but is {}",
+                self.tunnels_max
+            ));
         }
         if self.ports.contains(&0) {
             return refuse("there is no port 0".to_owned());
@@ -113,8 +116,13 @@ impl RemoteAccess {
         if self.idle_limit.is_some_and(|limit| limit.is_zero()) {
             return refuse("idle_limit must be longer than nothing".to_owned());
         }
-        if self.bytes_per_second.is_some_and(|bytes| bytes < BYTES_PER_SECOND_MIN) {
-            return refuse(format!("bytes_per_second must be {BYTES_PER_SECOND_MIN} at least"));
+        if self
+            .bytes_per_second
+            .is_some_and(|bytes| bytes < BYTES_PER_SECOND_MIN)
+        {
+            return refuse(format!(
+                "bytes_per_second must be {BYTES_PER_SECOND_MIN} at least"
+            ));
         }
         Ok(())
     }

@@ -95,7 +95,9 @@ mod tests {
         assert_eq!(asked.traceparent.as_deref(), Some("00-1-2-01"));
         assert!(!format!("{asked:?}").contains("sig"));
 
-        let asked = parse(json!({"tunnelId": "a", "port": 1, "tunnelSecureUri": "wss://relay", "traceparentHeader": null}));
+        let asked = parse(
+            json!({"tunnelId": "a", "port": 1, "tunnelSecureUri": "wss://relay", "traceparentHeader": null}),
+        );
         let asked = asked.unwrap();
         assert_eq!(asked.relay.to_string(), "relay:443");
         assert_eq!(asked.path.expose(), "/");
@@ -104,7 +106,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_the_address() {
-        let with = |id: &str, uri: &str| parse(json!({"tunnelId": id, "port": 22, "tunnelSecureUri": uri}));
+        let with = |id: &str, uri: &str| {
+            parse(json!({"tunnelId": id, "port": 22, "tunnelSecureUri": uri}))
+        };
         for refused in [
             with("", "wss://relay/secret"),
             with("a b", "wss://relay/secret"),
@@ -116,14 +120,21 @@ mod tests {
             with("a", "wss:///secret"),
             with("a", "secret"),
             with("a", "wss://relay/sec ret"),
-            parse(json!({"tunnelId": "a", "port": 70_000, "tunnelSecureUri": "wss://relay/secret"})),
-            parse(json!({"tunnelId": "a", "port": "secret", "tunnelSecureUri": "wss://relay/secret"})),
+            parse(
+                json!({"tunnelId": "a", "port": 70_000, "tunnelSecureUri": "wss://relay/secret"}),
+            ),
+            parse(
+                json!({"tunnelId": "a", "port": "secret", "tunnelSecureUri": "wss://relay/secret"}),
+            ),
             parse(json!({"tunnelId": "a", "port": 22, "tunnelSecureUri": 7, "secret": 1})),
             parse(json!(["secret"])),
             OpenTunnel::parse(b""),
         ] {
             let rule = refused.unwrap_err();
-            assert!(!rule.contains("secret") && !rule.contains("ret\""), "{rule}");
+            assert!(
+                !rule.contains("secret") && !rule.contains("ret\""),
+                "{rule}"
+            );
         }
     }
 }

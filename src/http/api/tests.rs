@@ -160,7 +160,9 @@ fn malformed_truncated_and_oversized_answers_are_errors_of_the_protocol() {
         format!("HTTP/1.1 200 X\r\n\r\n{}", " ".repeat(70_000)),
         format!("HTTP/1.1 200 X\r\nA: {}\r\n\r\n{{}}", "a".repeat(40_000)),
     ] {
-        let error = api(&Peer::raw(raw)).refresh(&token(), &token()).unwrap_err();
+        let error = api(&Peer::raw(raw))
+            .refresh(&token(), &token())
+            .unwrap_err();
         assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
         assert!(!format!("{error:?} {}", Chain(&error)).contains("hunter2"));
     }

@@ -83,7 +83,11 @@ impl Names {
     }
 
     /// The lookup of the name that is under way, or a new one.
-    fn join(self: &Arc<Self>, name: &str, waker: &Arc<Waker>) -> io::Result<Arc<OnceLock<Resolved>>> {
+    fn join(
+        self: &Arc<Self>,
+        name: &str,
+        waker: &Arc<Waker>,
+    ) -> io::Result<Arc<OnceLock<Resolved>>> {
         let waker = Arc::downgrade(waker);
         let mut lookups = self.lookups.lock();
         if let Some(lookup) = lookups.iter_mut().find(|lookup| lookup.name == name) {
@@ -233,15 +237,16 @@ mod tests {
 
     #[test]
     fn a_lookup_that_hangs_is_left_when_the_dial_is_cancelled() {
-        let names = Names::resolved_by(|_| loop {
-            thread::park();
+        let names = Names::resolved_by(|_| {
+            loop {
+                thread::park();
+            }
         });
         let cancellation = Arc::<Cancellation>::default();
         let mut poll = SocketPoll::new(&cancellation).unwrap();
         let host = Host::parse("a.example", 1).unwrap();
         thread::scope(|scope| {
-            let lookup =
-                scope.spawn(|| names.look_up(&host, &mut poll, Instant::now() + PATIENCE));
+            let lookup = scope.spawn(|| names.look_up(&host, &mut poll, Instant::now() + PATIENCE));
             cancellation.cancel();
             assert!(matches!(lookup.join().unwrap(), Err(DialError::Cancelled)));
         });

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::*;
 use crate::http::error::{AnswerError, HttpError};
@@ -248,7 +246,12 @@ fn damaged_answers_are_read_alike_wherever_they_are_cut() {
             rest = others;
         }
         let in_parts = read_parts(parts.iter().copied()).map(|it| (it.status, it.body));
-        assert_eq!(in_parts, whole(&answer), "{:?} in {parts:?}", start(&answer));
+        assert_eq!(
+            in_parts,
+            whole(&answer),
+            "{:?} in {parts:?}",
+            start(&answer)
+        );
     }
 }
 
