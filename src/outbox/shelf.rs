@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::waiters::NotSent;
 use crate::error::Result;
 use crate::identity::HubDeviceId;
-use crate::store::set_aside_rows::{self, SetAsideRow};
+use crate::store::set_aside_rows::{self, Cause, SetAsideRow};
 use crate::store::{Durability, Store, Transaction, outbox_rows};
 
 /// The Messages set aside.
@@ -111,9 +111,12 @@ impl Shelf {
             Durability::PowerSafe,
             move |writer| {
                 outbox_rows::delete_all(writer, &state.lock().messages.sent())?;
-                let (workspace_id, device_id) = (&before.workspace_id, &before.device_id);
-                let moved =
-                    set_aside_rows::move_all(writer, now_ms, &reason, workspace_id, device_id)?;
+                let cause = Cause {
+                    reason: &reason,
+                    identity: &before,
+                    now_ms,
+                };
+                let moved = set_aside_rows::move_all(writer, cause)?;
                 also(writer)?;
                 Ok((moved, set_aside_rows::count(writer)?))
             },
@@ -139,8 +142,7 @@ impl Shelf {
         let ((totals, _), _) = self.store.execute(
             Durability::PowerSafe,
             move |writer| {
-                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-                let put_back = set_aside_rows::put_back(writer, &ids, workspace_id, device_id)?;
+                let put_back = set_aside_rows::put_back(writer, &ids, &identity)?;
                 Ok((put_back, set_aside_rows::count(writer)?))
             },
             move |((totals, through), left)| {
@@ -181,8 +183,12 @@ pub(super) fn write(writer: &mut Transaction, messages: &[SetAside]) -> rusqlite
             identity,
             now_ms,
         } = message;
-        let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-        set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
+        let cause = Cause {
+            reason,
+            identity,
+            now_ms: *now_ms,
+        };
+        set_aside_rows::move_one(writer, *id, cause)?;
     }
     set_aside_rows::count(writer)
 }
