@@ -155,20 +155,5 @@ impl Drop for Store {
     }
 }
 
-// Former names.
-pub(crate) mod device_rows {
-    pub(crate) use super::rows::device::{
-        ANY_DEVICE_ID, DeviceRow, load as load_device, save as save_device,
-    };
-    pub(crate) use super::rows::documents::{
-        DocumentKind as TwinKind, DocumentRow as TwinRow, load as load_twin, save as save_twin,
-    };
-}
-pub(crate) mod outbox_rows {
-    pub(crate) use super::rows::outbox::*;
-    pub(crate) use super::rows::totals::Totals;
-}
-pub(crate) use rows::{inbox as inbox_rows, open_upload, set_aside as set_aside_rows};
-
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-mod earlier_version;
+pub(in crate::store) mod earlier_version;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

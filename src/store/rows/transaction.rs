@@ -34,16 +34,6 @@ impl Transaction {
         self.number
     }
 
-    /// The former name.
-    pub fn sql(&self) -> Result<&Connection> {
-        Ok(&self.connection)
-    }
-
-    /// The former name.
-    pub fn transaction_number(&self) -> u64 {
-        self.number
-    }
-
     /// An id for a new row.
     pub fn next_id(&mut self) -> Result<i64> {
         self.ids.next(&self.connection)

@@ -52,7 +52,8 @@ const VERSION_1: &str = "
     CREATE TABLE twin (kind TEXT PRIMARY KEY, version INTEGER NOT NULL, document TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-const MESSAGES: i64 = 50;
+/// So many are in the outbox.
+pub(in crate::store) const MESSAGES: i64 = 50;
 
 fn create_version_1(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
@@ -115,7 +116,7 @@ fn killed(directory: &Path) -> PathBuf {
 }
 
 /// The same, as an orderly end leaves it: all of them in the file.
-fn closed(directory: &Path) -> PathBuf {
+pub(in crate::store) fn closed(directory: &Path) -> PathBuf {
     let path = directory.join("device.db");
     fill(&create_version_1(&path));
     assert!(!directory.join("device.db-wal").exists());

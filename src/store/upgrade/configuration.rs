@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::columns::{Problems, required_text, text};
-use crate::http::instance::{DEFAULT_INSTANCE, Instance};
 use crate::identity::HubDeviceId;
+use crate::instance::{DEFAULT_INSTANCE, Instance};
 use crate::secret::Secret;
 use crate::store::rows::Transaction;
 use crate::store::rows::device::{self, ANY_DEVICE_ID, DeviceRow};

@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use super::columns::{Problems, required_text};
 use super::{Taken, has_table};
+use crate::document::{Document, Versioned, merge_patch, parse_desired_patch, rules};
 use crate::store::rows::Transaction;
 use crate::store::rows::documents::{self, DocumentKind};
-use crate::twin::document::{Versioned, parse_desired_patch};
-use crate::twin::{Document, merge_patch, rules};
 
 /// What cannot be read is left out: of all but the updates the Platform has its own copy, which is
 /// read at every connect.

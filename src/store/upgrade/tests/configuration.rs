@@ -1,8 +1,8 @@
 //! Who the device is, and which files are taken over at all.
 
 use super::fixture::{AGES, Age, Published};
-use crate::http::instance::{DEFAULT_INSTANCE, Instance};
 use crate::identity::HubDeviceId;
+use crate::instance::{DEFAULT_INSTANCE, Instance};
 use crate::store::rows::device::ANY_DEVICE_ID;
 
 #[test]

@@ -4,6 +4,8 @@ use super::super::{STEPS, TakeOver};
 use super::fixture::{Age, Published, Row, texts};
 use crate::store::disk::sqlite;
 use crate::store::rows::documents::{self, DocumentKind};
+use crate::store::rows::open_upload;
+use crate::store::tests::earlier_version;
 use crate::store::{Durability, Store};
 
 /// Our file with the Messages 0 to 2, one set aside, and what the device wants reported; and on it
@@ -81,4 +83,20 @@ fn a_crash_behind_any_step_loses_nothing_either() {
         let store = Store::open(&after.path().join("device.db")).unwrap();
         assert_eq!(texts(&store), ["0", "1", "2", "3", "4"], "{steps} steps");
     }
+}
+
+#[test]
+fn what_an_earlier_version_of_ours_stored_is_kept_too() {
+    let directory = tempfile::tempdir().unwrap();
+    earlier_version::closed(directory.path());
+    let again = Published::again_in(directory);
+    again.numbered_messages(1);
+    let upgraded = again.upgrade();
+    assert_eq!(texts(&upgraded.store), ["0"]);
+    // Those of another device, and the one that was set aside before.
+    let set_aside = upgraded.set_aside().len() as i64;
+    assert_eq!(set_aside, earlier_version::MESSAGES + 1);
+    assert_eq!(upgraded.inbox().len(), 1);
+    let upload = upgraded.read(|transaction| open_upload::load(transaction));
+    assert_eq!(upload.unwrap().unwrap().device, "w:d");
 }

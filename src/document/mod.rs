@@ -1,9 +1,13 @@
-//! The twin's documents as the hub sends them. Whatever else comes in their place is a problem
-//! told in words, without repeating the content.
+//! Properties as JSON documents: as the hub sends them, how one becomes another, and what the hub takes. Whatever
+//! else comes in their place is a problem told in words, without repeating the content.
+
+pub(crate) mod merge_patch;
+pub(crate) mod rules;
 
 use serde_json::Value;
 
-use super::Document;
+/// A JSON object, which every document is.
+pub(crate) type Document = serde_json::Map<String, Value>;
 
 /// Properties and the version that the hub gave them.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +63,8 @@ fn versioned(mut values: Document) -> Result<Versioned, String> {
     Ok(Versioned { version, values })
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests {
     use serde_json::json;

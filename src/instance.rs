@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::request::HTTPS_PORT;
-use crate::net::host::Host;
+use crate::net::host::{HTTPS_PORT, Host};
 use crate::{Error, Result};
 
 /// The Platform's public instance.

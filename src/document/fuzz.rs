@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use spotflow_fuzz::{Choices, fuzz};
 
-use super::Document;
-use super::document::{Versioned, parse_desired_patch, parse_full_twin};
 use super::merge_patch::{apply, diff};
 use super::rules::check_reported;
+use super::{Document, Versioned, parse_desired_patch, parse_full_twin};
 
 /// Must not come up in a problem's text.
 const CONTENT: &str = "hunter2";
