@@ -8,7 +8,6 @@ pub(crate) mod api;
 mod body;
 mod exchange;
 mod failure;
-pub(crate) mod instance;
 pub(crate) mod problem;
 pub(crate) mod registration;
 mod request;
@@ -16,6 +15,7 @@ pub(crate) mod time;
 pub(crate) mod upload;
 mod waiting;
 
+pub(crate) use crate::instance;
 pub(crate) use registration::HubCredentials;
 
 #[cfg(test)]

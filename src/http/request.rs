@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) use crate::net::host::HTTPS_PORT;
 use crate::net::host::Host;
-
-/// The port of a host that names none.
-pub(crate) const HTTPS_PORT: u16 = 443;
 
 const USER_AGENT: &str = concat!("spotflow-device-rust/", env!("CARGO_PKG_VERSION"));
 

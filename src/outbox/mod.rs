@@ -44,8 +44,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
-use crate::store::outbox_rows::Totals;
-use crate::store::{Durability, Store, Transaction, set_aside_rows};
+use crate::store::rows::totals::Totals;
+use crate::store::{Durability, Store, Transaction, rows};
 use crate::sync::Mutex;
 use crate::wait::InterruptCheck;
 use gate::Gate;
@@ -92,7 +92,7 @@ impl Outbox {
     ) -> Result<Outbox> {
         let sent_log = Arc::new(Mutex::new(sent::open(&store)?));
         let (messages, set_aside) = store
-            .read(|writer| Ok((loader::first_load(writer)?, set_aside_rows::count(writer)?)))?;
+            .read(|writer| Ok((loader::first_load(writer)?, rows::set_aside::count(writer)?)))?;
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
         store.on_recovery(move |writer, recovery| {

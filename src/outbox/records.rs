@@ -4,7 +4,7 @@
 use super::sent::SentRows;
 use crate::identity::HubDeviceId;
 use crate::store::Durability;
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 
 /// A power cut can repeat this many Messages whose acknowledgement was recorded, and those of the
 /// window: the record of every so-many-th is synced, with the deletion of all before.

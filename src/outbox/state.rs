@@ -10,7 +10,8 @@ use super::limits::OutboxLimits;
 use super::ready::Ready;
 use super::records::{Record, Records, SetAside};
 use crate::message::outgoing::{Body, Outgoing};
-use crate::store::outbox_rows::{DroppedRows, Totals};
+use crate::store::rows::outbox::DroppedRows;
+use crate::store::rows::totals::Totals;
 
 /// A Message that is to be stored.
 pub(crate) struct NewMessage {

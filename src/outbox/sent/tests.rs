@@ -156,7 +156,7 @@ fn without_a_sent_log_acknowledged_messages_are_deleted_at_once() {
 }
 
 fn run(outbox: &Outbox, sql: &'static str) {
-    let run = move |writer: &mut Transaction| writer.sql()?.execute_batch(sql);
+    let run = move |writer: &mut Transaction| writer.connection().execute_batch(sql);
     outbox
         .store
         .execute(Durability::KillSafe, run, |()| {})
@@ -274,7 +274,7 @@ fn a_rebuilt_database_forgets_what_was_noted() {
         Durability::PowerSafe,
         move |writer| {
             // What was saved of the damaged file may name no generation.
-            writer.sql()?.execute("DELETE FROM counter", ())?;
+            writer.connection().execute("DELETE FROM counter", ())?;
             recovery::write_back(&shared, &sent_log, writer, &mut nothing_saved())
         },
         |()| {},
