@@ -88,9 +88,9 @@ impl Shelf {
         self.count.store(count, Ordering::Release);
     }
 
-    /// Sets everything aside that is pending, and forgets what is sent; returns how many were set aside. Nothing
-    /// may be in flight.
-    pub(super) fn set_all_aside<Also, Committed>(
+    /// Sets everything aside that is stored, but for what is acknowledged, which is forgotten; returns how many were
+    /// set aside. Nothing may be in flight any more.
+    pub fn set_all_aside<Also, Committed>(
         &self,
         change: IdentityChange<Also, Committed>,
     ) -> Result<usize>

@@ -236,7 +236,7 @@ impl State {
     }
 
     /// The record that is under way deletes, too.
-    pub fn delete_with(&self, record: &mut Record) {
+    pub fn delete_with(&mut self, record: &mut Record) {
         self.records.delete_with(record);
     }
 

@@ -319,7 +319,7 @@ impl Registrar {
         device.identity_is_open = false;
         let row = device.clone();
         let properties = Arc::clone(&self.parts.properties);
-        let moved = self.parts.outbox.set_all_aside(IdentityChange {
+        let moved = self.parts.outbox.shelf.set_all_aside(IdentityChange {
             before,
             now_ms: self.parts.clock.wall_ms(),
             also: move |writer: &mut Transaction| {

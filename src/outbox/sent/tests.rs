@@ -212,11 +212,25 @@ fn what_was_noted_is_forgotten_when_everything_pending_is_set_aside() {
     enqueue(&outbox, 3);
     let sent = send(&outbox);
     settle(&outbox);
-    assert_eq!(outbox.set_all_aside(identity_change()).unwrap(), 2);
+    assert_eq!(outbox.shelf.set_all_aside(identity_change()).unwrap(), 2);
     assert_eq!(outbox.pending().count, 0);
     assert_eq!(outbox.shelf.count(), 2);
     let set_aside = outbox.shelf.list().unwrap();
     assert!(set_aside.iter().all(|row| row.id > sent));
+}
+
+#[test]
+fn behind_a_deletion_what_is_noted_counts_under_the_new_generation() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 5);
+    send(&outbox);
+    outbox.recorder.delete_sent(deadline());
+    send(&outbox);
+    let third = send(&outbox);
+    settle(&outbox);
+    let expected: Vec<i64> = (third + 1..=last).collect();
+    assert_eq!(pending(killed(directory.path()).path()), expected);
 }
 
 #[test]
