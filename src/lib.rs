@@ -218,8 +218,8 @@
 //! reason, once. `error`: what is lost or needs somebody. Nothing at these levels per Message.
 //!
 //! No token, SAS or upload link is in any log line of this crate at any level, nor of its dependencies up to `debug`; at
-//! `trace`, `ureq_proto` logs what goes over the wire, so leave its target at `debug`. The client warns once at the
-//! start when it is enabled.
+//! `trace`, `ureq` and `ureq_proto` log what goes over the wire, so leave these targets at `debug`. The client warns
+//! once at the start when one is enabled.
 //!
 //! # Features
 //!
