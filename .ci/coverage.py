@@ -5,7 +5,7 @@ import sys
 DECODERS = """
 src/link/session.rs src/link/topics.rs
 src/twin/document.rs src/twin/merge_patch.rs src/twin/rules.rs
-src/http/answer.rs src/http/body.rs src/http/problem.rs src/http/registration.rs src/http/time.rs
+src/http/problem.rs src/http/registration.rs src/http/time.rs
 src/http/instance.rs src/net/host.rs src/http/api.rs#impl~Call src/http/upload.rs#fn~address
 src/message/property_bag.rs
 src/store/ids.rs src/store/device_rows.rs src/store/outbox_rows.rs src/store/inbox_rows.rs
