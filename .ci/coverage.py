@@ -5,7 +5,7 @@ import sys
 DECODERS = """
 src/link/session.rs src/link/topics.rs
 src/document/mod.rs src/document/merge_patch.rs src/document/rules.rs
-src/http/answer.rs src/http/body.rs src/http/problem.rs src/http/registration.rs src/http/time.rs
+src/http/problem.rs src/http/registration.rs src/http/time.rs
 src/instance.rs src/net/host.rs src/http/api.rs#impl~Call src/http/upload.rs#fn~address
 src/message/property_bag.rs
 src/store/rows/ids.rs src/store/rows/device.rs src/store/rows/outbox.rs src/store/rows/inbox.rs

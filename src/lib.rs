@@ -120,6 +120,7 @@
 //! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties and the connection |
 //! | `spotflow-http` | while there is a call | registration, approval, refresh, and the callback that shows an operation |
 //! | `spotflow-upload` | while there is large content | file uploads |
+//! | `spotflow-dial` | while a connection to the hub is made | the hub's addresses, tried in turn |
 //! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
 //!
 //! `rumqttc` is used as a codec only. It brings `tokio` into the dependency tree, of which nothing is called: no
@@ -219,7 +220,7 @@
 //!
 //! No token, SAS or upload link is in any log line of this crate at any level, nor of its dependencies up to `debug`; at
 //! `trace`, `ureq` and `ureq_proto` log what goes over the wire, so leave these targets at `debug`. The client warns
-//! once at the start when one is enabled.
+//! once at its start when one of them is enabled.
 //!
 //! # Features
 //!

@@ -18,6 +18,7 @@ use crate::identity::HubDeviceId;
 use crate::inbox::Inbox;
 use crate::link::mailbox::Mailbox;
 use crate::link::{Link, LinkParts};
+use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
@@ -79,7 +80,8 @@ impl Core {
         };
         let wiring = Wiring::new(Arc::clone(&mailbox), callbacks.clone());
         let status = Arc::new(StatusBoard::new(Arc::clone(&clock)));
-        let agent = Agent::new(&trust);
+        let dialer = Dialer::new();
+        let agent = Agent::new(Arc::clone(&dialer), trust.clone());
         let outbox = Arc::new(Outbox::open(
             Arc::clone(&store),
             wiring.clone(),
@@ -135,6 +137,7 @@ impl Core {
                 supervisor: wiring,
                 status: Arc::clone(&status),
                 clock: Arc::clone(&clock),
+                dialer,
                 trust,
                 keep_alive: options.keep_alive,
             },

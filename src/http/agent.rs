@@ -1,47 +1,75 @@
 //! One HTTP client for all calls of a device: its limits, and how it is interrupted.
 
+use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
+use ureq::http;
 
-pub(crate) use super::answer::Answer;
-use super::exchange::{Limits, exchange};
-use super::failure::failure;
+use super::error::{AnswerError, HttpError};
 use super::request::Request;
-use super::waiting::Cancellation;
+use super::time::ServerTime;
+use super::transport::{Course, HttpsConnector, NoResolver};
 use crate::Result;
+use crate::net::cancel::Cancellation;
+use crate::net::dial::{DialLimits, Dialer};
 use crate::net::trust::Trust;
 
 /// The published SDK's limit for one request, from the name's resolution to the answer's last byte.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
+const USER_AGENT: &str = concat!("spotflow-device-rust/", env!("CARGO_PKG_VERSION"));
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// More than any answer of the Platform.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, Default)]
+struct Limits {
+    /// From the lookup to the answer's last byte.
+    whole: Option<Duration>,
+    /// Between two moments at which the system took bytes to send.
+    write_stall: Option<Duration>,
+    /// From the request's last byte to the answer's head.
+    head: Option<Duration>,
+    /// From there to its end.
+    body: Option<Duration>,
+}
+
 /// There is no limit for the whole: 64 MB over 2 KB/s take nine hours.
 const TRANSFER: Limits = Limits {
     whole: None,
-    look_up: Duration::from_secs(30),
-    connect: Duration::from_secs(30),
     // The system lets a writer go on when a third of the socket's send buffer is free again; a modem's
     // deep queue lets that buffer grow to hundreds of KB, and a third of it takes a minute at 2 KB/s.
-    write_stall: Duration::from_secs(120),
+    write_stall: Some(Duration::from_secs(120)),
     // The answer comes only after all that is left in that buffer.
-    head: Duration::from_secs(300),
-    body: CONTROL_TIMEOUT,
+    head: Some(Duration::from_secs(300)),
+    body: Some(CONTROL_TIMEOUT),
 };
 
-/// Sends requests over HTTPS, one connection each; follows no redirects, and no proxy of the
-/// environment, which would carry these calls and not the MQTT link. Clones are the same client, and
+/// What an HTTP server answered.
+pub(crate) struct Answer {
+    pub status: u16,
+    /// From the header `Date`.
+    pub time: Option<ServerTime>,
+    pub body: Vec<u8>,
+}
+
+/// Sends requests over HTTPS, one connection each; follows no redirects. Clones are the same client, and
 /// [`cancel`](Agent::cancel) stops them all.
 #[derive(Clone)]
 pub(crate) struct Agent {
-    tls: Arc<ClientConfig>,
+    dialer: Arc<Dialer>,
+    trust: Trust,
     cancellation: Arc<Cancellation>,
 }
 
 impl Agent {
-    pub fn new(trust: &Trust) -> Agent {
+    pub fn new(dialer: Arc<Dialer>, trust: Trust) -> Agent {
+        warn_of_wire_log();
         Agent {
-            tls: trust.rustls(),
+            dialer,
+            trust,
             cancellation: Arc::default(),
         }
     }
@@ -55,18 +83,16 @@ impl Agent {
     ) -> Result<Answer> {
         let limits = Limits {
             whole: Some(timeout),
-            look_up: timeout,
-            connect: timeout,
-            write_stall: timeout,
-            head: timeout,
-            body: timeout,
+            ..Limits::default()
         };
-        self.run(action, request, &limits)
+        let answer = self.run(request, limits);
+        answer.map_err(|error| error.into_error(action))
     }
 
     /// Makes a request with a large body, for as long as the body makes progress.
     pub fn transfer(&self, action: &'static str, request: &Request<'_>) -> Result<Answer> {
-        self.run(action, request, &TRANSFER)
+        let answer = self.run(request, TRANSFER);
+        answer.map_err(|error| error.into_error(action))
     }
 
     /// Interrupts all requests, now and from now on: they end with [`Error::Closed`](crate::Error),
@@ -75,10 +101,83 @@ impl Agent {
         self.cancellation.cancel();
     }
 
-    fn run(&self, action: &'static str, request: &Request<'_>, limits: &Limits) -> Result<Answer> {
-        let answer = exchange(request, limits, Arc::clone(&self.tls), &self.cancellation);
-        answer.map_err(|cause| failure(action, cause))
+    fn run(&self, request: &Request<'_>, limits: Limits) -> Result<Answer, HttpError> {
+        let course = Arc::<Course>::default();
+        let connector = HttpsConnector {
+            dialer: Arc::clone(&self.dialer),
+            host: request.host.clone(),
+            limits: DialLimits {
+                deadline: limits.whole.map(|limit| Instant::now() + limit),
+                ..DialLimits::PATIENT
+            },
+            tls: self.trust.rustls(),
+            cancellation: Arc::clone(&self.cancellation),
+            course: Arc::clone(&course),
+        };
+        let request = request.build().ok_or(HttpError::Unmade)?;
+        // One for each call: it tells how that call went, and keeps nothing for another.
+        let agent = ureq::Agent::with_parts(config(limits), connector, NoResolver);
+        let response = agent
+            .run(request)
+            .map_err(|error| course.explain(error.into()))?;
+        read(response, &course)
     }
+}
+
+/// ureq's logs hold no secret up to debug level. At trace level `ureq_proto` logs all bytes, and `ureq` no longer
+/// shortens links: the latter is decided by the level of the module that prints them.
+fn warn_of_wire_log() {
+    const TARGETS: [&str; 2] = ["ureq_proto", "ureq::util"];
+    let is_traced = |target| log::log_enabled!(target: target, log::Level::Trace);
+    if TARGETS.into_iter().any(is_traced) {
+        log::warn!(
+            "the log targets ureq and ureq_proto are at trace level: what they log holds tokens and upload links"
+        );
+    }
+}
+
+fn config(limits: Limits) -> ureq::config::Config {
+    ureq::Agent::config_builder()
+        .https_only(true)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(HEAD_BYTES_MAX)
+        .user_agent(USER_AGENT)
+        // The dialer's matter; unless told, ureq asks the environment.
+        .proxy(None)
+        .timeout_global(limits.whole)
+        .timeout_per_write(limits.write_stall)
+        .timeout_recv_response(limits.head)
+        .timeout_recv_body(limits.body)
+        .build()
+}
+
+/// Reads the answer's body.
+fn read(response: http::Response<ureq::Body>, course: &Course) -> Result<Answer, HttpError> {
+    let status = response.status().as_u16();
+    let is_refusal = status >= 300;
+    if course.is_early() && !is_refusal {
+        // An answer of success to half a request would be about half of the content.
+        return Err(AnswerError::Early.into());
+    }
+    let date = response.headers().get(http::header::DATE);
+    let time = date
+        .and_then(|date| date.to_str().ok())
+        .and_then(ServerTime::from_http_date);
+    let mut reader = response.into_body().into_reader();
+    let mut body = Vec::new();
+    let limit = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    match reader.by_ref().take(limit).read_to_end(&mut body) {
+        Ok(_) => {}
+        // Closing on what it did not read, it loses the rest of what it says: its status counts.
+        Err(_) if course.is_early() && !course.is_cancelled() => {}
+        Err(error) => return Err(course.explain(ureq::Error::from(error).into())),
+    }
+    if body.len() > BODY_BYTES_MAX {
+        return Err(AnswerError::TooLarge.into());
+    }
+    Ok(Answer { status, time, body })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! A request, and its head as it goes over the wire.
+//! A request over HTTPS: no other is ever made.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use ureq::http;
+use ureq::http::header::{CONNECTION, HeaderValue};
+
 pub(crate) use crate::net::host::HTTPS_PORT;
 use crate::net::host::Host;
-
-const USER_AGENT: &str = concat!("spotflow-device-rust/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -14,7 +15,7 @@ pub(crate) enum Method {
     Put,
 }
 
-/// A request over HTTPS: no other is ever made.
+/// What is asked of a host.
 pub(crate) struct Request<'a> {
     pub method: Method,
     pub host: &'a Host,
@@ -25,26 +26,27 @@ pub(crate) struct Request<'a> {
     pub body: &'a [u8],
 }
 
-impl Request<'_> {
-    /// What goes before the body; nothing if a part of it would be read as something else.
-    pub fn head(&self) -> Option<Vec<u8>> {
+impl<'a> Request<'a> {
+    /// For ureq; nothing if a part of it would be read as something else.
+    pub fn build(&self) -> Option<http::Request<&'a [u8]>> {
         let method = match self.method {
-            Method::Post => "POST",
-            Method::Put => "PUT",
+            Method::Post => http::Method::POST,
+            Method::Put => http::Method::PUT,
         };
-        let (target, host) = (&self.target, self.host.authority(HTTPS_PORT));
-        let length = self.body.len();
+        let uri = format!("https://{}{}", self.host.authority(HTTPS_PORT), self.target);
         // A connection for each request: idle ones would cost a gateway's mobile link more than a
         // handshake.
-        let mut head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {USER_AGENT}\r\n\
-             connection: close\r\ncontent-length: {length}\r\n"
-        );
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(CONNECTION, "close");
         for (name, value) in self.headers {
-            head.extend([name, ": ", value, "\r\n"]);
+            let mut value = HeaderValue::from_str(value).ok()?;
+            value.set_sensitive(*name == "authorization");
+            request = request.header(*name, value);
         }
-        head.push_str("\r\n");
-        self.is_safe().then(|| head.into_bytes())
+        let request = request.body(self.body).ok()?;
+        self.is_safe().then_some(request)
     }
 
     fn is_safe(&self) -> bool {
@@ -69,7 +71,7 @@ impl fmt::Debug for Request<'_> {
 mod tests {
     use super::*;
 
-    fn head(target: &str, value: &str) -> Option<String> {
+    fn build(target: &str, value: &str) -> Option<http::Request<()>> {
         let host = Host::parse("hub.example:8443", HTTPS_PORT).unwrap();
         let request = Request {
             method: Method::Put,
@@ -79,29 +81,26 @@ mod tests {
             body: b"{}",
         };
         assert!(!format!("{request:?}").contains("hunter2"));
-        request.head().map(|head| String::from_utf8(head).unwrap())
+        request.build().map(|request| request.map(drop))
     }
 
     #[test]
-    fn a_head_names_the_host_the_length_and_the_end_of_the_connection() {
-        let version = env!("CARGO_PKG_VERSION");
-        assert_eq!(
-            head("/a?sig=hunter2", "DeviceToken hunter2").unwrap(),
-            format!(
-                "PUT /a?sig=hunter2 HTTP/1.1\r\nhost: hub.example:8443\r\n\
-                 user-agent: spotflow-device-rust/{version}\r\nconnection: close\r\n\
-                 content-length: 2\r\nauthorization: DeviceToken hunter2\r\n\r\n"
-            )
-        );
+    fn a_request_is_for_its_host_and_ends_its_connection() {
+        let request = build("/a?sig=hunter2", "DeviceToken hunter2").unwrap();
+        assert_eq!(request.method(), "PUT");
+        assert_eq!(request.uri(), "https://hub.example:8443/a?sig=hunter2");
+        assert_eq!(request.headers()["authorization"], "DeviceToken hunter2");
+        assert_eq!(request.headers()["connection"], "close");
+        assert!(!format!("{:?}", request.headers()).contains("hunter2"));
     }
 
     #[test]
     fn what_would_split_the_request_is_not_sent() {
         for target in ["", "a", "/a b", "/a\r\nx: y", "/\u{e4}", "/a\n"] {
-            assert_eq!(head(target, "value"), None, "{target:?}");
+            assert!(build(target, "value").is_none(), "{target:?}");
         }
         for value in ["a\r\nx: y", "a\n", "\0", "\u{e4}", "a\tb"] {
-            assert_eq!(head("/", value), None, "{value:?}");
+            assert!(build("/", value).is_none(), "{value:?}");
         }
     }
 }

@@ -1,10 +1,8 @@
 //! One attempt of the link: from the hub's name to a connection that is being made.
 
-use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
 
 use rustls::pki_types::ServerName;
 
@@ -14,12 +12,30 @@ use super::transport::Transport;
 use super::{Link, Phase, SOCKET, transport_error};
 use crate::clock::Moment;
 use crate::error::Error;
+use crate::net::cancel::Cancellation;
+use crate::net::dial::{DialError, DialLimits, Dialed};
 use crate::net::host::Host;
-use crate::net::resolve::resolve;
 
 /// IoT Hub's port for MQTT over TLS, unless the host name says another.
 const HUB_PORT: u16 = 8883;
-const RESOLVE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A dial under way. Its thread ends at once when this is dropped.
+pub(super) struct Dialing {
+    number: u64,
+    host: Host,
+    cancellation: Arc<Cancellation>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Dialing {
+    fn drop(&mut self) {
+        self.cancellation.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing more to wait for. A panic in it was reported when it happened.
+            drop(thread.join());
+        }
+    }
+}
 
 impl Link {
     pub(super) fn start_attempt(&mut self, now: Moment) {
@@ -31,52 +47,62 @@ impl Link {
             self.phase = Phase::Idle;
             return;
         }
-        let host = match Host::parse(&credentials.host_name, HUB_PORT) {
-            Ok(host) => host,
+        match Host::parse(&credentials.host_name, HUB_PORT) {
+            Ok(host) => self.dial(host, None, now),
             Err(rule) => {
                 let error = Error::protocol("connect to the hub", format!("its host name {rule}"));
                 self.attempt_failed(&error, now);
-                return;
             }
-        };
-        self.attempts += 1;
-        let lookup = self.attempts;
-        let mailbox = Arc::clone(&self.mailbox);
-        let (name, port) = (host.name.clone(), host.port);
-        self.phase = Phase::Resolving {
-            lookup,
-            host,
-            deadline: now + RESOLVE_LIMIT,
-        };
-        if let Err(error) = resolve(&name, port, move |result| mailbox.resolved(lookup, result)) {
-            let error = Error::system("start a name lookup", error);
-            self.attempt_failed(&error, now);
         }
     }
 
-    pub(super) fn resolved(
-        &mut self,
-        number: u64,
-        result: io::Result<Vec<SocketAddr>>,
-        now: Moment,
-    ) {
-        let Phase::Resolving { lookup, host, .. } = &self.phase else {
-            return;
+    /// Dials the host: these addresses of it, or all that its name has.
+    pub(super) fn dial(&mut self, host: Host, addresses: Option<Vec<SocketAddr>>, now: Moment) {
+        self.dials += 1;
+        let number = self.dials;
+        let cancellation = Arc::<Cancellation>::default();
+        let (mailbox, dialer) = (Arc::clone(&self.mailbox), Arc::clone(&self.parts.dialer));
+        let (to, until) = (host.clone(), Arc::clone(&cancellation));
+        let work = move || {
+            let limits = DialLimits::PATIENT;
+            let result = match addresses {
+                Some(addresses) => dialer.dial_others(&to, addresses, limits, &until),
+                None => dialer.dial(&to, limits, &until),
+            };
+            mailbox.dialed(number, result);
         };
-        if *lookup != number {
-            return;
-        }
-        let host = host.clone();
-        match result {
-            Ok(addresses) => self.open(&host, addresses.into(), now),
+        let thread = thread::Builder::new().name("spotflow-dial".to_owned());
+        match thread.spawn(work) {
+            Ok(thread) => {
+                self.phase = Phase::Dialing(Dialing {
+                    number,
+                    host,
+                    cancellation,
+                    thread: Some(thread),
+                });
+            }
             Err(error) => {
-                let error = Error::network("look up the hub's name", error);
+                let error = Error::system("start a thread that connects to the hub", error);
                 self.attempt_failed(&error, now);
             }
         }
     }
 
-    pub(super) fn open(&mut self, host: &Host, mut addresses: VecDeque<SocketAddr>, now: Moment) {
+    pub(super) fn dialed(&mut self, number: u64, result: Result<Dialed, DialError>, now: Moment) {
+        let Phase::Dialing(dialing) = &self.phase else {
+            return;
+        };
+        if dialing.number != number {
+            return;
+        }
+        let host = dialing.host.clone();
+        match result {
+            Ok(dialed) => self.open(host, dialed, now),
+            Err(error) => self.attempt_failed(&dial_error(error), now),
+        }
+    }
+
+    fn open(&mut self, host: Host, dialed: Dialed, now: Moment) {
         let Some(credentials) = &self.credentials else {
             self.phase = Phase::Idle;
             return;
@@ -93,13 +119,8 @@ impl Link {
             self.attempt_failed(&error, now);
             return;
         };
-        let Some(address) = addresses.pop_front() else {
-            let error = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            self.attempt_failed(&Error::network("connect to the hub", error), now);
-            return;
-        };
         let (registry, tls) = (self.poller.registry(), self.parts.trust.rustls());
-        let transport = Transport::connect(address, name, tls, registry, SOCKET);
+        let transport = Transport::new(dialed.socket, name, tls, registry, SOCKET);
         let in_flight = std::mem::take(&mut self.in_flight);
         let opened = match transport {
             Ok(transport) => match Session::new(login, in_flight, now) {
@@ -110,15 +131,27 @@ impl Link {
         };
         match opened {
             Ok((transport, session)) => {
-                let host = host.clone();
-                let number = self.attempts;
-                let connection = Connection::new(number, host, addresses, transport, session, now);
+                let number = self.dials;
+                let connection =
+                    Connection::new(number, host, dialed.others, transport, session, now);
                 self.phase = Phase::Open(Box::new(connection));
             }
             Err((error, in_flight)) => {
                 self.in_flight = in_flight;
                 self.attempt_failed(&transport_error(error), now);
             }
+        }
+    }
+}
+
+fn dial_error(error: DialError) -> Error {
+    match error {
+        DialError::Name(cause) => Error::network("look up the hub's name", cause),
+        DialError::NameTimedOut => Error::network("look up the hub's name", error),
+        DialError::System(cause) => Error::system("connect to the hub", cause),
+        DialError::Connect(cause) => Error::network("connect to the hub", cause),
+        DialError::Cancelled | DialError::ConnectTimedOut => {
+            Error::network("connect to the hub", error)
         }
     }
 }

@@ -1,6 +1,5 @@
-//! One attempt at the hub: its addresses, the transport, the session, and what is being asked of it.
+//! A connection to the hub: the transport, the session, and what is being asked of it.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,27 +10,21 @@ use super::twin_exchange::TwinExchange;
 use crate::clock::Moment;
 use crate::net::host::Host;
 
-/// The time for one address of the hub, from the first packet to CONNACK.
+/// The time for the hub to accept the connection, from the first byte to CONNACK.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
-
-/// The time for an address to take the connection, if another one waits: a machine whose IPv6 leads nowhere
-/// has to come to its IPv4 soon.
-const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// A connection that is being made, stands, or is being left.
 pub(super) struct Connection {
     /// Counts the attempts, so that nothing of one is taken for another.
     pub number: u64,
     pub host: Host,
-    /// Where to try next if this address does not connect.
-    pub other_addresses: VecDeque<SocketAddr>,
+    /// Where to try next if nothing comes of this connection.
+    pub other_addresses: Vec<SocketAddr>,
     pub transport: Transport,
     pub session: Session,
     pub twin: TwinExchange,
     /// Until when CONNACK must come.
     connect_deadline: Moment,
-    /// Until when the address must answer at all.
-    address_deadline: Option<Moment>,
     pub connected_at: Option<Moment>,
     /// A Message was acknowledged: the connection has proved itself.
     pub has_acknowledged: bool,
@@ -45,12 +38,11 @@ impl Connection {
     pub fn new(
         number: u64,
         host: Host,
-        other_addresses: VecDeque<SocketAddr>,
+        other_addresses: Vec<SocketAddr>,
         transport: Transport,
         session: Session,
         now: Moment,
     ) -> Connection {
-        let address_deadline = (!other_addresses.is_empty()).then_some(now + ADDRESS_LIMIT);
         Connection {
             number,
             host,
@@ -59,7 +51,6 @@ impl Connection {
             session,
             twin: TwinExchange::default(),
             connect_deadline: now + CONNECT_LIMIT,
-            address_deadline,
             connected_at: None,
             has_acknowledged: false,
             leave_by: None,
@@ -69,10 +60,8 @@ impl Connection {
 
     /// Until when it must get on, while it is being made.
     fn deadline(&self) -> Option<Moment> {
-        let address = self.address_deadline;
-        let address = address.filter(|_| !self.transport.has_connected());
-        let connect = address.unwrap_or(self.connect_deadline);
-        self.connected_at.is_none().then_some(connect)
+        let is_being_made = self.connected_at.is_none();
+        is_being_made.then_some(self.connect_deadline)
     }
 
     /// Whether it takes too long to be made.

@@ -1,14 +1,13 @@
 //! What other threads want of the link. Each wish is a state, not an entry in a queue, so nothing
 //! can pile up while the link is busy.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mio::Waker;
 
 use crate::http::HubCredentials;
+use crate::net::dial::{DialError, Dialed};
 use crate::sync::{Condvar, Mutex};
 
 /// A cloud-to-device message that is stored and can be acknowledged, on the connection it came on.
@@ -23,8 +22,8 @@ pub(crate) struct CloudReceipt {
 pub(crate) struct Wishes {
     /// Connect with these from now on.
     pub credentials: Option<HubCredentials>,
-    /// The answer to the name lookup with this number.
-    pub resolved: Option<(u64, io::Result<Vec<SocketAddr>>)>,
+    /// What came of the dial with this number.
+    pub dialed: Option<(u64, Result<Dialed, DialError>)>,
     /// These messages are stored. The hub sends at most 50 without acknowledgement.
     pub cloud_receipts: Vec<CloudReceipt>,
     /// Leave the hub and forget what is in flight, as the identity changes.
@@ -69,9 +68,9 @@ impl Mailbox {
         self.ask(|wishes| wishes.credentials = Some(credentials));
     }
 
-    /// Delivers the answer to name lookup `lookup`.
-    pub fn resolved(&self, lookup: u64, result: io::Result<Vec<SocketAddr>>) {
-        self.ask(|wishes| wishes.resolved = Some((lookup, result)));
+    /// Delivers what came of dial `number`.
+    pub fn dialed(&self, number: u64, result: Result<Dialed, DialError>) {
+        self.ask(|wishes| wishes.dialed = Some((number, result)));
     }
 
     /// Lets a cloud-to-device message be acknowledged.

@@ -1,5 +1,5 @@
 //! The link thread: the one owner of socket, TLS session and MQTT state. It never waits for anything
-//! but its poller: not for a sync of the disk, for whoever writes, a name lookup, an HTTP call or user code.
+//! but its poller: not for a sync of the disk, for whoever writes, a dial, an HTTP call or user code.
 //! (It [notes](crate::outbox::Outbox::record) acknowledged Messages itself, in the sent log.)
 //!
 //! ```text
@@ -28,7 +28,6 @@ mod topics;
 mod transport;
 mod twin_exchange;
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +39,13 @@ use crate::error::{Chain, Error, Result};
 use crate::failure_log::{FailureLog, retry_in};
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
-use crate::net::host::Host;
+use crate::net::dial::Dialer;
 use crate::net::tls_failure;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::status::StatusBoard;
+use attempt::Dialing;
 use connection::Connection;
 use exchange::{Outcome, exchange};
 use in_flight::InFlight;
@@ -83,6 +83,7 @@ pub(crate) struct LinkParts {
     pub supervisor: Arc<dyn Supervisor>,
     pub status: Arc<StatusBoard>,
     pub clock: Arc<dyn Clock>,
+    pub dialer: Arc<Dialer>,
     pub trust: Trust,
     pub keep_alive: Duration,
 }
@@ -96,7 +97,7 @@ pub(crate) struct Link {
     phase: Phase,
     in_flight: InFlight,
     suspects: Suspects,
-    attempts: u64,
+    dials: u64,
     reconnect: Reconnect,
     retry_outbox_at: Option<Moment>,
     next_supervision: Option<Moment>,
@@ -109,13 +110,9 @@ enum Phase {
     Idle,
     /// Between attempts.
     BackingOff { until: Moment },
-    /// The hub's name is being looked up.
-    Resolving {
-        lookup: u64,
-        host: Host,
-        deadline: Moment,
-    },
-    /// From the first packet to the last.
+    /// A way to the hub is being looked for, on a thread of its own.
+    Dialing(Dialing),
+    /// From TLS's first packet to the last.
     Open(Box<Connection>),
 }
 
@@ -132,7 +129,7 @@ impl Link {
             phase: Phase::Idle,
             in_flight: InFlight::default(),
             suspects,
-            attempts: 0,
+            dials: 0,
             reconnect,
             retry_outbox_at: None,
             next_supervision: None,
@@ -179,7 +176,7 @@ impl Link {
     fn take_wishes(&mut self, now: Moment) {
         let Wishes {
             credentials,
-            resolved,
+            dialed,
             cloud_receipts,
             detach,
             close,
@@ -190,8 +187,8 @@ impl Link {
         if let Some(credentials) = credentials {
             self.use_credentials(credentials, now);
         }
-        if let Some((lookup, result)) = resolved {
-            self.resolved(lookup, result, now);
+        if let Some((number, result)) = dialed {
+            self.dialed(number, result, now);
         }
         for receipt in cloud_receipts {
             self.acknowledge_cloud_message(receipt, now);
@@ -209,7 +206,7 @@ impl Link {
             Phase::Open(_) => self.leave(now),
             Phase::Idle => self.start_attempt(now),
             // A hub that refuses even fresh credentials must not be asked without a pause.
-            Phase::BackingOff { .. } | Phase::Resolving { .. } => {}
+            Phase::BackingOff { .. } | Phase::Dialing(_) => {}
         }
     }
 
@@ -258,16 +255,10 @@ impl Link {
     fn run_timers(&mut self, now: Moment) {
         self.next_supervision = self.parts.supervisor.tick(now);
         self.retry_outbox(now);
-        match &self.phase {
-            Phase::BackingOff { until } if now >= *until => self.start_attempt(now),
-            Phase::Resolving { deadline, .. } if now >= *deadline => {
-                let error = Error::network(
-                    "look up the hub's name",
-                    io::Error::from(io::ErrorKind::TimedOut),
-                );
-                self.attempt_failed(&error, now);
-            }
-            _ => {}
+        if let Phase::BackingOff { until } = &self.phase
+            && now >= *until
+        {
+            self.start_attempt(now);
         }
     }
 
@@ -286,9 +277,9 @@ impl Link {
 
     fn next_timer(&self) -> Option<Moment> {
         let phase = match &self.phase {
-            Phase::Idle => None,
+            // A dial has limits of its own.
+            Phase::Idle | Phase::Dialing(_) => None,
             Phase::BackingOff { until } => Some(*until),
-            Phase::Resolving { deadline, .. } => Some(*deadline),
             Phase::Open(connection) => connection.next_timer(&self.suspects),
         };
         [phase, self.retry_outbox_at, self.next_supervision]
@@ -324,7 +315,7 @@ impl Link {
         let refused = lost(&mut self.suspects, connection, &error, now);
         let other_addresses = match connection.connected_at {
             None => std::mem::take(&mut connection.other_addresses),
-            Some(_) => VecDeque::new(),
+            Some(_) => Vec::new(),
         };
         if let Some(at) = connection.connected_at {
             let ended = Ended {
@@ -338,6 +329,9 @@ impl Link {
             self.reconnect.start_over();
         }
         let host = connection.host.clone();
+        if connection.connected_at.is_none() {
+            self.parts.dialer.disappointed(&host);
+        }
         if let TransportError::Session(SessionError::Refused(refusal)) = &error
             && refusal.renew_credentials
         {
@@ -351,7 +345,7 @@ impl Link {
         } else if other_addresses.is_empty() {
             self.back_off(&error, now);
         } else {
-            self.open(&host, other_addresses, now);
+            self.dial(host, Some(other_addresses), now);
         }
     }
 

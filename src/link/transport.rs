@@ -1,7 +1,7 @@
-//! TCP and TLS under a session, without blocking.
+//! TLS under a session, without blocking.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use mio::{Registry, Token};
@@ -44,15 +44,15 @@ impl From<TlsSocketError> for TransportError {
 pub(crate) struct Transport(TlsSocket);
 
 impl Transport {
-    /// Starts to connect; the poller says when it is done.
-    pub fn connect(
-        address: SocketAddr,
+    /// Takes a connected socket over for the poller.
+    pub fn new(
+        socket: TcpStream,
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
         registry: &Registry,
         token: Token,
     ) -> Result<Transport, TransportError> {
-        let socket = TlsSocket::connect(address, name, config, registry, token)?;
+        let socket = TlsSocket::new(socket, name, config, registry, token)?;
         socket.limit_send_buffer(SEND_BUFFER_BYTES)?;
         Ok(Transport(socket))
     }
@@ -60,11 +60,6 @@ impl Transport {
     /// Notes what the poller reported.
     pub fn note(&mut self, event: &mio::event::Event) {
         self.0.note(event);
-    }
-
-    /// Whether the address has taken the connection.
-    pub fn has_connected(&self) -> bool {
-        self.0.has_connected()
     }
 
     /// Brings the session all that has come.

@@ -1,7 +1,8 @@
-//! What every connection needs before its first byte: a host, its addresses, and whom to trust.
+//! What every connection needs before its first byte: a host, a way to it, and whom to trust.
 
+pub(crate) mod cancel;
+pub(crate) mod dial;
 pub(crate) mod host;
-pub(crate) mod resolve;
 pub(crate) mod tls_failure;
 pub(crate) mod tls_socket;
 pub(crate) mod trust;

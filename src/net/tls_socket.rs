@@ -1,9 +1,8 @@
-//! A TCP socket with TLS that never blocks: mio and rustls, driven directly.
+//! TLS over a connected TCP socket, without blocking: mio and rustls, driven directly.
 //!
 //! `rustls::StreamOwned` hides plaintext from the poller and reports a full socket as end of file.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Buf;
@@ -41,34 +40,33 @@ impl From<io::Error> for TlsSocketError {
 }
 
 /// A socket with TLS, registered with a poller (edge-triggered).
+#[derive(Debug)]
 pub(crate) struct TlsSocket {
     socket: TcpStream,
     tls: ClientConnection,
-    connected: bool,
     readable: bool,
     writable: bool,
     incoming: Incoming,
 }
 
 impl TlsSocket {
-    /// Starts to connect; the poller says when there is news.
-    pub fn connect(
-        address: SocketAddr,
+    /// Takes a connected socket that does not block over; the poller says when there is news.
+    pub fn new(
+        socket: std::net::TcpStream,
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
         registry: &Registry,
         token: Token,
     ) -> Result<TlsSocket, TlsSocketError> {
-        let mut socket = TcpStream::connect(address)?;
+        let mut socket = TcpStream::from_std(socket);
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         let mut tls = ClientConnection::new(config, name).map_err(TlsSocketError::Tls)?;
         tls.set_buffer_limit(Some(TLS_BUFFER_BYTES));
         Ok(TlsSocket {
             socket,
             tls,
-            connected: false,
-            readable: false,
-            writable: false,
+            readable: true,
+            writable: true,
             incoming: Incoming::Open,
         })
     }
@@ -84,33 +82,6 @@ impl TlsSocket {
         self.writable |= event.is_writable() || event.is_write_closed();
     }
 
-    /// Whether TCP is connected; an error if it cannot be.
-    pub fn is_connected(&mut self) -> io::Result<bool> {
-        if self.connected {
-            return Ok(true);
-        }
-        if let Some(error) = self.socket.take_error()? {
-            return Err(error);
-        }
-        if !self.writable {
-            return Ok(false);
-        }
-        match self.socket.peer_addr() {
-            Ok(_) => {
-                self.socket.set_nodelay(true)?;
-                self.connected = true;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether it was when that was last asked, or something was read or written.
-    pub fn has_connected(&self) -> bool {
-        self.connected
-    }
-
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
@@ -121,8 +92,7 @@ impl TlsSocket {
         &mut self,
         mut receive: impl FnMut(&[u8]) -> Result<bool, E>,
     ) -> Result<Incoming, E> {
-        let connected = self.is_connected().map_err(TlsSocketError::Io)?;
-        while connected && self.readable && self.incoming == Incoming::Open {
+        while self.readable && self.incoming == Incoming::Open {
             match self.tls.read_tls(&mut self.socket) {
                 Ok(0) => self.incoming = Incoming::Cut,
                 Ok(_) => {}
@@ -179,7 +149,7 @@ impl TlsSocket {
     /// Sends of `output` what the socket takes, the handshake first; returns whether it took any.
     pub fn write(&mut self, output: &mut impl Buf) -> io::Result<bool> {
         let mut sent = false;
-        while self.is_connected()? {
+        loop {
             if !self.tls.is_handshaking() && output.has_remaining() {
                 let taken = self.tls.writer().write(output.chunk())?;
                 output.advance(taken);
@@ -195,7 +165,6 @@ impl TlsSocket {
                 Err(error) => return Err(error),
             }
         }
-        Ok(sent)
     }
 
     /// Whether everything that was written is with the kernel.

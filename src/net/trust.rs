@@ -46,15 +46,6 @@ impl Trust {
     pub fn rustls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0)
     }
-
-    #[cfg(test)]
-    pub fn only(root: CertificateDer<'static>) -> Trust {
-        let mut roots = Roots::none();
-        roots.add(root).unwrap();
-        roots
-            .into_trust(Arc::new(crate::clock::SystemClock))
-            .unwrap()
-    }
 }
 
 struct Roots {

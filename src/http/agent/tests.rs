@@ -1,13 +1,22 @@
-use super::*;
-use crate::Error;
-use crate::error::Chain;
-use crate::http::request::{HTTPS_PORT, Method};
-use crate::http::test_server::{Reply, TestServer, unanswering};
-use crate::net::host::Host;
+//! Calls over real connections: what ends them, and what they say of it. What answers mean: `answers.rs`.
+
 use std::io::Read;
 use std::net::TcpListener;
 use std::thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+use spotflow_emulator::{RawAnswer, Route, ServerCertificate};
+
+use super::*;
+use crate::Error;
+use crate::error::Chain;
+use crate::http::peer::{PATIENCE, Peer};
+use crate::http::request::{HTTPS_PORT, Method};
+#[cfg(target_os = "linux")]
+use crate::net::dial::tests::unanswering;
+use crate::net::host::Host;
+
+mod answers;
 
 fn host(authority: &str) -> Host {
     Host::parse(authority, HTTPS_PORT).unwrap()
@@ -23,30 +32,84 @@ fn put<'a>(host: &'a Host, body: &'a [u8]) -> Request<'a> {
     }
 }
 
-fn call(agent: &Agent, authority: &str) -> Result<Answer> {
-    agent.call("test", &put(&host(authority), b""), CONTROL_TIMEOUT)
+fn call(agent: &Agent, host: &Host) -> Result<Answer> {
+    agent.call("test", &put(host, b""), CONTROL_TIMEOUT)
+}
+
+fn error_of(answer: Result<Answer>) -> Error {
+    match answer {
+        Ok(answer) => panic!("an answer, {}", answer.status),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_request_has_all_that_its_head_needs() {
+    let peer = Peer::raw("HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n");
+    let request = Request {
+        method: Method::Post,
+        host: &peer.host(),
+        target: "/a/b?c=d%20e".into(),
+        headers: &[("authorization", "DeviceToken hunter2"), ("accept", "x/y")],
+        body: b"{}",
+    };
+    let answer = peer.agent().call("test", &request, CONTROL_TIMEOUT);
+    assert_eq!(answer.unwrap().status, 200);
+    let sent = peer.request();
+    let mut lines: Vec<&str> = sent.head.trim_end().split("\r\n").collect();
+    assert_eq!(lines.remove(0), "POST /a/b?c=d%20e HTTP/1.1");
+    lines.sort();
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = [
+        "accept: x/y".to_owned(),
+        "authorization: DeviceToken hunter2".to_owned(),
+        "connection: close".to_owned(),
+        "content-length: 2".to_owned(),
+        format!("host: {}", peer.platform.instance()),
+        format!("user-agent: spotflow-device-rust/{version}"),
+    ];
+    assert_eq!(lines, expected);
+    assert_eq!(sent.body, b"{}");
 }
 
 #[test]
 fn cancelling_ends_a_request_in_flight_and_all_later_ones() {
-    let server = TestServer::start(|_| Reply::Silence);
-    let agent = server.agent();
-    let (worker, host) = (agent.clone(), server.host.clone());
+    let peer = Peer::silent();
+    let agent = peer.agent();
+    let (worker, host) = (agent.clone(), peer.host());
     let start = Instant::now();
     let worker = thread::spawn(move || call(&worker, &host).map(drop));
-    server.arrived.recv().unwrap();
+    peer.platform
+        .wait_for_request(Route::Any, 1, PATIENCE)
+        .unwrap();
     agent.cancel();
     assert!(matches!(worker.join().unwrap(), Err(Error::Closed)));
-    let later = call(&agent, &server.host);
+    let later = call(&agent, &peer.host());
     assert!(matches!(later, Err(Error::Closed)));
     assert!(start.elapsed() < CONTROL_TIMEOUT);
 }
 
-fn transfer_of_much(agent: &Agent, authority: String) -> thread::JoinHandle<Result<Answer>> {
+#[test]
+fn cancelling_ends_a_call_whose_answer_stops_halfway() {
+    let half = "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\nhalf";
+    let peer = Peer::answering(RawAnswer::new(half).then_silence());
+    let agent = peer.agent();
+    let (worker, host) = (agent.clone(), peer.host());
+    let start = Instant::now();
+    let worker = thread::spawn(move || call(&worker, &host).map(drop));
+    peer.platform
+        .wait_for_request(Route::Any, 1, PATIENCE)
+        .unwrap();
+    agent.cancel();
+    assert!(matches!(worker.join().unwrap(), Err(Error::Closed)));
+    assert!(start.elapsed() < CONTROL_TIMEOUT);
+}
+
+fn transfer_of_much(agent: &Agent, host: Host) -> thread::JoinHandle<Result<Answer>> {
     let agent = agent.clone();
     thread::spawn(move || {
         let content = vec![0; 8 << 20];
-        agent.transfer("test", &put(&host(&authority), &content))
+        agent.transfer("test", &put(&host, &content))
     })
 }
 
@@ -54,8 +117,8 @@ fn transfer_of_much(agent: &Agent, authority: String) -> thread::JoinHandle<Resu
 fn cancelling_ends_a_transfer_that_has_stalled() {
     // Accepts and never reads, so that the transfer is stuck in its handshake.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let agent = TestServer::start(|_| Reply::Silence).agent();
-    let worker = transfer_of_much(&agent, listener.local_addr().unwrap().to_string());
+    let agent = Peer::start().agent();
+    let worker = transfer_of_much(&agent, host(&listener.local_addr().unwrap().to_string()));
     let (mut socket, _) = listener.accept().unwrap();
     socket.read_exact(&mut [0]).unwrap();
     agent.cancel();
@@ -66,9 +129,9 @@ fn cancelling_ends_a_transfer_that_has_stalled() {
 #[test]
 fn cancelling_ends_a_connect_that_nobody_answers() {
     let (listener, _waiting) = unanswering();
-    let agent = TestServer::start(|_| Reply::Silence).agent();
+    let agent = Peer::start().agent();
     let start = Instant::now();
-    let worker = transfer_of_much(&agent, listener.local_addr().unwrap().to_string());
+    let worker = transfer_of_much(&agent, host(&listener.local_addr().unwrap().to_string()));
     // Nothing tells that it connects; if it does not yet, that is no less of a cancellation.
     thread::park_timeout(Duration::from_millis(100));
     agent.cancel();
@@ -80,12 +143,10 @@ fn cancelling_ends_a_connect_that_nobody_answers() {
 #[test]
 fn a_host_that_nobody_answers_for_is_given_up_in_time() {
     let (listener, _waiting) = unanswering();
-    let agent = TestServer::start(|_| Reply::Silence).agent();
+    let agent = Peer::start().agent();
     let host = host(&listener.local_addr().unwrap().to_string());
     let answer = agent.call("test", &put(&host, b""), Duration::from_millis(300));
-    let Err(error) = answer else {
-        panic!("an answer")
-    };
+    let error = error_of(answer);
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
     assert!(
         Chain(&error)
@@ -96,41 +157,44 @@ fn a_host_that_nobody_answers_for_is_given_up_in_time() {
 
 #[test]
 fn redirects_are_answers_and_not_followed() {
-    let server = TestServer::start(|_| {
-        Reply::Raw(b"HTTP/1.1 307 X\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n".to_vec())
-    });
-    let answer = call(&server.agent(), &server.host);
+    let peer = Peer::raw("HTTP/1.1 307 X\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n");
+    let answer = call(&peer.agent(), &peer.host());
     assert_eq!(answer.unwrap().status, 307);
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(peer.requests().len(), 1);
 }
 
 /// Answers as soon as it has read the head of a request, and closes upon what it did not read.
-fn early(answer: &'static [u8]) -> TestServer {
-    TestServer::unread(move |_| Reply::Raw(answer.to_vec()))
+fn early(answer: &str) -> Peer {
+    Peer::answering(RawAnswer::new(answer).early())
 }
 
 #[test]
 fn a_server_that_refuses_a_large_body_before_its_end_is_heard() {
     for answer in [
-        &b"HTTP/1.1 413 X\r\nContent-Length: 3\r\n\r\nbig"[..],
-        b"HTTP/1.1 413 X\r\n\r\nbig",
+        "HTTP/1.1 413 X\r\nContent-Length: 3\r\n\r\nbig",
+        "HTTP/1.1 413 X\r\n\r\nbig",
         // The rest of its explanation is lost with the connection.
-        b"HTTP/1.1 413 X\r\nContent-Length: 3000\r\n\r\nbig",
+        "HTTP/1.1 413 X\r\nContent-Length: 3000\r\n\r\nbig",
     ] {
-        let server = early(answer);
-        let answer = transfer_of_much(&server.agent(), server.host.clone());
+        let peer = early(answer);
+        let answer = transfer_of_much(&peer.agent(), peer.host());
         let answer = answer.join().unwrap().unwrap();
         assert_eq!((answer.status, answer.body.as_slice()), (413, &b"big"[..]));
     }
 }
 
 #[test]
+fn a_server_that_refuses_a_large_body_and_leaves_the_connection_open_gets_no_more_of_it() {
+    let answer = "HTTP/1.1 413 X\r\nContent-Length: 3\r\n\r\nbig";
+    let peer = Peer::answering(RawAnswer::new(answer).early().then_silence());
+    let answer = transfer_of_much(&peer.agent(), peer.host());
+    assert_eq!(answer.join().unwrap().unwrap().status, 413);
+}
+
+#[test]
 fn a_success_before_the_end_of_the_body_is_none() {
-    let server = early(b"HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n");
-    let answer = transfer_of_much(&server.agent(), server.host.clone());
-    let Err(error) = answer.join().unwrap() else {
-        panic!("taken for an upload");
-    };
+    let peer = early("HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n");
+    let error = error_of(transfer_of_much(&peer.agent(), peer.host()).join().unwrap());
     assert!(
         matches!(error, Error::Protocol { .. } | Error::Network { .. }),
         "{error:?}"
@@ -140,101 +204,81 @@ fn a_success_before_the_end_of_the_body_is_none() {
 #[test]
 fn an_answer_that_trickles_ends_with_the_time_limit() {
     // A head of 2.5 s, so that the limit ends the body: it is one for both.
-    let server = TestServer::start(|_| {
-        let head = format!("HTTP/1.1 200 X\r\nA: {}\r\n\r\n", "a".repeat(29));
-        Reply::Trickle(head.into_bytes().repeat(4))
-    });
-    let host = host(&server.host);
+    let head = format!("HTTP/1.1 200 X\r\nA: {}\r\n\r\n", "a".repeat(29));
+    let answer = RawAnswer::new(head.repeat(4)).trickling(Duration::from_millis(50));
+    let peer = Peer::answering(answer);
     let limit = Duration::from_secs(3);
     let start = Instant::now();
-    let answer = server.agent().call("test", &put(&host, b""), limit);
+    let answer = peer.agent().call("test", &put(&peer.host(), b""), limit);
     assert!(matches!(answer, Err(Error::Network { .. })));
     assert!((limit..limit * 3 / 2).contains(&start.elapsed()));
 }
 
 #[test]
 fn an_answer_to_the_end_of_the_connection_needs_a_declared_end() {
-    let answer = |reply: fn(Vec<u8>) -> Reply| {
-        let server = TestServer::start(move |_| reply(b"HTTP/1.1 200 X\r\n\r\nwhole".to_vec()));
-        call(&server.agent(), &server.host)
-    };
-    assert_eq!(answer(Reply::Raw).unwrap().body, b"whole");
+    let whole = RawAnswer::new("HTTP/1.1 200 X\r\n\r\nwhole");
+    let peer = Peer::answering(whole.clone());
+    let answer = call(&peer.agent(), &peer.host());
+    assert_eq!(answer.unwrap().body, b"whole");
     // Without TLS's goodbye anybody can have ended the connection.
-    assert!(matches!(answer(Reply::Cut), Err(Error::Protocol { .. })));
+    let peer = Peer::answering(whole.cut());
+    let error = error_of(call(&peer.agent(), &peer.host()));
+    assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
 }
 
 #[test]
 fn an_answer_that_says_its_length_needs_no_declared_end() {
-    let raw = b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nwhole";
-    let server = TestServer::start(|_| Reply::Cut(raw.to_vec()));
-    assert_eq!(call(&server.agent(), &server.host).unwrap().body, b"whole");
+    let whole = RawAnswer::new("HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\nwhole");
+    let peer = Peer::answering(whole.cut());
+    let answer = call(&peer.agent(), &peer.host());
+    assert_eq!(answer.unwrap().body, b"whole");
 }
 
 #[test]
 fn a_large_body_arrives_whole() {
-    let server = TestServer::start(|request| Reply::Json(200, request.body.len().to_string()));
-    let answer = transfer_of_much(&server.agent(), server.host.clone());
-    assert_eq!(
-        answer.join().unwrap().unwrap().body,
-        (8 << 20).to_string().as_bytes()
-    );
-    assert!(server.requests()[0].body.iter().all(|byte| *byte == 0));
+    let peer = Peer::raw("HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n");
+    let content: Vec<u8> = (0..8_u32 << 20).map(|i| (i % 251) as u8).collect();
+    let answer = peer
+        .agent()
+        .transfer("test", &put(&peer.host(), &content))
+        .unwrap();
+    assert_eq!(answer.status, 201);
+    assert!(peer.request().body == content);
 }
 
 #[test]
 fn an_unknown_name_is_a_failure_of_the_network() {
-    let agent = TestServer::start(|_| Reply::Silence).agent();
-    let answer = call(&agent, "no-such-host.invalid");
+    let answer = call(&Peer::start().agent(), &host("no-such-host.invalid"));
     assert!(matches!(answer, Err(Error::Network { .. })));
 }
 
 #[test]
-fn an_untrusted_certificate_is_explained() {
-    let server = TestServer::start(|_| Reply::Silence);
-    let stranger = TestServer::start(|_| Reply::Silence);
-    assert_explained(server.agent(), &stranger, "does not trust");
-}
-
-#[test]
-fn certificates_out_of_their_time_or_for_another_name_are_explained() {
-    let server = |names: &[&str], from: i32, until: i32| {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = rcgen::CertificateParams::new(names).unwrap();
-        params.not_before = rcgen::date_time_ymd(from, 1, 1);
-        params.not_after = rcgen::date_time_ymd(until, 1, 1);
-        TestServer::with_certificate(&params.self_signed(&key).unwrap(), &key, |_| Reply::Silence)
-    };
-    let expired = server(&["127.0.0.1"], 2000, 2001);
-    assert_explained(
-        expired.agent(),
-        &expired,
-        "has expired (on 2001-01-01T00:00:00Z), or this machine's clock",
-    );
-    let early = server(&["127.0.0.1"], 2500, 2501);
-    assert_explained(early.agent(), &early, "not valid yet");
-    let other = server(&["hub.example"], 2000, 2500);
-    assert_explained(other.agent(), &other, "another host name");
-}
-
-fn assert_explained(agent: Agent, server: &TestServer, words: &str) {
-    let Err(error) = call(&agent, &server.host) else {
-        panic!("trusted");
-    };
-    assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert!(
-        Chain(&error).to_string().contains(words),
-        "{}",
-        Chain(&error)
-    );
+fn certificates_that_are_not_in_order_are_explained() {
+    let next_year = SystemTime::now() + Duration::from_secs(365 * 86_400);
+    for (certificate, words) in [
+        (
+            ServerCertificate::Expired,
+            "has expired (on 2020-01-01T00:00:00Z), or this machine's clock",
+        ),
+        (ServerCertificate::ValidFrom(next_year), "not valid yet"),
+        (ServerCertificate::OtherName, "another host name"),
+        (ServerCertificate::UnknownAuthority, "does not trust"),
+        (ServerCertificate::SelfSigned, "does not trust"),
+    ] {
+        let peer = Peer::start();
+        peer.platform.present_certificate(certificate).unwrap();
+        let error = error_of(call(&peer.agent(), &peer.host()));
+        assert!(matches!(error, Error::Tls { .. }), "{error:?}");
+        let text = Chain(&error).to_string();
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 #[test]
 fn a_refused_connection_is_a_failure_of_the_network() {
-    let server = TestServer::start(|_| Reply::Silence);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let answer = call(&server.agent(), &address);
+    let answer = call(&Peer::start().agent(), &host(&address));
     assert!(matches!(answer, Err(Error::Network { .. })));
 }

@@ -1,57 +1,55 @@
 use super::*;
 use crate::error::Chain;
-use crate::http::test_server::{Reply, TestServer};
+use crate::http::peer::Peer;
 use spotflow_fuzz::fuzz;
 use std::time::Instant;
 
 const SAS: &str = "SharedAccessSignature sr=h&sig=hunter2&se=1795352400";
 
-fn api(server: &TestServer) -> Api {
-    Api::new(&server.instance(), server.agent())
+fn api(peer: &Peer) -> Api {
+    Api::new(&peer.instance(), peer.agent())
 }
 
-fn answering(status: u16, body: &str) -> (TestServer, Api) {
-    let body = body.to_owned();
-    let server = TestServer::start(move |_| Reply::Json(status, body.clone()));
-    let api = api(&server);
-    (server, api)
+fn answering(status: u16, body: &str) -> (Peer, Api) {
+    let peer = Peer::json(status, body);
+    let api = api(&peer);
+    (peer, api)
 }
 
 fn token() -> Secret {
     Secret::new("p-hunter2")
 }
 
-fn sent(server: &TestServer) -> (String, Value) {
-    let request = server.requests().pop().unwrap();
-    let body = serde_json::from_slice(&request.body).unwrap();
-    (request.head.to_ascii_lowercase(), body)
+fn sent(peer: &Peer) -> (String, Value) {
+    let request = peer.request();
+    (request.head.to_ascii_lowercase(), request.json())
 }
 
 #[test]
 fn init_states_the_device_id_only_when_there_is_one() {
     let answer = r#"{"provisioningOperationId": "op", "verificationCode": "ABC",
                      "expirationTime": "2026-11-22T13:00:00Z", "more": {}}"#;
-    let (server, api) = answering(200, answer);
+    let (peer, api) = answering(200, answer);
     let operation = api.init_provisioning(&token(), Some("dev")).unwrap();
     assert_eq!(operation.id, "op");
     assert_eq!(operation.verification_code, "ABC");
     assert_eq!(operation.expiration_time, "2026-11-22T13:00:00Z");
-    let (head, body) = sent(&server);
+    let (head, body) = sent(&peer);
     assert!(head.starts_with("post /provisioning-operations/init http/1.1\r\n"));
     assert!(head.contains("\r\nauthorization: devicetoken p-hunter2\r\n"));
     assert!(head.contains("\r\ncontent-type: application/json\r\n"));
     assert!(head.contains("\r\nuser-agent: spotflow-device-rust/"));
     assert_eq!(body, json!({ "deviceId": "dev" }));
     api.init_provisioning(&token(), None).unwrap();
-    assert_eq!(sent(&server).1, json!({}));
+    assert_eq!(sent(&peer).1, json!({}));
 }
 
 #[test]
 fn complete_tells_the_four_outcomes_apart() {
     let outcome = |status, body: &str| {
-        let (server, api) = answering(status, body);
+        let (peer, api) = answering(status, body);
         let outcome = api.complete_provisioning(&token(), "op").unwrap();
-        let (head, body) = sent(&server);
+        let (head, body) = sent(&peer);
         assert!(head.starts_with("put /provisioning-operations/complete "));
         assert_eq!(body, json!({ "provisioningOperationId": "op" }));
         outcome
@@ -82,7 +80,7 @@ fn register_brings_the_hubs_credentials_with_lifetimes_by_the_servers_clock() {
             "iotHubHostName": "h", "connectionStringType": "SharedAccessSignature",
             "tokenRemainingLifetime": "1.00:00:00"}}"#
     );
-    let (server, api) = answering(200, &answer);
+    let (peer, api) = answering(200, &answer);
     let registration = api.register(&Secret::new("r")).unwrap();
     let hour = Some(Duration::from_secs(3_600));
     assert_eq!(registration.credentials.lifetime, hour);
@@ -91,7 +89,7 @@ fn register_brings_the_hubs_credentials_with_lifetimes_by_the_servers_clock() {
         registration.token_lifetime,
         Lifetime::Remaining(Duration::from_secs(86_400))
     );
-    let (head, body) = sent(&server);
+    let (head, body) = sent(&peer);
     assert!(head.starts_with("put /devices/register "));
     assert_eq!(
         body,
@@ -101,13 +99,13 @@ fn register_brings_the_hubs_credentials_with_lifetimes_by_the_servers_clock() {
 
 #[test]
 fn refresh_exchanges_the_token() {
-    let (server, api) = answering(
+    let (peer, api) = answering(
         201,
         r#"{"registrationToken": "new", "expirationTime": null}"#,
     );
     let issued = api.refresh(&token(), &Secret::new("old")).unwrap();
     assert_eq!(issued.registration_token.expose(), "new");
-    let (head, body) = sent(&server);
+    let (head, body) = sent(&peer);
     assert!(head.starts_with("put /devices/registration-tokens/refresh "));
     assert_eq!(body, json!({ "registrationToken": "old" }));
 }
@@ -115,7 +113,7 @@ fn refresh_exchanges_the_token() {
 #[test]
 fn every_status_becomes_the_error_that_says_what_to_do() {
     let error = |status| {
-        let (_server, api) = answering(status, r#"{"title": "T", "detail": "old p-hunter2 D"}"#);
+        let (_peer, api) = answering(status, r#"{"title": "T", "detail": "old p-hunter2 D"}"#);
         api.refresh(&token(), &Secret::new("old")).unwrap_err()
     };
     for status in [400, 403, 404, 410, 412] {
@@ -137,7 +135,7 @@ fn every_status_becomes_the_error_that_says_what_to_do() {
     for status in [202, 204, 302] {
         assert!(matches!(error(status), Error::Protocol { .. }), "{status}");
     }
-    let (_server, api) = answering(401, "");
+    let (_peer, api) = answering(401, "");
     let error = api.register(&token()).unwrap_err();
     assert!(matches!(
         error,
@@ -162,8 +160,9 @@ fn malformed_truncated_and_oversized_answers_are_errors_of_the_protocol() {
         format!("HTTP/1.1 200 X\r\n\r\n{}", " ".repeat(70_000)),
         format!("HTTP/1.1 200 X\r\nA: {}\r\n\r\n{{}}", "a".repeat(40_000)),
     ] {
-        let server = TestServer::start(move |_| Reply::Raw(raw.clone().into_bytes()));
-        let error = api(&server).refresh(&token(), &token()).unwrap_err();
+        let error = api(&Peer::raw(raw))
+            .refresh(&token(), &token())
+            .unwrap_err();
         assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
         assert!(!format!("{error:?} {}", Chain(&error)).contains("hunter2"));
     }
@@ -173,23 +172,21 @@ fn malformed_truncated_and_oversized_answers_are_errors_of_the_protocol() {
 fn a_chunked_answer_is_read() {
     let raw = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n\
                10\r\n{\"registrationTo\r\n9\r\nken\":\"r\"}\r\n0\r\n\r\n";
-    let server = TestServer::start(move |_| Reply::Raw(raw.into()));
-    let issued = api(&server).refresh(&token(), &token()).unwrap();
+    let issued = api(&Peer::raw(raw)).refresh(&token(), &token()).unwrap();
     assert_eq!(issued.registration_token.expose(), "r");
 }
 
 #[test]
 fn a_connection_cut_before_the_answer_is_a_failure_of_the_network() {
-    let server = TestServer::start(|_| Reply::Raw(vec![]));
-    let error = api(&server).register(&token()).unwrap_err();
+    let error = api(&Peer::raw("")).register(&token()).unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
 }
 
 #[test]
 fn a_silent_platform_is_waited_for_only_as_long_as_asked() {
-    let server = TestServer::start(|_| Reply::Silence);
+    let peer = Peer::silent();
     let start = Instant::now();
-    let error = api(&server)
+    let error = api(&peer)
         .within(Duration::from_millis(300))
         .register(&token())
         .unwrap_err();
@@ -199,12 +196,12 @@ fn a_silent_platform_is_waited_for_only_as_long_as_asked() {
 
 #[test]
 fn a_token_that_cannot_be_a_header_is_refused_unsent() {
-    let server = TestServer::start(|_| Reply::Silence);
+    let peer = Peer::silent();
     for text in ["a\nb", "a b", "ä", "a\r\nX: y"] {
-        let error = api(&server).register(&Secret::new(text)).unwrap_err();
+        let error = api(&peer).register(&Secret::new(text)).unwrap_err();
         assert!(matches!(error, Error::InvalidToken { .. }), "{error:?}");
     }
-    assert!(server.requests().is_empty());
+    assert!(peer.requests().is_empty());
 }
 
 /// A call whose answers are decoded here; nothing is sent.

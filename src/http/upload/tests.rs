@@ -1,7 +1,8 @@
 use super::*;
 use crate::error::Chain;
-use crate::http::test_server::{Reply, Request as Sent, TestServer};
+use crate::http::peer::{Peer, json};
 use crate::identity::HubDeviceId;
+use spotflow_emulator::Route;
 use spotflow_fuzz::fuzz;
 
 fn place(host_name: &str, blob_name: &str, sas_token: &str) -> Place {
@@ -15,39 +16,31 @@ fn place(host_name: &str, blob_name: &str, sas_token: &str) -> Place {
 }
 
 /// A hub and blob store in one: answers the three steps with these statuses.
-fn server(place: u16, put: u16, notification: u16) -> TestServer {
-    TestServer::start(move |request| {
-        let of = |name: &str| {
-            let lines = request.head.lines();
-            lines.map(str::to_owned).find_map(|line| {
-                line.to_ascii_lowercase()
-                    .starts_with(name)
-                    .then(|| line[name.len()..].to_owned())
-            })
-        };
-        let line = request.head.lines().next().unwrap();
-        if line.contains("/notifications?") {
-            Reply::Json(notification, String::new())
-        } else if line.starts_with("PUT ") {
-            Reply::Json(put, String::new())
-        } else {
-            let body = json!({
-                "correlationId": "corr", "hostName": of("host: "), "containerName": "files",
-                "blobName": "ws:dev/uuid", "sasToken": "?sv=1&sig=hunter2",
-            });
-            Reply::Json(place, body.to_string())
-        }
-    })
+fn peer(place: u16, put: u16, notification: u16) -> Peer {
+    let peer = Peer::start();
+    let body = json!({
+        "correlationId": "corr", "hostName": peer.platform.instance(),
+        "containerName": "device-uploads", "blobName": "ws:dev/uuid", "sasToken": "?sv=1&sig=hunter2",
+    });
+    let answers = [
+        (Route::FileUpload, json(place, &body.to_string())),
+        (Route::BlobPut, json(put, "")),
+        (Route::FileNotification, json(notification, "")),
+    ];
+    for (route, answer) in answers {
+        peer.platform.http_raw(route, answer, u64::MAX);
+    }
+    peer
 }
 
-fn run(server: &TestServer, content: &[u8]) -> Result<(), UploadError> {
+fn run(peer: &Peer, content: &[u8]) -> Result<(), UploadError> {
     let credentials = HubCredentials {
-        host_name: server.host.clone(),
+        host_name: peer.platform.instance(),
         device: HubDeviceId::parse("ws:dev").unwrap(),
         sas: Secret::new("SharedAccessSignature sr=h&sig=hunter2&se=1"),
         lifetime: None,
     };
-    let agent = server.agent();
+    let agent = peer.agent();
     let hub = UploadHub::new(&agent, &credentials).unwrap();
     let place = hub.ask_for_place("uuid")?;
     match place.put(&agent, content) {
@@ -59,16 +52,12 @@ fn run(server: &TestServer, content: &[u8]) -> Result<(), UploadError> {
     }
 }
 
-fn json_of(request: &Sent) -> Value {
-    serde_json::from_slice(&request.body).unwrap()
-}
-
 #[test]
 fn the_three_steps_are_taken_in_order() {
     let content: Vec<u8> = (0..300_000_u32).map(|i| i as u8).collect();
-    let server = server(200, 201, 204);
-    run(&server, &content).unwrap();
-    let [ask, put, notify] = &server.requests()[..] else {
+    let peer = peer(200, 201, 204);
+    run(&peer, &content).unwrap();
+    let [ask, put, notify] = &peer.requests()[..] else {
         panic!("not three requests");
     };
     assert!(
@@ -79,10 +68,10 @@ fn the_three_steps_are_taken_in_order() {
         ask.head
             .contains(": SharedAccessSignature sr=h&sig=hunter2&se=1\r\n")
     );
-    assert_eq!(json_of(ask), json!({ "blobName": "uuid" }));
+    assert_eq!(ask.json(), json!({ "blobName": "uuid" }));
     assert!(
         put.head
-            .starts_with("PUT /files/ws:dev/uuid?sv=1&sig=hunter2 ")
+            .starts_with("PUT /device-uploads/ws:dev/uuid?sv=1&sig=hunter2 ")
     );
     assert!(put.head.contains("x-ms-blob-type: BlockBlob\r\n"));
     assert!(!put.head.to_ascii_lowercase().contains("authorization"));
@@ -95,21 +84,21 @@ fn the_three_steps_are_taken_in_order() {
     let done = json!({
         "correlationId": "corr", "isSuccess": true, "statusCode": 200, "statusDescription": "Done",
     });
-    assert_eq!(json_of(notify), done);
+    assert_eq!(notify.json(), done);
 }
 
 #[test]
 fn a_failed_put_can_be_notified_and_tells_whether_to_try_again() {
     for (status, transient) in [(403, true), (503, true), (400, false)] {
-        let server = server(200, status, 204);
-        let error = run(&server, b"x").unwrap_err();
+        let peer = peer(200, status, 204);
+        let error = run(&peer, b"x").unwrap_err();
         assert_eq!(
             matches!(error, UploadError::Transient(_)),
             transient,
             "{error:?}"
         );
         assert!(!format!("{error:?} {}", Chain(error.error())).contains("hunter2"));
-        let notification = json_of(server.requests().last().unwrap());
+        let notification = peer.request().json();
         assert_eq!(notification["isSuccess"], json!(false));
         assert_eq!(notification["correlationId"], json!("corr"));
     }
@@ -118,21 +107,21 @@ fn a_failed_put_can_be_notified_and_tells_whether_to_try_again() {
 #[test]
 fn a_hub_that_refuses_the_sas_wants_a_new_registration() {
     for status in [401, 403, 404] {
-        let server = server(status, 201, 204);
-        let error = run(&server, b"x").unwrap_err();
+        let peer = peer(status, 201, 204);
+        let error = run(&peer, b"x").unwrap_err();
         assert!(
             matches!(error, UploadError::CredentialsRefused(_)),
             "{error:?}"
         );
-        assert_eq!(server.requests().len(), 1);
+        assert_eq!(peer.requests().len(), 1);
     }
 }
 
 #[test]
 fn an_answer_that_names_no_usable_place_is_transient_and_not_repeated() {
     for body in ["", "[]", r#"{"sasToken": ["hunter2"]}"#] {
-        let server = TestServer::start(move |_| Reply::Json(200, body.into()));
-        let error = run(&server, b"x").unwrap_err();
+        let peer = Peer::json(200, body);
+        let error = run(&peer, b"x").unwrap_err();
         assert!(matches!(
             error,
             UploadError::Transient(Error::Protocol { .. })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spotflow_emulator::Platform;
 
-use crate::net::resolve::pretended;
+use crate::net::dial::pretended;
 use crate::{Compression, DeviceClient, DeviceClientBuilder, Error};
 
 const DEVICE: &str = "test-device";

@@ -1,0 +1,402 @@
+//! The connection under one HTTP call: dialled, with our own TLS, and heard while it still sends.
+//!
+//! ureq's own transports block on one direction: a server that refuses an upload before it has all of it
+//! would be a broken pipe. This one reads while it writes. What goes wrong is noted in the [`Course`], as
+//! ureq's errors say less.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use mio::Token;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, NextTimeout, Transport, time,
+};
+
+use super::error::{AnswerError, HttpError, NO_ANSWER, NO_CONNECTION};
+use crate::net::cancel::{Cancellation, SocketPoll};
+use crate::net::dial::{DialLimits, Dialer};
+use crate::net::host::Host;
+use crate::net::tls_socket::{Incoming, TlsSocket};
+use crate::sync::Mutex;
+
+const SOCKET: Token = Token(0);
+const OUTPUT_BYTES: usize = 16 << 10;
+/// Heads, informational ones too, the largest body, and what its chunks cost beside their content.
+const RECEIVED_BYTES_MAX: usize = 160 << 10;
+
+/// How a call went, as the connection saw it.
+#[derive(Debug, Default)]
+pub(super) struct Course(Mutex<CourseState>);
+
+#[derive(Debug, Default)]
+struct CourseState {
+    failure: Option<HttpError>,
+    /// The server answered, or ended the connection, before it had all of the request.
+    is_early: bool,
+}
+
+impl Course {
+    pub fn is_early(&self) -> bool {
+        self.0.lock().is_early
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self.0.lock().failure, Some(HttpError::Cancelled))
+    }
+
+    /// Why the call failed: what the connection knows of it, else what ureq says.
+    pub fn explain(&self, error: HttpError) -> HttpError {
+        self.0.lock().failure.take().unwrap_or(error)
+    }
+
+    /// What ends the connection without ending the call: there may still be an answer. If there is
+    /// none, the first such thing is the reason.
+    fn note(&self, failure: HttpError) {
+        self.0.lock().failure.get_or_insert(failure);
+    }
+
+    /// What ends the call; ureq gets a placeholder for it.
+    fn fail(&self, failure: HttpError) -> ureq::Error {
+        self.0.lock().failure = Some(failure);
+        ureq::Error::ConnectionFailed
+    }
+}
+
+/// Names are the dialer's.
+#[derive(Debug)]
+pub(super) struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// Makes the one connection of a call.
+pub(super) struct HttpsConnector {
+    pub dialer: Arc<Dialer>,
+    pub host: Host,
+    pub limits: DialLimits,
+    pub tls: Arc<ClientConfig>,
+    pub cancellation: Arc<Cancellation>,
+    pub course: Arc<Course>,
+}
+
+impl Connector for HttpsConnector {
+    type Out = HttpsTransport;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<HttpsTransport>, ureq::Error> {
+        let connected = self.connect_tls().map(Some);
+        connected.map_err(|failure| self.course.fail(failure))
+    }
+}
+
+impl HttpsConnector {
+    fn connect_tls(&self) -> Result<HttpsTransport, HttpError> {
+        let name = ServerName::try_from(self.host.name.clone()).map_err(|_| HttpError::Unmade)?;
+        let dialed = self
+            .dialer
+            .dial(&self.host, self.limits, &self.cancellation)?;
+        let late = |error| HttpError::of_wait(error, NO_CONNECTION);
+        let poll = SocketPoll::new(&self.cancellation).map_err(late)?;
+        let tls = Arc::clone(&self.tls);
+        let socket = TlsSocket::new(dialed.socket, name, tls, poll.registry(), SOCKET)?;
+        let mut transport = HttpsTransport {
+            socket,
+            poll,
+            buffers: CallBuffers::default(),
+            received_bytes: 0,
+            end: None,
+            course: Arc::clone(&self.course),
+        };
+        let deadline = self.limits.end_of(self.limits.connect);
+        transport
+            .shake_hands(deadline)
+            .inspect_err(|_| self.dialer.disappointed(&self.host))?;
+        Ok(transport)
+    }
+}
+
+impl fmt::Debug for HttpsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpsConnector")
+    }
+}
+
+/// A connection with TLS.
+pub(super) struct HttpsTransport {
+    socket: TlsSocket,
+    poll: SocketPoll,
+    buffers: CallBuffers,
+    received_bytes: usize,
+    /// Nothing more can come.
+    end: Option<End>,
+    course: Arc<Course>,
+}
+
+/// How the server's side of the connection ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// It said so.
+    Declared,
+    /// Anybody on the way can have done that.
+    Cut,
+}
+
+impl HttpsTransport {
+    fn shake_hands(&mut self, deadline: Instant) -> Result<(), HttpError> {
+        let late = |error| HttpError::of_wait(error, NO_CONNECTION);
+        while self.socket.is_handshaking() {
+            self.socket.write(&mut &[][..]).map_err(HttpError::Io)?;
+            let incoming = self.socket.read(|_| Ok::<_, HttpError>(true))?;
+            if self.socket.is_handshaking() {
+                if incoming != Incoming::Open {
+                    return Err(HttpError::Io(io::ErrorKind::UnexpectedEof.into()));
+                }
+                let socket = &mut self.socket;
+                self.poll
+                    .wait(Some(deadline), |event| socket.note(event))
+                    .map_err(late)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has come, and notes how it ended.
+    fn receive(&mut self) -> Result<(), HttpError> {
+        if self.end.is_some() {
+            return Ok(());
+        }
+        let (buffers, received_bytes) = (&mut self.buffers, &mut self.received_bytes);
+        let read = self.socket.read(|bytes| -> Result<bool, HttpError> {
+            *received_bytes += bytes.len();
+            if *received_bytes > RECEIVED_BYTES_MAX {
+                return Err(AnswerError::TooLarge.into());
+            }
+            buffers.receive(bytes);
+            Ok(true)
+        });
+        let (end, reason) = match (read, self.received_bytes) {
+            (Ok(Incoming::Open), _) => return Ok(()),
+            (Ok(Incoming::Ended), 0) => (End::Declared, closed()),
+            (Ok(Incoming::Cut), 0) => (End::Cut, closed()),
+            (Ok(Incoming::Ended), _) => (End::Declared, AnswerError::CutShort.into()),
+            (Ok(Incoming::Cut), _) => (End::Cut, AnswerError::CutShort.into()),
+            (Err(error @ HttpError::Io(_)), _) => (End::Cut, error),
+            (Err(error), _) => return Err(error),
+        };
+        self.course.note(reason);
+        self.end = Some(end);
+        Ok(())
+    }
+
+    /// Sends all of it, unless the server has answered, or ended the connection, before.
+    fn send(&mut self, mut output: &[u8], timeout: NextTimeout) -> Result<(), HttpError> {
+        let whole = deadline(Some(timeout.after));
+        let mut stalled = deadline(timeout.per_write);
+        loop {
+            let written = self.socket.write(&mut output);
+            if written.is_ok() && output.is_empty() && self.socket.is_flushed() {
+                return Ok(());
+            }
+            self.receive()?;
+            let has_failed = written.is_err();
+            match written {
+                Ok(true) => stalled = deadline(timeout.per_write),
+                Ok(false) => {}
+                Err(error) => self.course.note(HttpError::Io(error)),
+            }
+            if has_failed || self.end.is_some() || self.buffers.holds_an_answer() {
+                self.course.0.lock().is_early = true;
+                return Ok(());
+            }
+            self.wait(whole.into_iter().chain(stalled).min())?;
+        }
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), HttpError> {
+        let socket = &mut self.socket;
+        let waited = self.poll.wait(deadline, |event| socket.note(event));
+        waited.map_err(|error| HttpError::of_wait(error, NO_ANSWER))
+    }
+}
+
+fn closed() -> HttpError {
+    HttpError::Io(io::ErrorKind::UnexpectedEof.into())
+}
+
+fn deadline(limit: Option<time::Duration>) -> Option<Instant> {
+    let limit = limit.filter(|limit| !limit.is_not_happening())?;
+    Instant::now().checked_add(*limit)
+}
+
+impl Transport for HttpsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        // A server that has answered, or gone, gets no more.
+        if self.course.is_early() {
+            return Ok(());
+        }
+        let output = std::mem::take(&mut self.buffers.output);
+        let sent = self.send(output.get(..amount).unwrap_or_default(), timeout);
+        self.buffers.output = output;
+        sent.map_err(|failure| self.course.fail(failure))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let deadline = deadline(Some(timeout.after));
+        loop {
+            let received = self.receive();
+            received.map_err(|failure| self.course.fail(failure))?;
+            match self.end {
+                _ if self.buffers.has_news => return Ok(true),
+                Some(End::Declared) => return Ok(false),
+                Some(End::Cut) => return Err(ureq::Error::ConnectionFailed),
+                None => {}
+            }
+            let waited = self.wait(deadline);
+            waited.map_err(|failure| self.course.fail(failure))?;
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for HttpsTransport {
+    /// Says goodbye, as far as that needs no waiting.
+    fn drop(&mut self) {
+        self.socket.close_notify();
+        drop(self.socket.write(&mut &[][..]));
+    }
+}
+
+impl fmt::Debug for HttpsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpsTransport")
+    }
+}
+
+/// What ureq has to send, and what it has still to read.
+#[derive(Debug, Default)]
+pub(super) struct CallBuffers {
+    output: Vec<u8>,
+    input: BytesMut,
+    /// Something came since ureq looked.
+    has_news: bool,
+    /// ureq could use some of it when it looked last.
+    was_used: bool,
+}
+
+impl CallBuffers {
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+        self.has_news = true;
+    }
+
+    /// Whether an answer has begun that is more than informational.
+    fn holds_an_answer(&self) -> bool {
+        begins_an_answer(&self.input)
+    }
+}
+
+impl Buffers for CallBuffers {
+    fn output(&mut self) -> &mut [u8] {
+        self.output.resize(OUTPUT_BYTES, 0);
+        &mut self.output
+    }
+
+    fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.input.advance(amount.min(self.input.len()));
+        self.was_used = amount > 0;
+        self.has_news = false;
+    }
+
+    fn can_use_input(&self) -> bool {
+        !self.input.is_empty() && (self.has_news || self.was_used)
+    }
+
+    // For transports that let ureq's own parts read, and for bodies of unknown length.
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    fn input_appended(&mut self, _: usize) {}
+
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut [], self.output())
+    }
+}
+
+/// Whether there is the status of an answer in there, behind informational ones.
+fn begins_an_answer(mut input: &[u8]) -> bool {
+    const HEAD_END: &[u8] = b"\r\n\r\n";
+    loop {
+        let Some(status) = input.get(9..12) else {
+            return false;
+        };
+        if !input.starts_with(b"HTTP/1.") || status.first() != Some(&b'1') {
+            return true;
+        }
+        let mut windows = input.windows(HEAD_END.len());
+        let Some(end) = windows.position(|window| window == HEAD_END) else {
+            return false;
+        };
+        input = input.get(end + HEAD_END.len()..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_seen_as_soon_as_its_status_is_there() {
+        for input in [
+            "",
+            "HTTP/1.1 4",
+            "HTTP/1.1 100 Continue\r\n",
+            "HTTP/1.1 100 X\r\n\r\n",
+        ] {
+            assert!(!begins_an_answer(input.as_bytes()), "{input:?}");
+        }
+        for input in [
+            "HTTP/1.1 413",
+            "HTTP/1.0 200 OK\r\n",
+            "HTTP/1.1 100 X\r\n\r\nHTTP/1.1 103 X\r\nA: b\r\n\r\nHTTP/1.1 413 X",
+            "SSH-2.0-OpenSSH_9.2",
+        ] {
+            assert!(begins_an_answer(input.as_bytes()), "{input:?}");
+        }
+    }
+}
