@@ -4,14 +4,14 @@ import sys
 
 DECODERS = """
 src/link/session.rs src/link/topics.rs
-src/twin/document.rs src/twin/merge_patch.rs src/twin/rules.rs
-src/http/answer.rs src/http/body.rs src/http/problem.rs src/http/registration.rs src/http/time.rs
-src/http/instance.rs src/net/host.rs src/http/api.rs#impl~Call src/http/upload.rs#fn~address
+src/document/mod.rs src/document/merge_patch.rs src/document/rules.rs
+src/http/problem.rs src/http/registration.rs src/http/time.rs
+src/instance.rs src/net/host.rs src/http/api.rs#impl~Call src/http/upload.rs#fn~address
 src/message/property_bag.rs
-src/store/ids.rs src/store/device_rows.rs src/store/outbox_rows.rs src/store/inbox_rows.rs
-src/store/set_aside_rows.rs src/store/open_upload.rs
-src/store/published/columns.rs src/store/published/configuration.rs src/store/published/messages.rs
-src/store/published/cloud_messages.rs src/store/published/properties.rs
+src/store/rows/ids.rs src/store/rows/device.rs src/store/rows/outbox.rs src/store/rows/inbox.rs
+src/store/rows/set_aside.rs src/store/rows/open_upload.rs
+src/store/upgrade/columns.rs src/store/upgrade/configuration.rs src/store/upgrade/messages.rs
+src/store/upgrade/cloud_messages.rs src/store/upgrade/properties.rs
 """.split()
 
 

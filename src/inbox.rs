@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::error::{Chain, Error, Result};
 use crate::message::property_bag;
-use crate::store::inbox_rows::{self, InboxRow};
-use crate::store::outbox_rows::Totals;
+use crate::store::rows;
+use crate::store::rows::inbox::InboxRow;
+use crate::store::rows::totals::Totals;
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::wait::{InterruptCheck, wait_for};
@@ -97,8 +98,10 @@ impl Inbox {
     pub fn open(store: Arc<Store>) -> Result<Arc<Inbox>> {
         let (stored, newest) = store.read(|writer| {
             let newest = "SELECT coalesce(max(id), 0) FROM inbox";
-            let newest = writer.sql()?.query_row(newest, (), |row| row.get(0))?;
-            Ok((inbox_rows::totals(writer)?, newest))
+            let newest = writer
+                .connection()
+                .query_row(newest, (), |row| row.get(0))?;
+            Ok((rows::inbox::totals(writer)?, newest))
         })?;
         let inbox = Arc::new(Inbox {
             store,
@@ -115,7 +118,7 @@ impl Inbox {
         let this = Arc::downgrade(&inbox);
         inbox.store.on_recovery(move |writer, _| {
             if let Some(inbox) = this.upgrade() {
-                inbox.state.lock().stored = inbox_rows::totals(writer)?;
+                inbox.state.lock().stored = rows::inbox::totals(writer)?;
             }
             Ok(())
         });
@@ -158,7 +161,7 @@ impl Inbox {
         let inbox = Arc::clone(self);
         self.store.post(
             Durability::PowerSafe,
-            move |writer| inbox_rows::insert(writer, &properties, &payload),
+            move |writer| rows::inbox::insert(writer, &properties, &payload),
             move |stored| match stored {
                 Ok(id) => {
                     inbox.state.lock().stored_through = id;
@@ -196,7 +199,7 @@ impl Inbox {
             };
             let row = self
                 .store
-                .read(move |writer| inbox_rows::next(writer, after))?;
+                .read(move |writer| rows::inbox::next(writer, after))?;
             let mut state = self.state.lock();
             // Another thread may have been faster: then the next one is tried.
             if state.handed_through != after {
@@ -217,7 +220,7 @@ impl Inbox {
         let inbox = Arc::clone(self);
         self.store.execute(
             Durability::KillSafe,
-            move |writer| inbox_rows::delete(writer, id),
+            move |writer| rows::inbox::delete(writer, id),
             move |deleted| {
                 if let Some(bytes) = *deleted {
                     let mut state = inbox.state.lock();

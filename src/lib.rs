@@ -120,6 +120,7 @@
 //! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties and the connection |
 //! | `spotflow-http` | while there is a call | registration, approval, refresh, and the callback that shows an operation |
 //! | `spotflow-upload` | while there is large content | file uploads |
+//! | `spotflow-dial` | while a connection to the hub is made | the hub's addresses, tried in turn |
 //! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
 //!
 //! `rumqttc` is used as a codec only. It brings `tokio` into the dependency tree, of which nothing is called: no
@@ -157,7 +158,7 @@
 //! | what | limit |
 //! |---|---|
 //! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression |
-//! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, at least 11,000: see [`Message`] |
+//! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, beside a large payload 11,000: see [`Message`] |
 //! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
 //! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 64 bits (IoT Hub documents 53) |
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
@@ -181,11 +182,11 @@
 //! its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
 //! deleted, and make room for new ones. That holds on file systems that overwrite in place.
 //!
-//! **Damage.** A damaged file, at the start or in use, is set aside as `NAME.db-damaged-2026-11-25T02-40-00Z`; the
-//! newest two are kept, and there are tokens in them. What can be read goes on in a new file: the registration,
-//! properties, Messages in their order. The log and [`Status::recovery`] say what is lost, and waits for it end
-//! with [`Error::Lost`]. Damage inside a payload cannot be noticed. A file that is deleted or replaced while in use
-//! is written back at the next commit; what had its name is kept as `NAME.db-found-...`.
+//! **Damage.** A damaged file, at the start or in use, is set aside as `NAME.db-damaged-2026-11-25T02-40-00Z`. What
+//! can be read goes on in a new file: the registration, properties, Messages in their order. The log and
+//! [`Status::recovery`] say what is lost, and waits for it end with [`Error::Lost`]. Damage inside a payload cannot
+//! be noticed. A file that is deleted or replaced while in use is written back at the next commit; what had its name
+//! is kept as `NAME.db-found-...`.
 //!
 //! # Upgrading from the published SDK
 //!
@@ -218,8 +219,8 @@
 //! reason, once. `error`: what is lost or needs somebody. Nothing at these levels per Message.
 //!
 //! No token, SAS or upload link is in any log line of this crate at any level, nor of its dependencies up to `debug`; at
-//! `trace`, `ureq_proto` logs what goes over the wire, so leave its target at `debug`. The client warns once at the
-//! start when it is enabled.
+//! `trace`, `ureq` and `ureq_proto` log what goes over the wire, so leave these targets at `debug`. The client warns
+//! once at its start when one of them is enabled.
 //!
 //! # Features
 //!
@@ -232,11 +233,13 @@ mod callbacks;
 mod client;
 mod clock;
 mod compression;
+mod document;
 mod error;
 mod failure_log;
 mod http;
 mod identity;
 mod inbox;
+mod instance;
 mod link;
 mod message;
 mod methods;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crate::error::{Chain, Error, Result};
-use crate::store::device_rows::{self, TwinKind, TwinRow};
+use crate::store::rows;
+use crate::store::rows::documents::{DocumentKind, DocumentRow};
 use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
 use crate::twin::desired::{Desired, Outcome};
@@ -61,12 +62,12 @@ impl Properties {
     pub fn open(store: Arc<Store>, listener: Arc<dyn Listener>) -> Result<Arc<Properties>> {
         let [desired, reported, wanted] = store.read(|writer| {
             Ok([
-                device_rows::load_twin(writer, TwinKind::Desired)?,
-                device_rows::load_twin(writer, TwinKind::Reported)?,
-                device_rows::load_twin(writer, TwinKind::Wanted)?,
+                rows::documents::load(writer, DocumentKind::Desired)?,
+                rows::documents::load(writer, DocumentKind::Reported)?,
+                rows::documents::load(writer, DocumentKind::Wanted)?,
             ])
         })?;
-        let values = |row: Option<TwinRow>| from_row(row).map(|versioned| versioned.values);
+        let values = |row: Option<DocumentRow>| from_row(row).map(|versioned| versioned.values);
         let state = State {
             desired: Desired::new(from_row(desired)),
             reported: Reported::new(values(reported), values(wanted)),
@@ -96,20 +97,20 @@ impl Properties {
         let desired = state.desired.current();
         let rows = [
             (
-                TwinKind::Desired,
+                DocumentKind::Desired,
                 desired.map(|it| to_row(it.version(), it.values())),
             ),
             (
-                TwinKind::Reported,
+                DocumentKind::Reported,
                 state.reported.known().map(|it| to_row(0, it)),
             ),
             (
-                TwinKind::Wanted,
+                DocumentKind::Wanted,
                 state.reported.wanted().map(|it| to_row(0, it)),
             ),
         ];
         for (kind, row) in rows {
-            device_rows::save_twin(writer, kind, row.as_ref())?;
+            rows::documents::save(writer, kind, row.as_ref())?;
         }
         Ok(())
     }
@@ -157,7 +158,7 @@ impl Properties {
         let this = self.this.clone();
         self.store.execute(
             Durability::PowerSafe,
-            move |writer| device_rows::save_twin(writer, TwinKind::Wanted, Some(&row)),
+            move |writer| rows::documents::save(writer, DocumentKind::Wanted, Some(&row)),
             move |()| {
                 if let Some(properties) = this.upgrade() {
                     properties.state.lock().reported.state(document);
@@ -193,7 +194,7 @@ impl Properties {
         state.reported.full_read(reported);
         if state.reported.known() != known_before.as_ref() {
             let row = state.reported.known().map(|known| to_row(version, known));
-            self.save(TwinKind::Reported, row);
+            self.save(DocumentKind::Reported, row);
         }
         let outcome = state.desired.apply_full(desired);
         match self.after_desired(&mut state, outcome) {
@@ -221,7 +222,7 @@ impl Properties {
         match (outcome, state.desired.current()) {
             (Outcome::Updated, Some(current)) => {
                 let row = to_row(current.version(), current.values());
-                self.save(TwinKind::Desired, Some(row));
+                self.save(DocumentKind::Desired, Some(row));
                 self.listener.desired_changed(current);
                 self.received.notify_all();
                 state.desired_told = true;
@@ -244,7 +245,7 @@ impl Properties {
         state.reported.confirmed(version);
         let known = state.reported.known();
         self.save(
-            TwinKind::Reported,
+            DocumentKind::Reported,
             known.map(|known| to_row(version.unwrap_or(0), known)),
         );
     }
@@ -254,7 +255,7 @@ impl Properties {
         let mut state = self.state.lock();
         state.reported.rejected();
         let wanted = state.reported.wanted();
-        self.save(TwinKind::Wanted, wanted.map(|wanted| to_row(0, wanted)));
+        self.save(DocumentKind::Wanted, wanted.map(|wanted| to_row(0, wanted)));
     }
 
     /// For the link: the Platform did not take the patch this time.
@@ -276,10 +277,10 @@ impl Properties {
     }
 
     /// The link does not wait for the disk. A row that is not written is replaced by the next read.
-    fn save(&self, kind: TwinKind, row: Option<TwinRow>) {
+    fn save(&self, kind: DocumentKind, row: Option<DocumentRow>) {
         self.store.post(
             Durability::KillSafe,
-            move |writer| device_rows::save_twin(writer, kind, row.as_ref()),
+            move |writer| rows::documents::save(writer, kind, row.as_ref()),
             move |result| {
                 if let Err(error) = result {
                     log::warn!("cannot store properties: {}", Chain(&error));
@@ -297,17 +298,17 @@ impl Properties {
 
 /// In the transaction in which the identity changes.
 pub(crate) fn forget_platform_side(writer: &mut Transaction) -> rusqlite::Result<()> {
-    device_rows::save_twin(writer, TwinKind::Desired, None)?;
-    device_rows::save_twin(writer, TwinKind::Reported, None)
+    rows::documents::save(writer, DocumentKind::Desired, None)?;
+    rows::documents::save(writer, DocumentKind::Reported, None)
 }
 
-fn to_row(version: u64, values: &Document) -> TwinRow {
+fn to_row(version: u64, values: &Document) -> DocumentRow {
     let text = serde_json::to_string(values).unwrap_or_else(|_| "{}".to_owned());
     (version, text)
 }
 
 /// A document that cannot be read is as good as none: the Platform has it.
-fn from_row(row: Option<TwinRow>) -> Option<Versioned> {
+fn from_row(row: Option<DocumentRow>) -> Option<Versioned> {
     let (version, document) = row?;
     match serde_json::from_str(&document) {
         Ok(values) => Some(Versioned { version, values }),

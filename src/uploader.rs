@@ -16,7 +16,7 @@ use crate::http::upload::{UploadError, UploadHub};
 use crate::identity::HubDeviceId;
 use crate::outbox::{Outbox, SetAside};
 use crate::status::StatusBoard;
-use crate::store::open_upload::OpenUpload;
+use crate::store::rows::open_upload::OpenUpload;
 use crate::sync::Mutex;
 use crate::worker::Worker;
 

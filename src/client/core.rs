@@ -26,7 +26,8 @@ use crate::properties::Properties;
 use crate::registration::{Registrar, RegistrarParts};
 use crate::secret::Secret;
 use crate::status::{RunStart, StatusBoard};
-use crate::store::device_rows::{self, ANY_DEVICE_ID, DeviceRow};
+use crate::store::rows;
+use crate::store::rows::device::{ANY_DEVICE_ID, DeviceRow};
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::tunnels::{Tunnels, WayOut};
@@ -70,7 +71,7 @@ impl Core {
         let trust = Trust::load(options.ca_file.as_deref(), Arc::clone(&clock))?;
         let store = Arc::new(Store::open(&options.database)?);
         let device = device_row(
-            store.read(|writer| device_rows::load_device(writer))?,
+            store.read(|writer| rows::device::load(writer))?,
             instance.to_string(),
             options.provisioning_token,
             options.device_id,

@@ -5,7 +5,7 @@ use super::DeviceClient;
 use crate::error::Error;
 use crate::error::Result;
 use crate::message::property_bag;
-use crate::store::set_aside_rows::SetAsideRow;
+use crate::store::rows::set_aside::SetAsideRow;
 
 /// A Message that will not be sent as things stand; see
 /// [`set_aside_messages`](DeviceClient::set_aside_messages).

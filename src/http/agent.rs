@@ -66,6 +66,7 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub fn new(dialer: Arc<Dialer>, trust: Trust) -> Agent {
+        warn_of_wire_log();
         Agent {
             dialer,
             trust,
@@ -120,6 +121,18 @@ impl Agent {
             .run(request)
             .map_err(|error| course.explain(error.into()))?;
         read(response, &course)
+    }
+}
+
+/// ureq's logs hold no secret up to debug level. At trace level `ureq_proto` logs all bytes, and `ureq` no longer
+/// shortens links: the latter is decided by the level of the module that prints them.
+fn warn_of_wire_log() {
+    const TARGETS: [&str; 2] = ["ureq_proto", "ureq::util"];
+    let is_traced = |target| log::log_enabled!(target: target, log::Level::Trace);
+    if TARGETS.into_iter().any(is_traced) {
+        log::warn!(
+            "the log targets ureq and ureq_proto are at trace level: what they log holds tokens and upload links"
+        );
     }
 }
 

@@ -6,7 +6,6 @@
 pub(crate) mod agent;
 pub(crate) mod api;
 mod error;
-pub(crate) mod instance;
 pub(crate) mod problem;
 pub(crate) mod registration;
 mod request;
@@ -14,6 +13,7 @@ pub(crate) mod time;
 mod transport;
 pub(crate) mod upload;
 
+pub(crate) use crate::instance;
 pub(crate) use registration::HubCredentials;
 
 #[cfg(test)]

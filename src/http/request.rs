@@ -6,10 +6,8 @@ use std::fmt;
 use ureq::http;
 use ureq::http::header::{CONNECTION, HeaderValue};
 
+pub(crate) use crate::net::host::HTTPS_PORT;
 use crate::net::host::Host;
-
-/// The port of a host that names none.
-pub(crate) const HTTPS_PORT: u16 = 443;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {

@@ -19,7 +19,7 @@ use crate::identity::HubDeviceId;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::outbox::{NewMessage, Record, State};
 use crate::secret::Secret;
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 
 const NOW: Moment = Moment::START;
 

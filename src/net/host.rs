@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+/// The port of HTTPS for a host that names none.
+pub(crate) const HTTPS_PORT: u16 = 443;
+
 /// Where to connect to. The name is lower case, and an IPv6 address has no brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {

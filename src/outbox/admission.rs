@@ -5,7 +5,8 @@
 //! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
 
 use super::limits::OutboxLimit;
-use crate::store::outbox_rows::{DroppedRows, Totals};
+use crate::store::rows::outbox::DroppedRows;
+use crate::store::rows::totals::Totals;
 
 /// Messages want to be stored.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::limits::OutboxLimit;
-use crate::store::outbox_rows::DroppedRows;
+use crate::store::rows::outbox::DroppedRows;
 
 const INTERVAL_FIRST: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
@@ -56,7 +56,7 @@ impl DropLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::outbox_rows::Totals;
+    use crate::store::rows::totals::Totals;
 
     fn row(id: i64) -> DroppedRows {
         DroppedRows {

@@ -10,7 +10,8 @@ use super::records::Record;
 use super::shared::Shared;
 use super::state::NewMessage;
 use crate::error::{Error, Result};
-use crate::store::outbox_rows::{self, Totals};
+use crate::store::rows;
+use crate::store::rows::totals::Totals;
 use crate::store::{Transaction, free_disk_bytes};
 
 /// Lets Messages in, as the limits allow.
@@ -56,7 +57,7 @@ impl Gate {
             return Ok(Ok(None));
         }
         let request = Request {
-            transaction: writer.transaction_number(),
+            transaction: writer.number(),
             added,
             free_disk_bytes: self.free_disk_bytes(),
         };
@@ -74,7 +75,7 @@ impl Gate {
                 behind,
             } => (limit, excess, behind),
         };
-        match outbox_rows::drop_oldest(writer, behind, excess)? {
+        match rows::outbox::drop_oldest(writer, behind, excess)? {
             Some(rows) => {
                 let messages = &mut self.shared.lock().messages;
                 messages.replaced(rows.totals, added);
@@ -102,14 +103,13 @@ impl Gate {
 impl Entry {
     /// Writes all of them, or none if a limit is reached.
     pub fn write(&self, writer: &mut Transaction) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
-        self.transaction
-            .store(writer.transaction_number(), Ordering::Relaxed);
+        self.transaction.store(writer.number(), Ordering::Relaxed);
         let dropped = match self.gate.make_room(writer, self.added)? {
             Ok(dropped) => dropped,
             Err(limit) => return Ok(Err(limit)),
         };
         let insert = |message: &NewMessage| {
-            outbox_rows::insert(
+            rows::outbox::insert(
                 writer,
                 message.stored_at_ms,
                 &message.properties,

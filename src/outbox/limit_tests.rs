@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -44,7 +45,7 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
             // Inside the transaction, as nothing is deleted between.
             let sent = shared.lock().messages.noted().to_vec();
             let mut statement = writer
-                .sql()?
+                .connection()
                 .prepare("SELECT id, length(body) FROM outbox")?;
             let rows = statement.query_map((), |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
@@ -66,7 +67,7 @@ fn fail_inserts(outbox: &Outbox, fails: bool) {
         .store
         .execute(
             Durability::KillSafe,
-            move |writer| writer.sql()?.execute_batch(sql),
+            move |writer| writer.connection().execute_batch(sql),
             |()| {},
         )
         .unwrap();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 
 /// What the outbox may hold. Without a limit, the default, it holds what the disk does.
 ///

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ready::{READY_BYTES, READY_COUNT};
 use super::shared::Shared;
 use super::state::State;
-use crate::store::outbox_rows;
+use crate::store::rows;
 use crate::store::{Durability, Store, Transaction};
 
 /// Loads rows when the ready queue runs low.
@@ -25,7 +25,7 @@ impl Loader {
             Durability::KillSafe,
             move |writer| {
                 let after = state.lock().messages.loaded_through();
-                outbox_rows::load(writer, after, READY_COUNT, READY_BYTES)
+                rows::outbox::load(writer, after, READY_COUNT, READY_BYTES)
             },
             move |loaded| match loaded {
                 Ok((rows, more)) => shared.change(|it| {
@@ -45,9 +45,11 @@ impl Loader {
 /// What an earlier run left.
 pub(super) fn first_load(writer: &mut Transaction) -> rusqlite::Result<State> {
     let newest = "SELECT coalesce(max(id), 0) FROM outbox";
-    let newest = writer.sql()?.query_row(newest, (), |row| row.get(0))?;
-    let mut messages = State::new(outbox_rows::totals(writer)?, newest);
-    let (rows, more) = outbox_rows::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?;
+    let newest = writer
+        .connection()
+        .query_row(newest, (), |row| row.get(0))?;
+    let mut messages = State::new(rows::outbox::totals(writer)?, newest);
+    let (rows, more) = rows::outbox::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?;
     messages.loaded(rows, more);
     Ok(messages)
 }

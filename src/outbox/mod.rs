@@ -40,12 +40,12 @@ mod uploads;
 mod waiters;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
-use crate::store::outbox_rows::Totals;
-use crate::store::{Durability, Store, Transaction, set_aside_rows};
+use crate::store::rows::totals::Totals;
+use crate::store::{Durability, Store, rows};
 use crate::sync::Mutex;
 use crate::wait::InterruptCheck;
 use gate::Gate;
@@ -62,9 +62,6 @@ pub(crate) use state::NewMessage;
 #[cfg(test)]
 pub(crate) use state::State;
 use uploads::Uploads;
-
-/// How long a change of identity waits for the record of acknowledgements.
-const RECORD_LIMIT: Duration = Duration::from_secs(5);
 
 /// The outbox in memory, over its rows in the store.
 pub(crate) struct Outbox {
@@ -92,7 +89,7 @@ impl Outbox {
     ) -> Result<Outbox> {
         let sent_log = Arc::new(Mutex::new(sent::open(&store)?));
         let (messages, set_aside) = store
-            .read(|writer| Ok((loader::first_load(writer)?, set_aside_rows::count(writer)?)))?;
+            .read(|writer| Ok((loader::first_load(writer)?, rows::set_aside::count(writer)?)))?;
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
         store.on_recovery(move |writer, recovery| {
@@ -243,20 +240,6 @@ impl Outbox {
             self.recorder.post(record);
         }
         self.loader.load_if(load_is_due);
-    }
-
-    /// The identity changes: everything that is stored is set aside, but for what is acknowledged, which is
-    /// forgotten. Returns how many Messages are set aside. Nothing may be in flight any more.
-    pub fn set_all_aside<Also, Committed>(
-        &self,
-        change: IdentityChange<Also, Committed>,
-    ) -> Result<usize>
-    where
-        Also: FnMut(&mut Transaction) -> rusqlite::Result<()> + Send + 'static,
-        Committed: FnOnce() + Send + 'static,
-    {
-        self.recorder.delete_sent(Instant::now() + RECORD_LIMIT);
-        self.shelf.set_all_aside(change)
     }
 
     /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if

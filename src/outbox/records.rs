@@ -4,7 +4,7 @@
 use super::sent::SentRows;
 use crate::identity::HubDeviceId;
 use crate::store::Durability;
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 
 /// A power cut can repeat this many Messages whose acknowledgement was recorded, and those of the
 /// window: the record of every so-many-th is synced, with the deletion of all before.
@@ -75,6 +75,8 @@ pub(super) struct Records {
     /// without it: those make room on a full disk, to set aside takes some.
     shelf_is_stalled: bool,
     is_under_way: bool,
+    /// What the record under way deletes of what was acknowledged.
+    deleting: Vec<i64>,
     unsynced: usize,
     pub sent_rows: SentRows,
 }
@@ -130,14 +132,15 @@ impl Records {
     }
 
     /// The record that is under way deletes, too.
-    pub fn delete_with(&self, record: &mut Record) {
+    pub fn delete_with(&mut self, record: &mut Record) {
+        self.deleting.clone_from(&record.acknowledged);
         record.deletes = true;
         record.noted = self.sent_rows.ids().to_vec();
     }
 
     /// The rows are noted, or deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
-        self.is_under_way = false;
+        self.ended();
         if record.deletes {
             self.sent_rows.deleted();
         } else {
@@ -149,12 +152,17 @@ impl Records {
     /// The rows could not be changed: they wait for the next record. Whether there may be one at once, of what was
     /// acknowledged.
     pub fn failed(&mut self, record: Record) -> bool {
-        self.is_under_way = false;
+        self.ended();
         self.sent_rows.delete_failed();
         let sets_aside = !record.set_aside.is_empty();
         self.shelf_is_stalled |= sets_aside;
         self.next.prepend(record);
         sets_aside && !self.next.acknowledged.is_empty()
+    }
+
+    fn ended(&mut self) {
+        self.is_under_way = false;
+        self.deleting.clear();
     }
 
     /// Whether something is not recorded yet.
@@ -174,7 +182,8 @@ impl Records {
 
     /// What the Platform has, whatever the database says: these must not be sent again, or set aside.
     pub fn sent(&self) -> Vec<i64> {
-        let mut sent = [self.sent_rows.ids(), &self.next.acknowledged].concat();
+        let noted = self.sent_rows.ids();
+        let mut sent = [noted, &self.deleting, &self.next.acknowledged].concat();
         sent.sort_unstable();
         sent
     }
@@ -183,6 +192,7 @@ impl Records {
     pub fn all_set_aside(&mut self) {
         *self = Records {
             is_under_way: self.is_under_way,
+            deleting: std::mem::take(&mut self.deleting),
             ..Records::default()
         };
     }

@@ -3,7 +3,7 @@
 use super::sent::SentLog;
 use super::shared::Shared;
 use super::waiters::NotSent;
-use crate::store::outbox_rows;
+use crate::store::rows;
 use crate::store::{Recovery, Transaction};
 use crate::sync::Mutex;
 
@@ -16,13 +16,13 @@ pub(super) fn write_back(
 ) -> rusqlite::Result<()> {
     let generation = sent_log.lock().generation();
     let mut it = shared.lock();
-    outbox_rows::delete_all(writer, it.messages.noted())?;
-    outbox_rows::set_sent_generation(writer, generation)?;
-    let rows = outbox_rows::ids(writer, it.messages.loaded_through())?;
+    rows::outbox::delete_all(writer, it.messages.noted())?;
+    rows::outbox::set_sent_generation(writer, generation)?;
+    let rows = rows::outbox::ids(writer, it.messages.loaded_through())?;
     for (message, body) in it.messages.missing(&rows) {
-        outbox_rows::put_back(writer, &message, &body)?;
+        rows::outbox::put_back(writer, &message, &body)?;
     }
-    let stored = outbox_rows::totals(writer)?;
+    let stored = rows::outbox::totals(writer)?;
     let lost = it.messages.rebuilt(&rows, stored);
     recovery.lost_messages = Some(lost);
     recovery.messages = stored.count;

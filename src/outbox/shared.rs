@@ -11,7 +11,7 @@ use super::state::{NewMessage, State};
 use super::waiters::{NotSent, Waiters};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
 

@@ -10,8 +10,8 @@ use super::shared::Shared;
 use super::waiters::NotSent;
 use crate::error::Result;
 use crate::identity::HubDeviceId;
-use crate::store::set_aside_rows::{self, SetAsideRow};
-use crate::store::{Durability, Store, Transaction, outbox_rows};
+use crate::store::rows::set_aside::{Cause, SetAsideRow};
+use crate::store::{Durability, Store, Transaction, rows};
 
 /// The Messages set aside.
 pub(crate) struct Shelf {
@@ -42,7 +42,7 @@ impl Shelf {
         let count = Arc::new(AtomicU64::new(count));
         let saved = Arc::clone(&count);
         store.on_recovery(move |writer, _| {
-            saved.store(set_aside_rows::count(writer)?, Ordering::Release);
+            saved.store(rows::set_aside::count(writer)?, Ordering::Release);
             Ok(())
         });
         Arc::new(Shelf {
@@ -60,7 +60,7 @@ impl Shelf {
 
     /// The Messages, oldest first.
     pub fn list(&self) -> Result<Vec<SetAsideRow>> {
-        self.store.read(|writer| set_aside_rows::list(writer))
+        self.store.read(|writer| rows::set_aside::list(writer))
     }
 
     /// Sets a Message aside that is not in flight.
@@ -88,9 +88,9 @@ impl Shelf {
         self.count.store(count, Ordering::Release);
     }
 
-    /// Sets everything aside that is pending, and forgets what is sent; returns how many were set aside. Nothing
-    /// may be in flight.
-    pub(super) fn set_all_aside<Also, Committed>(
+    /// Sets everything aside that is stored, but for what is acknowledged, which is forgotten; returns how many were
+    /// set aside. Nothing may be in flight any more.
+    pub fn set_all_aside<Also, Committed>(
         &self,
         change: IdentityChange<Also, Committed>,
     ) -> Result<usize>
@@ -110,12 +110,15 @@ impl Shelf {
         let (moved, _) = self.store.execute(
             Durability::PowerSafe,
             move |writer| {
-                outbox_rows::delete_all(writer, &state.lock().messages.sent())?;
-                let (workspace_id, device_id) = (&before.workspace_id, &before.device_id);
-                let moved =
-                    set_aside_rows::move_all(writer, now_ms, &reason, workspace_id, device_id)?;
+                rows::outbox::delete_all(writer, &state.lock().messages.sent())?;
+                let cause = Cause {
+                    reason: &reason,
+                    identity: &before,
+                    now_ms,
+                };
+                let moved = rows::set_aside::move_all(writer, cause)?;
                 also(writer)?;
-                Ok((moved, set_aside_rows::count(writer)?))
+                Ok((moved, rows::set_aside::count(writer)?))
             },
             move |(_, total)| {
                 count.store(*total, Ordering::Release);
@@ -139,9 +142,8 @@ impl Shelf {
         let ((totals, _), _) = self.store.execute(
             Durability::PowerSafe,
             move |writer| {
-                let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-                let put_back = set_aside_rows::put_back(writer, &ids, workspace_id, device_id)?;
-                Ok((put_back, set_aside_rows::count(writer)?))
+                let put_back = rows::set_aside::put_back(writer, &ids, &identity)?;
+                Ok((put_back, rows::set_aside::count(writer)?))
             },
             move |((totals, through), left)| {
                 count.store(*left, Ordering::Release);
@@ -163,8 +165,8 @@ impl Shelf {
         let (deleted, _) = self.store.execute(
             Durability::PowerSafe,
             move |writer| {
-                let deleted = set_aside_rows::delete(writer, &ids)?;
-                Ok((deleted, set_aside_rows::count(writer)?))
+                let deleted = rows::set_aside::delete(writer, &ids)?;
+                Ok((deleted, rows::set_aside::count(writer)?))
             },
             move |(_, left)| count.store(*left, Ordering::Release),
         )?;
@@ -181,8 +183,12 @@ pub(super) fn write(writer: &mut Transaction, messages: &[SetAside]) -> rusqlite
             identity,
             now_ms,
         } = message;
-        let (workspace_id, device_id) = (&identity.workspace_id, &identity.device_id);
-        set_aside_rows::move_one(writer, *id, *now_ms, reason, workspace_id, device_id)?;
+        let cause = Cause {
+            reason,
+            identity,
+            now_ms: *now_ms,
+        };
+        rows::set_aside::move_one(writer, *id, cause)?;
     }
-    set_aside_rows::count(writer)
+    rows::set_aside::count(writer)
 }

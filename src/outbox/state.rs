@@ -10,7 +10,8 @@ use super::limits::OutboxLimits;
 use super::ready::Ready;
 use super::records::{Record, Records, SetAside};
 use crate::message::outgoing::{Body, Outgoing};
-use crate::store::outbox_rows::{DroppedRows, Totals};
+use crate::store::rows::outbox::DroppedRows;
+use crate::store::rows::totals::Totals;
 
 /// A Message that is to be stored.
 pub(crate) struct NewMessage {
@@ -235,7 +236,7 @@ impl State {
     }
 
     /// The record that is under way deletes, too.
-    pub fn delete_with(&self, record: &mut Record) {
+    pub fn delete_with(&mut self, record: &mut Record) {
         self.records.delete_with(record);
     }
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::shared::Shared;
 use crate::error::Result;
-use crate::store::open_upload::{self, OpenUpload};
-use crate::store::{Durability, Store, Transaction, outbox_rows};
+use crate::store::rows::open_upload::OpenUpload;
+use crate::store::{Durability, Store, Transaction, rows};
 
 /// The outbox as the uploader sees it.
 pub(crate) struct Uploads {
@@ -24,17 +24,17 @@ impl Uploads {
     /// The content of a Message that is to be uploaded; `None` if it is not there any more.
     pub fn content(&self, id: i64) -> Result<Option<Vec<u8>>> {
         self.store
-            .read(move |writer| outbox_rows::content(writer, id))
+            .read(move |writer| rows::outbox::content(writer, id))
     }
 
     /// The upload that an earlier run left open.
     pub fn left_open(&self) -> Result<Option<OpenUpload>> {
-        self.store.read(|writer| open_upload::load(writer))
+        self.store.read(|writer| rows::open_upload::load(writer))
     }
 
     /// The hub has this upload open, until [`uploaded`](Self::uploaded).
     pub fn opened(&self, upload: OpenUpload) -> Result<()> {
-        let save = move |writer: &mut Transaction| open_upload::save(writer, &upload);
+        let save = move |writer: &mut Transaction| rows::open_upload::save(writer, &upload);
         self.store.execute(Durability::KillSafe, save, |()| {})
     }
 
@@ -45,8 +45,8 @@ impl Uploads {
         self.store.execute(
             Durability::KillSafe,
             move |writer| {
-                open_upload::forget(writer)?;
-                outbox_rows::replace_content(writer, id, &row)
+                rows::open_upload::forget(writer)?;
+                rows::outbox::replace_content(writer, id, &row)
             },
             move |()| shared.change(|it| it.messages.uploaded(id, link)),
         )

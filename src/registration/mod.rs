@@ -34,7 +34,8 @@ use crate::outbox::{IdentityChange, Outbox};
 use crate::properties::{self, Properties};
 use crate::secret::Secret;
 use crate::status::StatusBoard;
-use crate::store::device_rows::{self, DeviceRow};
+use crate::store::rows;
+use crate::store::rows::device::DeviceRow;
 use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
@@ -133,7 +134,7 @@ impl Registrar {
         registrar.parts.store.on_recovery(move |writer, recovery| {
             let device = this.upgrade().map(|it| it.state.lock().device.clone());
             if let Some(device) = device.filter(|it| it.registration_token.is_some()) {
-                device_rows::save_device(writer, &device)?;
+                rows::device::save(writer, &device)?;
                 recovery.has_registration = true;
             }
             Ok(())
@@ -318,12 +319,12 @@ impl Registrar {
         device.identity_is_open = false;
         let row = device.clone();
         let properties = Arc::clone(&self.parts.properties);
-        let moved = self.parts.outbox.set_all_aside(IdentityChange {
+        let moved = self.parts.outbox.shelf.set_all_aside(IdentityChange {
             before,
             now_ms: self.parts.clock.wall_ms(),
             also: move |writer: &mut Transaction| {
                 properties::forget_platform_side(writer)?;
-                device_rows::save_device(writer, &row)
+                rows::device::save(writer, &row)
             },
             committed: move || properties.forget_platform_side(),
         })?;
@@ -388,7 +389,7 @@ impl Registrar {
         self.state.lock().device = device;
         self.parts.store.execute(
             Durability::PowerSafe,
-            move |writer| device_rows::save_device(writer, &row),
+            move |writer| rows::device::save(writer, &row),
             |()| {},
         )
     }

@@ -1,47 +1,36 @@
 //! The database: one SQLite file in WAL mode, one connection, group commit.
 //!
-//! This room stores and reads rows. What is pending, in flight or wanted is decided elsewhere
+//! It stores and reads rows. What is pending, in flight or wanted is decided elsewhere
 //! ([`outbox`](crate::outbox), [`inbox`](crate::inbox), [`twin`](crate::twin)).
+//!
+//! Its floors, each of which knows only those below: [`opening`] finds out what is under the name; [`upgrade`] takes
+//! a file of the published SDK over, and [`repair`] mends a damaged one; [`commit`] writes what is queued; [`rows`]
+//! knows the tables; [`disk`] knows files.
 
-mod aside;
-mod commit_queue;
-pub(crate) mod device_rows;
-mod durability;
-mod file;
-pub(crate) mod file_id;
-mod ids;
-pub(crate) mod inbox_rows;
-mod lock;
-pub(crate) mod open_upload;
-pub(crate) mod outbox_rows;
-mod published;
-mod recovery;
-mod reserve;
-mod salvage;
-mod schema;
-pub(crate) mod set_aside_rows;
-mod vanished;
-mod wal_frames;
-mod writer;
+mod commit;
+mod disk;
+mod opening;
+mod repair;
+pub(crate) mod rows;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use durability::Durability;
-pub(crate) use file::{behind_links, free_disk_bytes, private, validate_path, with_suffix};
-pub use recovery::Recovery;
-pub(crate) use writer::Transaction;
+pub use commit::{Durability, Recovery};
+pub(crate) use disk::file_id;
+pub(crate) use disk::files::{behind_links, free_disk_bytes, private, validate_path, with_suffix};
+pub(crate) use rows::Transaction;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
-use commit_queue::{CommitQueue, Job};
-use lock::FileLock;
-use writer::Writer;
+use commit::{CommitQueue, Job, Turn, Writer};
+use disk::lock::FileLock;
 
 /// Keeps all threads out of a database.
-pub(crate) type Hold = commit_queue::Turn<Arc<CommitQueue>>;
+pub(crate) type Hold = Turn<Arc<CommitQueue>>;
 
 /// The open database and its storage thread.
 pub(crate) struct Store {
@@ -60,10 +49,9 @@ impl Store {
     /// file only when this one has written its last byte.
     pub fn open(path: &Path) -> Result<Store> {
         let lock = FileLock::acquire(path)?;
-        let (connection, recovery) = file::open(path, SystemClock.wall_ms(), lock.same_boot())?;
-        let writer = Writer::in_use(connection, path, lock.clone(), recovery)?;
-        let recovery = writer.recovery();
-        let queue = Arc::new(CommitQueue::new(writer));
+        let database = opening::open(path, &lock, SystemClock.wall_ms())?;
+        let recovery = database.recovery();
+        let queue = Arc::new(CommitQueue::new(Writer::new(database)));
         let runner = Arc::clone(&queue);
         let held = lock.clone();
         let thread = std::thread::Builder::new()
@@ -167,7 +155,5 @@ impl Drop for Store {
     }
 }
 
-#[cfg(test)]
-mod fuzz;
 #[cfg(test)]
 mod tests;

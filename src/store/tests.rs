@@ -1,7 +1,10 @@
+pub(in crate::store) mod earlier_version;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::rows::outbox;
 use super::*;
 
 fn open(directory: &tempfile::TempDir) -> Store {
@@ -12,7 +15,7 @@ fn insert(store: &Store, body: &'static [u8]) -> i64 {
     store
         .execute(
             Durability::PowerSafe,
-            move |writer| outbox_rows::insert(writer, 0, "", false, body),
+            move |transaction| outbox::insert(transaction, 0, "", false, body),
             |_| {},
         )
         .expect("it is stored")
@@ -22,9 +25,9 @@ fn delete_all(store: &Store, ids: Vec<i64>) {
     store
         .execute(
             Durability::KillSafe,
-            move |writer| {
+            move |transaction| {
                 ids.iter()
-                    .try_for_each(|id| outbox_rows::delete(writer, *id))
+                    .try_for_each(|id| outbox::delete(transaction, *id))
             },
             |()| {},
         )
@@ -74,7 +77,7 @@ fn garbage_that_a_power_cut_left_of_a_files_creation_shapes_no_later_file() {
     const INCREMENTAL_VACUUM: usize = 64;
     // Of a file that had no pages: magic, 0 records, a nonce, 0 pages, sector and page size.
     let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-    for number in [0_u32, 1, 0, 512, file::PAGE_BYTES] {
+    for number in [0_u32, 1, 0, 512, disk::sqlite::PAGE_BYTES] {
         journal.extend(number.to_be_bytes());
     }
     journal.resize(512, 0);
@@ -83,7 +86,7 @@ fn garbage_that_a_power_cut_left_of_a_files_creation_shapes_no_later_file() {
         let path = directory.path().join("device.db");
         drop(open(&directory));
         let mut page = std::fs::read(&path).unwrap();
-        page.truncate(file::PAGE_BYTES as usize);
+        page.truncate(disk::sqlite::PAGE_BYTES as usize);
         page[garbage] = 8;
         std::fs::remove_file(directory.path().join("device.db-wal")).unwrap();
         std::fs::write(&path, page).unwrap();
@@ -170,7 +173,7 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);
     let (done, results) = crossbeam_channel::unbounded();
-    // The first job holds the writer until the others have queued behind it.
+    // The first job holds the transaction until the others have queued behind it.
     let (enter, entered) = crossbeam_channel::bounded::<()>(0);
     let (release, released) = crossbeam_channel::bounded::<()>(0);
     store.post(
@@ -193,8 +196,8 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
         let done = done.clone();
         store.post(
             Durability::PowerSafe,
-            move |writer| {
-                outbox_rows::insert(writer, number, "", false, b"x")?;
+            move |transaction| {
+                outbox::insert(transaction, number, "", false, b"x")?;
                 match number {
                     1 => Err(rusqlite::Error::InvalidQuery),
                     _ => Ok(()),
@@ -207,7 +210,7 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
     let results: Vec<(i64, bool)> = (0..3).map(|_| results.recv().unwrap()).collect();
     assert_eq!(results, [(0, true), (1, false), (2, true)]);
     let (rows, _) = store
-        .read(|writer| outbox_rows::load(writer, 0, 10, 1 << 20))
+        .read(|transaction| outbox::load(transaction, 0, 10, 1 << 20))
         .unwrap();
     let numbers: Vec<i64> = rows.iter().map(|row| row.stored_at_ms).collect();
     assert_eq!(numbers, [0, 2]);
@@ -273,7 +276,7 @@ fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
     for _ in 0..100 {
         store.post(
             Durability::KillSafe,
-            |writer| outbox_rows::insert(writer, 0, "", false, b"x").map(drop),
+            |transaction| outbox::insert(transaction, 0, "", false, b"x").map(drop),
             |_| {},
         );
     }
@@ -281,7 +284,7 @@ fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
     assert!(matches!(store.read(|_| Ok(())), Err(Error::Closed)));
     drop(store);
     let totals = open(&directory)
-        .read(|writer| outbox_rows::totals(writer))
+        .read(|transaction| outbox::totals(transaction))
         .unwrap();
     assert_eq!(totals.count, 100);
 }
@@ -294,9 +297,9 @@ fn the_file_shrinks_after_a_large_backlog_was_deleted() {
     let ids = store
         .execute(
             Durability::PowerSafe,
-            |writer| {
+            |transaction| {
                 (0..3000)
-                    .map(|_| outbox_rows::insert(writer, 0, "", false, &[1; 2000]))
+                    .map(|_| outbox::insert(transaction, 0, "", false, &[1; 2000]))
                     .collect()
             },
             |_: &Vec<i64>| {},
@@ -323,7 +326,7 @@ fn the_wal_stays_bounded_under_load() {
         let id = store
             .execute(
                 Durability::KillSafe,
-                |writer| outbox_rows::insert(writer, 0, "", false, &[1; 200]),
+                |transaction| outbox::insert(transaction, 0, "", false, &[1; 200]),
                 |_| {},
             )
             .unwrap();

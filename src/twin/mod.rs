@@ -3,14 +3,7 @@
 //! back-off and the database are others' business.
 
 pub(crate) mod desired;
-pub(crate) mod document;
-#[cfg(test)]
-mod fuzz;
-pub(crate) mod merge_patch;
 pub(crate) mod reported;
-pub(crate) mod rules;
 
+pub(crate) use crate::document::{self, Document, merge_patch, rules};
 pub use desired::DesiredProperties;
-
-/// A JSON object, which every document of the twin is.
-pub(crate) type Document = serde_json::Map<String, serde_json::Value>;

@@ -219,8 +219,11 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// All that the process logs, at every level.
+/// All that the process logs, at every level; of ureq's, as users are told, up to debug level.
 pub struct LogCapture(Mutex<Vec<LogLine>>);
+
+/// What is looked at above that, for a control.
+static TRACED: Mutex<Option<&'static str>> = Mutex::new(None);
 
 impl LogCapture {
     /// Captures from now on; the same for all who ask.
@@ -236,13 +239,25 @@ impl LogCapture {
     pub fn lines(&self) -> Vec<LogLine> {
         self.0.lock().clone()
     }
+
+    /// Looks at ureq's target of this name at trace level, too: in a process of its own.
+    #[allow(dead_code, reason = "not every program of tests has the control")]
+    pub fn trace(&self, target: Option<&'static str>) {
+        *TRACED.lock() = target;
+    }
 }
 
 impl log::Log for LogCapture {
     /// The TLS library dumps each handshake, before any secret is sent: looked at only in a process that
     /// is for one test, as hundreds of handshakes a minute would be gigabytes.
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        !metadata.target().starts_with("rustls") || std::env::var_os(ALONE).is_some()
+        let target = metadata.target();
+        if target.starts_with("ureq") && metadata.level() == log::Level::Trace {
+            return TRACED
+                .lock()
+                .is_some_and(|traced| target.starts_with(traced));
+        }
+        !target.starts_with("rustls") || std::env::var_os(ALONE).is_some()
     }
 
     fn log(&self, record: &log::Record<'_>) {

@@ -1,5 +1,5 @@
 //! Whole database files with rows of any shape, and a real start on each: as somebody with an `sqlite3` at
-//! hand could leave them. Rows alone are fuzzed in `src/store/fuzz.rs`, without a client.
+//! hand could leave them. Rows alone are fuzzed in `src/store/rows/tests/fuzz.rs`, without a client.
 //!
 //! `SEED` repeats a run; `FILES` sets how many there are (150 unless set).
 
@@ -51,7 +51,7 @@ fn value(random: &mut Rng, column: &str, number: i64) -> Value {
                 .unwrap()
                 .to_owned(),
         ),
-        "document" => Value::Text(
+        "text" => Value::Text(
             random
                 .choice(["{}", r#"{"a": 1}"#, r#"{"a": {"b": null}}"#])
                 .unwrap()
@@ -71,7 +71,14 @@ fn columns(file: &Connection, table: &str) -> Vec<String> {
 
 /// The tables of the file, now without constraints, so that they take anything; most often with their keys.
 fn loosen(file: &Connection, random: &mut Rng) {
-    for table in ["device", "counter", "outbox", "set_aside", "inbox", "twin"] {
+    for table in [
+        "device",
+        "counter",
+        "outbox",
+        "set_aside",
+        "inbox",
+        "document",
+    ] {
         let names = columns(file, table);
         let mut definitions = names.clone();
         if names[0] == "id" && random.u8(0..8) > 0 {
@@ -99,7 +106,7 @@ fn fill(file: &Connection, random: &mut Rng) {
         ("outbox", 30),
         ("set_aside", 4),
         ("inbox", 4),
-        ("twin", 2),
+        ("document", 2),
         ("counter", 1),
         ("device", 1),
     ] {
@@ -112,7 +119,7 @@ fn fill(file: &Connection, random: &mut Rng) {
             let values: Vec<Value> = names
                 .iter()
                 .map(|column| match (table, column.as_str()) {
-                    ("twin", "kind") => Value::Text(
+                    ("document", "kind") => Value::Text(
                         random
                             .choice(["desired", "reported", "wanted", "device", "upload"])
                             .unwrap()

@@ -1,5 +1,6 @@
 //! Secrets stay secret whatever fails: no piece of a token, a SAS or an upload link in a line of the log
-//! (at trace level), a text of an error, or a Debug output.
+//! (at trace level, but for ureq's, which are looked at up to debug level), a text of an error, or a Debug
+//! output.
 //!
 //! Every other test here and in the contract looks at its log alike, at the end of its `Stage`.
 
@@ -16,8 +17,8 @@ use spotflow_emulator::{Approval, Platform, RawAnswer, Route};
 
 use crate::support::leaks::{Leaks, Text};
 use crate::support::{
-    DEVICE, LogCapture, PATIENCE, Seen, Stage, eventually, in_a_process_of_its_own, registration,
-    sender,
+    DEVICE, LogCapture, LogLine, PATIENCE, Seen, Stage, eventually, in_a_process_of_its_own,
+    registration, sender,
 };
 
 /// What precedes or is around secrets: whatever it is that follows, it should not be there.
@@ -434,4 +435,37 @@ fn a_test_that_logs_a_secret_fails() {
         // It was planted in this one's time, too.
         assert!(catch_unwind(AssertUnwindSafe(|| drop(stage))).is_err());
     }
+}
+
+#[test]
+fn a_client_warns_of_an_http_log_that_would_hold_secrets_which_these_tests_would_find() {
+    let name = "secrets::a_client_warns_of_an_http_log_that_would_hold_secrets_which_these_tests_would_find";
+    in_a_process_of_its_own(name, || {
+        let log = LogCapture::install();
+        let warnings = || {
+            let lines = log.lines().into_iter();
+            let is_warning = |line: &LogLine| line.level == log::Level::Warn;
+            lines
+                .filter(|line| is_warning(line) && line.text.contains("ureq"))
+                .count()
+        };
+        let run = || {
+            let stage = Stage::new();
+            let client = stage.start();
+            sender(&client).send_message(vec![7; 300_000]).unwrap();
+            client.close();
+            stage
+        };
+        drop(run());
+        assert_eq!(warnings(), 0);
+        for (number, target) in ["ureq_proto", "ureq::util"].into_iter().enumerate() {
+            log.trace(Some(target));
+            let stage = run();
+            assert_ne!(stage.log.leaks(), [""; 0], "{target}");
+            assert_eq!(warnings(), number + 1, "one a start");
+            log.trace(None);
+            let ended = catch_unwind(AssertUnwindSafe(|| drop(stage)));
+            assert!(ended.is_err(), "it is found at the end");
+        }
+    });
 }

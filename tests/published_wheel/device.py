@@ -8,7 +8,7 @@ DEADLINE = 30.0
 
 
 class Device:
-    def __init__(self, emulator, database, device_id, token=None):
+    def __init__(self, emulator, database, device_id, token=None, **started_with):
         self._here, there = multiprocessing.Pipe()
         self._unread = []
         options = {
@@ -16,6 +16,7 @@ class Device:
             "provisioning_token": token or emulator.provisioning_token,
             "db": str(database),
             "instance": emulator.instance,
+            **started_with,
         }
         # It trusts the Platform by the environment that the emulator's fixture has set.
         self._process = multiprocessing.get_context("spawn").Process(

@@ -14,13 +14,7 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// A handshake under way.
-pub(super) struct Handshake(MidHandshake<ClientHandshake<Pipe>>);
-
-/// How far it is.
-pub(super) enum Step {
-    Unfinished(Handshake),
-    Done,
-}
+pub(super) struct Handshake(Box<MidHandshake<ClientHandshake<Pipe>>>);
 
 /// The stream that tungstenite sees.
 #[derive(Default)]
@@ -64,25 +58,25 @@ impl Handshake {
             // It waits for the answer.
             Err(HandshakeError::Interrupted(mut handshake)) => {
                 output.unsplit(handshake.get_mut().get_mut().output.split());
-                Ok(Handshake(handshake))
+                Ok(Handshake(Box::new(handshake)))
             }
             Ok(_) | Err(HandshakeError::Failure(_)) => Err(WebSocketError::NoWebSocket),
         }
     }
 
-    /// Takes the server's answer from `input`, and nothing behind it.
-    pub fn go_on(mut self, input: &mut BytesMut) -> Result<Step, WebSocketError> {
+    /// Takes the server's answer from `input`, and nothing behind it; returns itself if that is not whole yet.
+    pub fn go_on(mut self, input: &mut BytesMut) -> Result<Option<Handshake>, WebSocketError> {
         let ends = |window: &[u8]| window == END_OF_HEAD;
         let Some(end) = input.windows(END_OF_HEAD.len()).position(ends) else {
             if input.len() > HEAD_BYTES_MAX {
                 return Err(WebSocketError::NoWebSocket);
             }
-            return Ok(Step::Unfinished(self));
+            return Ok(Some(self));
         };
         let head = input.split_to(end + END_OF_HEAD.len());
         self.0.get_mut().get_mut().input = head;
-        match self.0.handshake() {
-            Ok(_) => Ok(Step::Done),
+        match (*self.0).handshake() {
+            Ok(_) => Ok(None),
             Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
                 Err(WebSocketError::Refused(answer.status().as_u16()))
             }

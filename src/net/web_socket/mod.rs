@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use handshake::{Handshake, Step};
+use handshake::Handshake;
 
 /// RFC 6455, section 5.5.
 const CONTROL_BYTES_MAX: u64 = 125;
@@ -108,13 +108,11 @@ impl WebSocket {
         if let Some(handshake) = self.handshake.take() {
             self.input.extend_from_slice(bytes);
             bytes = &[];
-            match handshake.go_on(&mut self.input)? {
-                Step::Unfinished(handshake) => {
-                    self.handshake = Some(handshake);
-                    return Ok(());
-                }
-                Step::Done => on_event(Event::Open)?,
+            self.handshake = handshake.go_on(&mut self.input)?;
+            if self.handshake.is_some() {
+                return Ok(());
             }
+            on_event(Event::Open)?;
         }
         // Payload that is not cut off a head before it need not be copied.
         while self.read_one(&mut bytes, &mut on_event)? {}

@@ -18,13 +18,13 @@ pub(super) use rows::ROWS_KEPT;
 pub(super) use rows::SentRows;
 
 use crate::error::Result;
-use crate::store::outbox_rows;
+use crate::store::rows::outbox;
 use crate::store::{Durability, Store, Transaction};
 
 /// Deletes the rows that an earlier run has noted, and opens the file for this one.
 pub(super) fn open(store: &Store) -> Result<SentLog> {
     let mut log = SentLog::open(store.path());
-    let generation = store.read(|writer| outbox_rows::sent_generation(writer))?;
+    let generation = store.read(|writer| outbox::sent_generation(writer))?;
     let found = generation.map(|generation| log.read(generation));
     let generation = match (generation, found) {
         (Some(generation), Some(found)) if found.is_clean => generation,
@@ -44,8 +44,8 @@ pub(super) fn open(store: &Store) -> Result<SentLog> {
 /// Inside a transaction: deletes these rows, which must be all that are noted, and with it what the file says.
 /// Returns the generation to [begin](SentLog::begin) with once that is committed.
 pub(super) fn delete(writer: &mut Transaction, rows: &[i64]) -> rusqlite::Result<i64> {
-    outbox_rows::delete_all(writer, rows)?;
+    outbox::delete_all(writer, rows)?;
     let generation = fastrand::i64(1..);
-    outbox_rows::set_sent_generation(writer, generation)?;
+    outbox::set_sent_generation(writer, generation)?;
     Ok(generation)
 }

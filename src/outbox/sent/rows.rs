@@ -1,7 +1,7 @@
 //! Sent Messages whose rows are still in the database: those that the sent log notes. Pure, as the state.
 
 use super::log::CAPACITY;
-use crate::store::outbox_rows::Totals;
+use crate::store::rows::totals::Totals;
 
 /// So many rows, or bytes of content, are deleted together: enough to make deleting cheap, and little beside
 /// what the file takes anyway.

@@ -156,7 +156,7 @@ fn without_a_sent_log_acknowledged_messages_are_deleted_at_once() {
 }
 
 fn run(outbox: &Outbox, sql: &'static str) {
-    let run = move |writer: &mut Transaction| writer.sql()?.execute_batch(sql);
+    let run = move |writer: &mut Transaction| writer.connection().execute_batch(sql);
     outbox
         .store
         .execute(Durability::KillSafe, run, |()| {})
@@ -212,11 +212,25 @@ fn what_was_noted_is_forgotten_when_everything_pending_is_set_aside() {
     enqueue(&outbox, 3);
     let sent = send(&outbox);
     settle(&outbox);
-    assert_eq!(outbox.set_all_aside(identity_change()).unwrap(), 2);
+    assert_eq!(outbox.shelf.set_all_aside(identity_change()).unwrap(), 2);
     assert_eq!(outbox.pending().count, 0);
     assert_eq!(outbox.shelf.count(), 2);
     let set_aside = outbox.shelf.list().unwrap();
     assert!(set_aside.iter().all(|row| row.id > sent));
+}
+
+#[test]
+fn behind_a_deletion_what_is_noted_counts_under_the_new_generation() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let last = enqueue(&outbox, 5);
+    send(&outbox);
+    outbox.recorder.delete_sent(deadline());
+    send(&outbox);
+    let third = send(&outbox);
+    settle(&outbox);
+    let expected: Vec<i64> = (third + 1..=last).collect();
+    assert_eq!(pending(killed(directory.path()).path()), expected);
 }
 
 #[test]
@@ -274,7 +288,7 @@ fn a_rebuilt_database_forgets_what_was_noted() {
         Durability::PowerSafe,
         move |writer| {
             // What was saved of the damaged file may name no generation.
-            writer.sql()?.execute("DELETE FROM counter", ())?;
+            writer.connection().execute("DELETE FROM counter", ())?;
             recovery::write_back(&shared, &sent_log, writer, &mut nothing_saved())
         },
         |()| {},

@@ -220,6 +220,22 @@ fn an_upload_holds_back_what_follows_until_it_is_a_link() {
 }
 
 #[test]
+fn what_the_platform_has_is_known_until_its_row_is_deleted() {
+    let mut state = with_stored(4);
+    (1..=4).for_each(|_| drop(state.take(8)));
+    state.acknowledged(2);
+    record_all(&mut state);
+    state.acknowledged(3);
+    let record = state.begin_delete().expect("something to record");
+    state.acknowledged(1);
+    assert_eq!(state.sent(), [1, 2, 3], "noted, under way, not recorded");
+    state.record_failed(record);
+    assert_eq!(state.sent(), [1, 2, 3]);
+    record_all(&mut state);
+    assert_eq!(state.sent(), [0_i64; 0]);
+}
+
+#[test]
 fn what_is_stored_after_everything_was_set_aside_goes_out() {
     let mut state = with_stored(3);
     state.take(1);

@@ -40,13 +40,17 @@
 //! - Direct methods, called at most once. An answer that is late, or comes over another connection than the call
 //!   went, is dropped: [`Platform::dropped_method_answers`].
 //!
+//! - Remote access: a port of this machine leads to a port of a device, through the Platform's relay, so that
+//!   `ssh -p PORT user@127.0.0.1` reaches the device's SSH server: [`Platform::forward`].
+//!
 //! # What it does wrong on request
 //!
 //! Acknowledgements can be withheld, delayed and invented ([`Platform::acknowledge`]), connections cut at a Message
 //! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
 //! sessions forgotten, twin requests throttled or left unanswered, sockets left open in silence
 //! ([`Platform::go_silent`]), ports closed. HTTP calls can be answered with any status or body, late, or not at all
-//! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]). An order holds for everything that happens after the call that gave it returned.
+//! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]).
+//! The relay sends garbage, stalls and more ([`RelayFault`]). An order holds for everything that happens after the call that gave it returned.
 //!
 //! # Limits
 //!
@@ -96,6 +100,13 @@
 //! | `wait_method` | `number`, `timeout` | `{status, payload}` |
 //! | `method_calls` | | `[{number, device_id, method, payload, request_id, connection, outcome: waiting, answered, bad_answer or given_up, answer, error}]` |
 //! | `dropped_method_answers` | | `[{device_id, request_id, answer, connection, reason: unknown, late, other_connection or repeated}]` |
+//! | `forward` | `device`, `port`, `local_port`? | the local port that leads there |
+//! | `stop_forwarding` | `local_port` | whether it led anywhere |
+//! | `forwardings` | | `[{local_port, device, port}]` |
+//! | `tunnels` | | `[{id, device, port, uri, status, answer, traceparent, traceparent_header, open, bytes_to_device, bytes_from_device, frames_from_device, frame_bytes_max, pings_from_device, close_code, end}]` |
+//! | `wait_tunnels` | `open`?, `ended`? (at least so many), `timeout` | all |
+//! | `break_relay` | `fault`: `garbage`, `text_frames`, `masked_frames`, `fragments`, `large_frames`, `endless_frame`, `close_with`, `cut_after`, `stall_after`, `no_pongs`; `number`? for some of them | |
+//! | `mend_relay` | | |
 //! | `messages` | `device`? `after`? (a sequence) | `[{sequence, workspace_id, device_id, connection, topic, properties: [[key, value]], payload (Base64), text, payload_error, raw_length, external, packet_id, dup, repeat, acknowledged}]` |
 //! | `wait_messages` | `count`, `timeout` | all, when there are so many |
 //! | `clear_messages` | | |
@@ -115,7 +126,8 @@
 //! | `http_status` | `route`, `status`, `problem_type`?, `count` | |
 //! | `http_hang` | `route`, `hang` | |
 //!
-//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`, `any`.
+//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`, `tunnel`,
+//! `any`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -132,11 +144,13 @@ mod platform;
 mod provisioning;
 mod record;
 mod registry;
+mod relay;
 mod requests;
 mod secrets;
 mod state;
 mod traffic;
 mod upload;
+mod websocket;
 
 pub use ca::ServerCertificate;
 pub use error::{Error, Timeout};
@@ -150,6 +164,7 @@ pub use news::Event;
 pub use platform::{Builder, Platform};
 pub use provisioning::{Approval, Operation, OperationState};
 pub use registry::Device;
+pub use relay::{RelayFault, Tunnel};
 pub use requests::{HttpRequest, RawAnswer, Route};
 pub use traffic::Traffic;
 pub use upload::Upload;

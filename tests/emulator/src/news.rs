@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use crate::hub::MethodCall;
 use crate::provisioning::Operation;
 use crate::registry::Device;
+use crate::relay::Tunnel;
 
 /// Older events are forgotten.
 const EVENTS_KEPT_MAX: usize = 10_000;
@@ -45,6 +47,12 @@ pub enum Event {
         /// The topic filter.
         filter: String,
     },
+    /// A direct method was called.
+    MethodCalled(MethodCall),
+    /// A technician is connected to a port of a device.
+    TunnelOpened(Tunnel),
+    /// That is over, or did not come about.
+    TunnelEnded(Tunnel),
     /// A device changed its Reported Properties.
     Reported {
         /// The device.

@@ -17,6 +17,7 @@ use crate::platform::Settings;
 use crate::provisioning::Provisioning;
 use crate::record::Record;
 use crate::registry::Registry;
+use crate::relay::{Forwards, Tunnels};
 use crate::requests::HttpState;
 use crate::traffic::TrafficLog;
 use crate::upload::Uploads;
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub uploads: Uploads,
     pub faults: Faults,
     pub http: HttpState,
+    pub tunnels: Tunnels,
+    pub forwards: Forwards,
     pub events: Events,
     pub workspace_disabled: bool,
     /// What devices are told as the hub, if it is not [`Core::hub_host`].

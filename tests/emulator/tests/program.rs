@@ -99,6 +99,17 @@ fn a_person_is_told_how_to_connect_a_device() {
     program.line_with("error: approve what?");
     program.write("approve XXXX-XXXX");
     program.line_with("error: no provisioning operation");
+    program.write("tunnels");
+    program.line_with("no port leads");
+    program.write("forward dev-1");
+    program.line_with("error: forward what?");
+    program.write("forward dev-1 22");
+    let forwarded = program.line_with("leads to port 22 of dev-1");
+    let ssh = last_word(&forwarded);
+    assert_eq!(ssh, "USER@127.0.0.1");
+    let local = forwarded.split(' ').next().unwrap();
+    assert!(std::net::TcpStream::connect(local).is_ok());
+    program.line_with("tunnel        to dev-1, port 22: no device \"dev-1\" is registered");
     program.write("nonsense");
     program.line_with("error: there is no command");
     program.write("help");

@@ -22,6 +22,7 @@ from .records import (
     Device,
     DropReason,
     DroppedAnswer,
+    Forwarding,
     Message,
     MethodAnswer,
     MethodCall,
@@ -29,9 +30,11 @@ from .records import (
     Operation,
     OperationState,
     Properties,
+    RelayFault,
     Request,
     Route,
     Traffic,
+    Tunnel,
     Upload,
 )
 
@@ -46,6 +49,7 @@ __all__ = [
     "Emulator",
     "EmulatorEnded",
     "EmulatorError",
+    "Forwarding",
     "Message",
     "MethodAnswer",
     "MethodCall",
@@ -54,8 +58,10 @@ __all__ = [
     "OperationState",
     "ProgramNotFound",
     "Properties",
+    "RelayFault",
     "Request",
     "Route",
     "Traffic",
+    "Tunnel",
     "Upload",
 ]

@@ -8,6 +8,7 @@ from .records import (
     Connection,
     Device,
     DroppedAnswer,
+    Forwarding,
     Message,
     MethodAnswer,
     MethodCall,
@@ -16,6 +17,7 @@ from .records import (
     Request,
     Route,
     Traffic,
+    Tunnel,
     Upload,
 )
 
@@ -216,3 +218,28 @@ class Commands(Channel):
     def dropped_method_answers(self) -> List[DroppedAnswer]:
         """The answers to direct methods that the hub dropped, the oldest first."""
         return [DroppedAnswer.from_json(told) for told in self.command("dropped_method_answers")]
+
+    # Remote access
+
+    def forward(self, device: str, port: int, local_port: int = 0) -> int:
+        """Has a port of 127.0.0.1 (0: any that is free) lead to a port of the device, so that
+        ``ssh -p PORT user@127.0.0.1`` reaches the SSH server of the device; returns the local port. The device is asked
+        for each connection, by the direct method ``!remote-access``: see :meth:`tunnels`."""
+        return int(self.command("forward", device=device, port=port, local_port=local_port))
+
+    def stop_forwarding(self, local_port: int) -> bool:
+        """Ends a forwarding; tunnels that are open stay. Returns whether there was such a one."""
+        return bool(self.command("stop_forwarding", local_port=local_port))
+
+    def forwardings(self) -> List[Forwarding]:
+        """The local ports that lead to devices."""
+        return [Forwarding.from_json(told) for told in self.command("forwardings")]
+
+    def tunnels(self) -> List[Tunnel]:
+        """The connections of technicians to ports of devices, the oldest first, those that have ended too."""
+        return [Tunnel.from_json(told) for told in self.command("tunnels")]
+
+    def wait_tunnels(self, open: int = 0, ended: int = 0, timeout: float = WAIT_TIMEOUT) -> List[Tunnel]:
+        """Waits until at least so many tunnels are open, and so many have ended; returns all."""
+        told = self.command("wait_tunnels", open=open, ended=ended, timeout=timeout)
+        return [Tunnel.from_json(tunnel) for tunnel in told]

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from ._channel import Channel
-from .records import AckMode, CutPoint, Route
+from .records import AckMode, CutPoint, RelayFault, Route
 
 
 class Faults(Channel):
@@ -58,6 +58,17 @@ class Faults(Channel):
         """Answers the next `count` twin requests, reads and patches, with that status, and does nothing else for
         them."""
         self.command("twin_status", status=status, count=count)
+
+    # Of the relay
+
+    def break_relay(self, fault: RelayFault, number: Optional[int] = None) -> None:
+        """Has the relay do that wrong with every tunnel whose device answers from now on; `number` is for the faults
+        that take one."""
+        self.command("break_relay", fault=fault, number=number)
+
+    def mend_relay(self) -> None:
+        """Takes :meth:`break_relay` back; tunnels that stall go on."""
+        self.command("mend_relay")
 
     # Of the HTTP API
 

@@ -24,6 +24,8 @@ class Route(str, Enum):
     """``PUT /{container}/{blob}``: the upload."""
     FILE_NOTIFICATION = "file_notification"
     """``POST /devices/{id}/files/notifications``: tells how the upload went."""
+    TUNNEL = "tunnel"
+    """``GET /remote-access/tunnels/{id}``: a device's connection to the relay."""
     ANY = "any"
     """For faults and questions: all of them, and what is none of them."""
 
@@ -184,6 +186,82 @@ class MethodAnswer(Record):
     def json(self) -> Any:
         """The body, which has to be JSON or nothing, as Python objects; None for nothing."""
         return json.loads(self.payload or "null")
+
+
+class RelayFault(str, Enum):
+    """What the relay does wrong with tunnels. What it answers before, a status or nothing, is told as for other HTTP
+    requests, with :attr:`Route.TUNNEL`. Some take a number."""
+
+    GARBAGE = "garbage"
+    """It sends bytes that are no frames."""
+    TEXT_FRAMES = "text_frames"
+    """It sends the content in text frames."""
+    MASKED_FRAMES = "masked_frames"
+    """It masks its frames, which only clients may."""
+    FRAGMENTS = "fragments"
+    """It sends messages of several frames, each with so many bytes at most. That is allowed."""
+    LARGE_FRAMES = "large_frames"
+    """It sends frames of so many bytes, and gathers as long as there are fewer. That is allowed."""
+    ENDLESS_FRAME = "endless_frame"
+    """It announces one frame of so many bytes, and sends the content as the beginning of that."""
+    CLOSE_WITH = "close_with"
+    """It sends a close frame with that code as soon as the tunnel is open, and ends the connection."""
+    CUT_AFTER = "cut_after"
+    """It ends the connection after so many bytes of content in both directions, without a close frame."""
+    STALL_AFTER = "stall_after"
+    """It neither reads nor sends any more after so many bytes of content in both directions."""
+    NO_PONGS = "no_pongs"
+    """It does not answer pings."""
+
+
+@dataclass(frozen=True)
+class Tunnel(Record):
+    """A connection of a technician to a port of a device."""
+
+    id: str
+    """The id that the device was given."""
+    device: str
+    """The device, as the forwarding names it."""
+    port: int
+    """The device's port."""
+    uri: str
+    """Where the device was told to connect to. It is a secret of the device's."""
+    status: Optional[int]
+    """The status of the device's answer to the call; nothing as long as there is none."""
+    answer: Optional[str]
+    """The body of that answer."""
+    traceparent: str
+    """The ``traceparent`` that the device was told."""
+    traceparent_header: Optional[str]
+    """The ``traceparent`` header with which it connected."""
+    open: bool
+    """Whether bytes can go both ways."""
+    bytes_to_device: int
+    """How many bytes went from the technician to the device."""
+    bytes_from_device: int
+    """How many bytes came from the device for the technician."""
+    frames_from_device: int
+    """How many frames with content came from the device."""
+    frame_bytes_max: int
+    """The largest of them."""
+    pings_from_device: int
+    """How many pings came from the device."""
+    close_code: Optional[int]
+    """The code of the device's close frame, 1005 if it has none; nothing as long as none came."""
+    end: Optional[str]
+    """Why it ended; nothing while it lives."""
+
+
+@dataclass(frozen=True)
+class Forwarding(Record):
+    """A local port that leads to a port of a device."""
+
+    local_port: int
+    """The port on 127.0.0.1."""
+    device: str
+    """The device."""
+    port: int
+    """The device's port."""
 
 
 class MethodOutcome(str, Enum):

@@ -1,6 +1,8 @@
 """What a test asks and tells the Platform."""
 
+import json
 import re
+import socket
 import ssl
 
 import pytest
@@ -18,7 +20,9 @@ from spotflow_emulator import (
     MethodAnswer,
     MethodOutcome,
     OperationState,
+    Forwarding,
     Properties,
+    RelayFault,
     Request,
     Route,
 )
@@ -194,6 +198,37 @@ def test_direct_methods_are_called_and_their_answers_told(spotflow_emulator):
     [dropped] = spotflow_emulator.dropped_method_answers()
     assert (dropped.reason, dropped.request_id) == (DropReason.LATE, last.request_id)
     assert dropped.answer.payload == "too late"
+
+
+def test_ports_lead_to_devices(spotflow_emulator):
+    with bare_device.Connection(bare_device.registered(spotflow_emulator, "behind")) as connection:
+        connection.subscribe("$iothub/methods/POST/#")
+        local_port = spotflow_emulator.forward("behind", 22)
+        assert spotflow_emulator.forwardings() == [Forwarding(local_port, "behind", 22)]
+        with socket.create_connection(("127.0.0.1", local_port), timeout=bare_device.DEADLINE) as technician:
+            topic, payload = connection.answer_method(500, b'{"detail": "refused"}')
+            with pytest.raises(ConnectionResetError):
+                technician.recv(1)
+        [tunnel] = spotflow_emulator.wait_tunnels(ended=1)
+    assert "/!remote-access/" in topic
+    assert json.loads(payload.decode()) == {
+        "tunnelId": tunnel.id,
+        "port": 22,
+        "tunnelSecureUri": tunnel.uri,
+        "traceparentHeader": tunnel.traceparent,
+    }
+    assert (tunnel.device, tunnel.port, tunnel.status, tunnel.open) == ("behind", 22, 500, False)
+    assert tunnel.end == 'the device answered 500: {"detail": "refused"}'
+    assert spotflow_emulator.tunnels() == [tunnel]
+    with pytest.raises(CommandFailed, match="not within 10ms"):
+        spotflow_emulator.wait_tunnels(open=1, timeout=0.01)
+    for fault in RelayFault:
+        spotflow_emulator.break_relay(fault, 1000)
+    with pytest.raises(CommandFailed, match="needs a number"):
+        spotflow_emulator.break_relay(RelayFault.CUT_AFTER)
+    spotflow_emulator.mend_relay()
+    assert spotflow_emulator.stop_forwarding(local_port)
+    assert not spotflow_emulator.stop_forwarding(local_port)
 
 
 def test_devices_lose_what_lets_them_in(spotflow_emulator):

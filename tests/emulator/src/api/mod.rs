@@ -2,7 +2,7 @@
 
 mod faults;
 mod files;
-mod problem;
+pub(crate) mod problem;
 mod provisioning;
 mod raw;
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{post, put};
+use axum::routing::{get, post, put};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::hub::connection::Stream;
+use crate::relay;
 use crate::state::Core;
 use crate::upload;
 use problem::Problem;
@@ -49,7 +50,8 @@ pub(crate) async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let closed = accepting.wait_for(|accept| !accept);
     // Nothing is made of errors: a client that breaks off or talks nonsense harms nobody but itself.
@@ -61,6 +63,7 @@ pub(crate) async fn serve(
 }
 
 fn router(core: Arc<Core>) -> Router {
+    let tunnel = format!("{}{{id}}", relay::PATH);
     let blob = format!("{}{{*blob}}", upload::CONTAINER_PATH);
     Router::new()
         .route("/provisioning-operations/init", post(provisioning::init))
@@ -79,6 +82,7 @@ fn router(core: Arc<Core>) -> Router {
             &blob,
             put(files::put).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
         )
+        .route(&tunnel, get(relay::socket::connect))
         .fallback(async || Problem::new(404, "Not Found", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(405, "Method Not Allowed", "this path has another method")

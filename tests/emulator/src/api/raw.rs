@@ -20,7 +20,7 @@ pub(super) async fn answer(
     core: &Core,
     stream: Stream,
     head: Vec<u8>,
-) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
     let text = String::from_utf8_lossy(&head);
     let mut words = text.split(' ');
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));

@@ -117,14 +117,14 @@ pub(crate) struct Methods {
 }
 
 impl Methods {
-    /// Sends a call and returns its number, if the device listens to methods.
+    /// Sends a call, if the device listens to methods.
     pub fn call(
         &mut self,
         device: &Device,
         link: &mut Link<'_>,
         call: NewCall<'_>,
         now: Instant,
-    ) -> Option<u64> {
+    ) -> Option<&MethodCall> {
         let number = self.called + 1;
         let request_id = format!("{number:x}");
         let topic = format!("$iothub/methods/POST/{}/?$rid={request_id}", call.name);
@@ -132,21 +132,19 @@ impl Methods {
             return None;
         }
         self.called = number;
-        keep(
-            &mut self.calls,
-            MethodCall {
-                number,
-                device: device.clone(),
-                name: call.name.to_owned(),
-                payload: call.payload.to_vec(),
-                request_id,
-                connection: link.live.number,
-                sent_at: now,
-                timeout: call.timeout,
-                outcome: MethodOutcome::Waiting,
-            },
-        );
-        Some(number)
+        let call = MethodCall {
+            number,
+            device: device.clone(),
+            name: call.name.to_owned(),
+            payload: call.payload.to_vec(),
+            request_id,
+            connection: link.live.number,
+            sent_at: now,
+            timeout: call.timeout,
+            outcome: MethodOutcome::Waiting,
+        };
+        keep(&mut self.calls, call);
+        self.calls.back()
     }
 
     /// Takes an answer, or drops it.

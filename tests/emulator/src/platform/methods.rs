@@ -7,6 +7,7 @@ use super::devices::link;
 use crate::error::{Error, Timeout};
 use crate::hub::methods::PAYLOAD_BYTES_MAX;
 use crate::hub::{DroppedAnswer, MethodAnswer, MethodCall, MethodOutcome, NewCall};
+use crate::news::Event;
 use crate::state::State;
 
 impl State {
@@ -17,9 +18,11 @@ impl State {
         }
         let public = self.device(device)?.public.clone();
         let mut link = link(&mut self.registry, &mut self.connections, device)?;
-        self.methods
-            .call(&public, &mut link, call, Instant::now())
-            .ok_or_else(|| Error::NotConnected(device.to_owned()))
+        let now = Instant::now();
+        let call = self.methods.call(&public, &mut link, call, now);
+        let call = call.ok_or_else(|| Error::NotConnected(device.to_owned()))?;
+        self.events.push(Event::MethodCalled(call.clone()));
+        Ok(call.number)
     }
 
     /// What a call came to, once it came to something.

@@ -8,6 +8,7 @@ mod methods;
 mod mqtt_faults;
 mod ports;
 mod provisioning;
+mod tunnels;
 mod twins;
 
 use std::path::{Path, PathBuf};
@@ -160,8 +161,8 @@ impl Platform {
         self.core.settings.provisioning_token.clone()
     }
 
-    /// All that a device must not show to anybody: every token, and the signature of every password and upload
-    /// link that was ever given out.
+    /// All that a device must not show to anybody: every token, those of tunnels too, and the signature of every
+    /// password and upload link that was ever given out.
     pub fn secrets(&self) -> Vec<String> {
         let state = self.core.look();
         let devices = state.registry.devices.values();
@@ -172,6 +173,7 @@ impl Platform {
             .collect();
         secrets.extend(devices.flat_map(|device| device.signatures.iter().cloned()));
         secrets.extend(state.uploads.signatures().map(str::to_owned));
+        secrets.extend(state.tunnels.tokens().map(str::to_owned));
         secrets
     }
 
@@ -214,6 +216,8 @@ fn new_state(settings: &Settings) -> State {
         uploads: Default::default(),
         faults: Default::default(),
         http: Default::default(),
+        tunnels: Default::default(),
+        forwards: Default::default(),
         events: Default::default(),
         workspace_disabled: false,
         announced_hub: None,

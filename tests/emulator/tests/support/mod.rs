@@ -1,6 +1,8 @@
 //! A device in its barest form: HTTP calls, and MQTT packets over blocking TLS.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod socket;
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

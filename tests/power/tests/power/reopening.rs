@@ -184,7 +184,7 @@ pub fn read(database: &Path) -> Found {
     let text = |(id, _, body)| (id, String::from_utf8(body).expect("text"));
     found.inbox = rows("inbox").into_iter().map(text).collect();
     let twin = |kind: &str| -> Option<serde_json::Value> {
-        let sql = "SELECT document FROM twin WHERE kind = ?1";
+        let sql = "SELECT text FROM document WHERE kind = ?1";
         let document: String = connection.query_row(sql, [kind], |row| row.get(0)).ok()?;
         Some(serde_json::from_str(&document).expect("JSON"))
     };

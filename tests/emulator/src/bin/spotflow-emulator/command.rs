@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use spotflow_emulator::Route;
+use spotflow_emulator::{RelayFault, Route};
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -101,6 +101,26 @@ pub(crate) enum Command {
     },
     MethodCalls,
     DroppedMethodAnswers,
+    Forward {
+        device: String,
+        port: u16,
+        local_port: Option<u16>,
+    },
+    StopForwarding {
+        local_port: u16,
+    },
+    Forwardings,
+    Tunnels,
+    WaitTunnels {
+        open: Option<usize>,
+        ended: Option<usize>,
+        timeout: f64,
+    },
+    BreakRelay {
+        fault: RelayFaultName,
+        number: Option<u64>,
+    },
+    MendRelay,
     Messages {
         device: Option<String>,
         after: Option<u64>,
@@ -184,6 +204,40 @@ pub(crate) enum CutPointName {
     AfterAck,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RelayFaultName {
+    Garbage,
+    TextFrames,
+    MaskedFrames,
+    Fragments,
+    LargeFrames,
+    EndlessFrame,
+    CloseWith,
+    CutAfter,
+    StallAfter,
+    NoPongs,
+}
+
+impl RelayFaultName {
+    /// The fault, with the number that some of them take.
+    pub fn with(self, number: Option<u64>) -> Result<RelayFault, Box<dyn std::error::Error>> {
+        let needed = || number.ok_or("this fault needs a number");
+        Ok(match self {
+            Self::Garbage => RelayFault::Garbage,
+            Self::TextFrames => RelayFault::TextFrames,
+            Self::MaskedFrames => RelayFault::MaskedFrames,
+            Self::NoPongs => RelayFault::NoPongs,
+            Self::Fragments => RelayFault::Fragments(needed()?.try_into()?),
+            Self::LargeFrames => RelayFault::LargeFrames(needed()?.try_into()?),
+            Self::EndlessFrame => RelayFault::EndlessFrame(needed()?),
+            Self::CloseWith => RelayFault::CloseWith(needed()?.try_into()?),
+            Self::CutAfter => RelayFault::CutAfter(needed()?),
+            Self::StallAfter => RelayFault::StallAfter(needed()?),
+        })
+    }
+}
+
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RouteName {
@@ -194,6 +248,7 @@ pub(crate) enum RouteName {
     FileUpload,
     BlobPut,
     FileNotification,
+    Tunnel,
     Any,
 }
 
@@ -207,6 +262,7 @@ impl From<RouteName> for Route {
             RouteName::FileUpload => Self::FileUpload,
             RouteName::BlobPut => Self::BlobPut,
             RouteName::FileNotification => Self::FileNotification,
+            RouteName::Tunnel => Self::Tunnel,
             RouteName::Any => Self::Any,
         }
     }
@@ -222,6 +278,7 @@ impl From<Route> for RouteName {
             Route::FileUpload => Self::FileUpload,
             Route::BlobPut => Self::BlobPut,
             Route::FileNotification => Self::FileNotification,
+            Route::Tunnel => Self::Tunnel,
             // What is none of the others.
             _ => Self::Any,
         }

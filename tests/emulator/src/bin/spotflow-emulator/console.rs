@@ -19,9 +19,14 @@ desired DEVICE             show them
 reported DEVICE            show a device's Reported Properties
 send DEVICE TEXT           send a cloud-to-device message
 call DEVICE METHOD [JSON]  call a direct method
+forward DEVICE PORT [HERE]
+                           lead a port of this machine (HERE, or any) to a port of a device
+tunnels                    the connections to ports of devices
 messages [NUMBER]          the last Messages, 10 if not told
 help                       this
 quit                       end";
+
+const SSH_PORT: u16 = 22;
 
 /// Shows what happens and reads commands. Returns at once.
 pub(crate) fn start(platform: Arc<Platform>, options: &Options, ca_file: &Path, quit: Quit) {
@@ -98,8 +103,12 @@ fn command(platform: &Platform, line: &str) -> Result<String, Box<dyn std::error
             format!("{} waiting", platform.cloud_messages_waiting(device))
         }
         ("call", Some(device), Some(call)) => call_method(platform, device, call)?,
+        ("forward", Some(device), Some(ports)) => forward(platform, device, ports)?,
+        ("tunnels", ..) => tunnels(platform),
         ("messages", count, _) => last_messages(platform, count.unwrap_or("10").parse()?),
-        ("approve" | "refuse" | "desired" | "reported" | "send" | "call", ..) => Err(needed())?,
+        ("approve" | "refuse" | "desired" | "reported" | "send" | "call" | "forward", ..) => {
+            Err(needed())?
+        }
         _ => Err(format!(
             "there is no command {name:?}; type \"help\" for those there are"
         ))?,
@@ -119,6 +128,36 @@ fn call_method(platform: &Platform, device: &str, call: &str) -> Result<String, 
         answer.status,
         String::from_utf8_lossy(&answer.payload)
     ))
+}
+
+fn forward(
+    platform: &Platform,
+    device: &str,
+    ports: &str,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let (port, here) = ports
+        .split_once(char::is_whitespace)
+        .unwrap_or((ports, "0"));
+    let port: u16 = port.parse()?;
+    let local = platform.forward(here.trim().parse()?, device, port)?;
+    let mut line = format!("{local} leads to port {port} of {device}");
+    if port == SSH_PORT {
+        line += &format!(", as in: ssh -p {} USER@{}", local.port(), local.ip());
+    }
+    Ok(line)
+}
+
+fn tunnels(platform: &Platform) -> String {
+    let forwardings = platform.forwardings().into_iter();
+    let lines = forwardings
+        .map(|(local, device, port)| format!("forward       {local} to {device}, port {port}"))
+        .chain(platform.tunnels().iter().map(watch::tunnel_line))
+        .collect::<Vec<_>>();
+    if lines.is_empty() {
+        "no port leads to a device".to_owned()
+    } else {
+        lines.join("\n")
+    }
 }
 
 fn list(platform: &Platform) -> String {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use spotflow_emulator::{AckMode, CutPoint, Platform};
+use spotflow_emulator::{AckMode, CutPoint, Platform, Tunnel};
 
 use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
 use crate::view::{
-    connection, devices, dropped_answer, message, method_answer, method_call, operation, request,
-    traffic, uploads,
+    connection, devices, dropped_answer, forwardings, message, method_answer, method_call,
+    operation, request, traffic, tunnel, uploads,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -203,6 +203,44 @@ fn execute_remote_command(platform: &Platform, command: Command) -> Result<Value
             .iter()
             .map(dropped_answer)
             .collect()),
+        other => execute_tunnel_command(platform, other),
+    }
+}
+
+fn execute_tunnel_command(platform: &Platform, command: Command) -> Result<Value, Failure> {
+    match command {
+        Command::Forward {
+            device,
+            port,
+            local_port,
+        } => {
+            let local = platform.forward(local_port.unwrap_or(0), &device, port)?;
+            Ok(local.port().into())
+        }
+        Command::StopForwarding { local_port } => Ok(platform.stop_forwarding(local_port).into()),
+        Command::Forwardings => Ok(forwardings(platform)),
+        Command::Tunnels => Ok(platform.tunnels().iter().map(tunnel).collect()),
+        Command::WaitTunnels {
+            open,
+            ended,
+            timeout,
+        } => {
+            let enough = |tunnels: &[Tunnel]| {
+                let is_open = tunnels.iter().filter(|tunnel| tunnel.is_open());
+                let have_ended = tunnels.iter().filter(|tunnel| tunnel.end.is_some());
+                is_open.count() >= open.unwrap_or(0) && have_ended.count() >= ended.unwrap_or(0)
+            };
+            let tunnels = platform.wait_for_tunnels(enough, seconds(timeout)?)?;
+            Ok(tunnels.iter().map(tunnel).collect())
+        }
+        Command::BreakRelay { fault, number } => {
+            platform.break_relay(fault.with(number)?);
+            Ok(Value::Null)
+        }
+        Command::MendRelay => {
+            platform.mend_relay();
+            Ok(Value::Null)
+        }
         other => execute_message_command(platform, other),
     }
 }

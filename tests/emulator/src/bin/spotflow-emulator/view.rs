@@ -1,11 +1,13 @@
 //! What the Platform knows, as JSON.
 
+use std::net::SocketAddr;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{
     Connection, Device, DropReason, DroppedAnswer, HttpRequest, Message, MethodAnswer, MethodCall,
-    MethodOutcome, Operation, OperationState, Platform, Traffic, Upload,
+    MethodOutcome, Operation, OperationState, Platform, Traffic, Tunnel, Upload,
 };
 
 use crate::command::RouteName;
@@ -94,6 +96,33 @@ pub(crate) fn dropped_answer(dropped: &DroppedAnswer) -> Value {
         "answer": method_answer(&dropped.answer),
         "connection": dropped.connection,
         "reason": reason,
+    })
+}
+
+pub(crate) fn forwardings(platform: &Platform) -> Value {
+    let forwardings = platform.forwardings();
+    let forwarding = |(local, device, port): &(SocketAddr, String, u16)| json!({ "local_port": local.port(), "device": device, "port": port });
+    forwardings.iter().map(forwarding).collect()
+}
+
+pub(crate) fn tunnel(tunnel: &Tunnel) -> Value {
+    json!({
+        "id": tunnel.id,
+        "device": tunnel.device,
+        "port": tunnel.port,
+        "uri": tunnel.uri,
+        "status": tunnel.status,
+        "answer": tunnel.answer,
+        "traceparent": tunnel.traceparent,
+        "traceparent_header": tunnel.traceparent_header,
+        "open": tunnel.is_open(),
+        "bytes_to_device": tunnel.bytes_to_device,
+        "bytes_from_device": tunnel.bytes_from_device,
+        "frames_from_device": tunnel.frames_from_device,
+        "frame_bytes_max": tunnel.frame_bytes_max,
+        "pings_from_device": tunnel.pings_from_device,
+        "close_code": tunnel.close_code,
+        "end": tunnel.end.as_ref().map(|(_, reason)| reason),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use spotflow_emulator::{Event, Message, Operation, Platform};
+use spotflow_emulator::{Event, Message, Operation, Platform, Tunnel};
 
 use crate::Quit;
 
@@ -61,6 +61,10 @@ fn describe(event: &Event, asks: bool) -> Option<String> {
         Event::ConnectRefused { client_id, code } => {
             format!("refused       {client_id} with code {code}")
         }
+        Event::MethodCalled(call) => {
+            format!("called        {} of {}", call.name, call.device.device_id)
+        }
+        Event::TunnelOpened(tunnel) | Event::TunnelEnded(tunnel) => tunnel_line(tunnel),
         Event::Reported {
             device,
             patch,
@@ -74,6 +78,24 @@ fn describe(event: &Event, asks: bool) -> Option<String> {
         _ => return None,
     };
     Some(line)
+}
+
+pub(crate) fn tunnel_line(tunnel: &Tunnel) -> String {
+    let Tunnel {
+        device,
+        port,
+        bytes_to_device,
+        bytes_from_device,
+        ..
+    } = tunnel;
+    let state = match &tunnel.end {
+        Some((_, reason)) => reason,
+        None if tunnel.is_open() => "open",
+        None => "asked for",
+    };
+    format!(
+        "tunnel        to {device}, port {port}: {state}, {bytes_to_device} bytes there, {bytes_from_device} back"
+    )
 }
 
 pub(crate) fn operation_line(operation: &Operation, asks: bool) -> String {

@@ -1,0 +1,232 @@
+//! One connection to the database, from its opening to its end: it begins and ends transactions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::checkpoint;
+use super::durability::Durability;
+use crate::error::{Chain, Error, Result};
+use crate::store::disk::reserve::Reserve;
+use crate::store::disk::sqlite::{self, sqlite_error};
+use crate::store::rows::Transaction;
+use crate::store::rows::ids::RowIds;
+
+/// What goes on in the next session.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::store) struct Continued {
+    /// No id below it will be given out any more.
+    pub next_id: i64,
+    /// So many transactions there have been in this run.
+    pub transactions: u64,
+    /// Behind its end the WAL may have what was written of a commit that failed, which looks like a commit
+    /// behind damage.
+    pub wal_has_remains: bool,
+}
+
+/// A connection to the database, and the disk space that it keeps.
+pub(in crate::store) struct Session {
+    path: PathBuf,
+    transaction: Transaction,
+    synced: Durability,
+    /// There may be something in the WAL that is not in the database.
+    wal_is_used: bool,
+    /// See [`Continued::wal_has_remains`].
+    wal_has_remains: bool,
+    /// Behind the connection, which must be closed before it: see [`Reserve`].
+    reserve: Reserve,
+}
+
+impl Session {
+    /// With a connection to the file at `path`.
+    pub fn open(
+        connection: Connection,
+        ids: RowIds,
+        path: &Path,
+        continued: Continued,
+    ) -> Result<Session> {
+        let mut session = Session {
+            path: path.to_owned(),
+            transaction: Transaction::new(connection, ids),
+            synced: Durability::PowerSafe,
+            wal_is_used: true,
+            wal_has_remains: continued.wal_has_remains,
+            reserve: Reserve::open(path)?,
+        };
+        session.transaction.begins(continued.transactions);
+        if let Err(error) = session.reserve_pages() {
+            log::warn!(
+                "{}: acknowledgements may not be recorded until there is space: {}",
+                path.display(),
+                Chain(&error)
+            );
+        }
+        Ok(session)
+    }
+
+    /// What goes on in the next one.
+    pub fn continued(&self) -> Continued {
+        Continued {
+            next_id: self.transaction.ids().peek(),
+            transactions: self.transaction.number(),
+            wal_has_remains: self.wal_has_remains,
+        }
+    }
+
+    pub fn transaction(&mut self) -> &mut Transaction {
+        &mut self.transaction
+    }
+
+    pub fn connection(&self) -> &Connection {
+        self.transaction.connection()
+    }
+
+    /// Begins a transaction, of which [`commit`](Self::commit) or [`roll_back`](Self::roll_back) is the end.
+    pub fn begin(&mut self, durability: Durability) -> Result<()> {
+        // When all of it is in the database, the next commit begins the WAL anew.
+        self.wal_has_remains = self.wal_has_remains && !self.move_wal();
+        self.transaction.begins(self.transaction.number() + 1);
+        self.set_durability(durability)
+            .and_then(|()| self.run("BEGIN"))
+            .map_err(|error| self.unusable(error))
+    }
+
+    /// Commits what was written since it began, or rolls it back.
+    pub fn commit(&mut self) -> Result<()> {
+        if let Err(error) = self.reserve_pages() {
+            self.roll_back();
+            return Err(error);
+        }
+        if let Err(error) = self.run("COMMIT") {
+            self.roll_back();
+            let error = commit_error(&self.path, error);
+            self.wal_has_remains |= matches!(error, Error::OutcomeUnknown { .. });
+            return Err(error);
+        }
+        self.wal_is_used = true;
+        Ok(())
+    }
+
+    pub fn roll_back(&mut self) {
+        self.transaction.rolled_back();
+        // SQLite has rolled back by itself after most errors; then there is nothing left to do.
+        let sql = self.connection();
+        if !sql.is_autocommit()
+            && let Err(error) = sql.execute_batch("ROLLBACK")
+        {
+            log::error!("{}: cannot roll back: {error}", self.path.display());
+        }
+    }
+
+    /// An error of a transaction that has not come to its commit.
+    pub fn unusable(&self, error: rusqlite::Error) -> Error {
+        sqlite_error(&self.path, "use the database", error)
+    }
+
+    /// A statement of every commit, prepared once.
+    fn run(&self, statement: &str) -> rusqlite::Result<()> {
+        let mut statement = self.connection().prepare_cached(statement)?;
+        statement.execute(()).map(drop)
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> rusqlite::Result<()> {
+        if self.synced != durability {
+            let level = match durability {
+                Durability::KillSafe => "NORMAL",
+                Durability::PowerSafe => "FULL",
+            };
+            self.connection()
+                .pragma_update(None, "synchronous", level)?;
+            self.synced = durability;
+        }
+        Ok(())
+    }
+
+    /// What the transaction wants to commit must not be more than a checkpoint can write.
+    fn reserve_pages(&mut self) -> Result<()> {
+        // SQLite parses a PRAGMA each time anew, which took a twentieth of the time of a commit.
+        let pages_max = self.transaction.written().database_max();
+        let is_reserved = self.reserve.has(pages_max);
+        if is_reserved && !cfg!(debug_assertions) {
+            return Ok(());
+        }
+        let pages: i64 = self
+            .connection()
+            .prepare_cached("PRAGMA page_count")
+            .and_then(|mut pragma| pragma.query_row((), |row| row.get(0)))
+            .map_err(|error| sqlite_error(&self.path, "write to the database", error))?;
+        let pages = pages.unsigned_abs();
+        debug_assert!(
+            !is_reserved || self.reserve.has(pages),
+            "{pages} pages, {pages_max}"
+        );
+        if !is_reserved {
+            self.transaction.written_mut().database_has(pages);
+        }
+        self.reserve.grow(pages)
+    }
+
+    /// Whether the WAL has grown enough for a [`checkpoint`](Self::checkpoint).
+    pub fn checkpoint_due(&self) -> bool {
+        checkpoint::is_due(&self.transaction)
+    }
+
+    /// Moves the WAL into the database, and shrinks the file if that is worth it; returns whether all of
+    /// it was moved.
+    pub fn checkpoint(&mut self) -> bool {
+        // To shrink takes space in the WAL.
+        let shrunk = checkpoint::shrink(self.connection()).or_else(|_| {
+            self.move_wal();
+            checkpoint::shrink(self.connection())
+        });
+        if let Err(error) = shrunk {
+            log::warn!(
+                "{}: the file is not shrunk yet: {error}",
+                self.path.display()
+            );
+        }
+        self.move_wal()
+    }
+
+    /// Moves the WAL into the database; returns whether all of it was moved.
+    pub fn move_wal(&mut self) -> bool {
+        self.transaction.written_mut().checkpointed();
+        let moved = checkpoint::move_wal(self.connection());
+        self.reserve.checkpointed();
+        moved.unwrap_or_else(|error| {
+            log::warn!("{}: cannot checkpoint: {error}", self.path.display());
+            false
+        })
+    }
+
+    /// On a full disk: whether the WAL can now be used from its start again, and could not before.
+    pub fn empty_wal(&mut self) -> bool {
+        std::mem::take(&mut self.wal_is_used) && self.move_wal()
+    }
+
+    /// The connection goes without another write to the file.
+    pub fn abandon(self) {
+        sqlite::close(self.transaction.into_connection(), &self.path);
+    }
+
+    /// The orderly end: nothing is left in the WAL.
+    pub fn close(mut self) {
+        let is_moved = self.checkpoint();
+        sqlite::close(self.transaction.into_connection(), &self.path);
+        if is_moved && let Err(error) = self.reserve.void_wal() {
+            log::warn!("{}: the WAL stays as it is: {error}", self.path.display());
+        }
+    }
+}
+
+/// A failed COMMIT has stored nothing, unless the disk failed while the commit was being written.
+fn commit_error(path: &Path, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => Error::OutcomeUnknown {
+            path: path.to_owned(),
+            source: Arc::new(error),
+        },
+        _ => sqlite_error(path, "commit to the database", error),
+    }
+}

@@ -1,0 +1,8 @@
+//! The lowest floor: files, and SQLite's connection to one of them. Nothing here knows what is stored.
+
+pub(crate) mod file_id;
+pub(crate) mod files;
+pub(super) mod kept;
+pub(super) mod lock;
+pub(super) mod reserve;
+pub(super) mod sqlite;

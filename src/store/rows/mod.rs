@@ -1,0 +1,19 @@
+//! The rows: one file for each table, on the [`Transaction`] that a job is given.
+
+pub(crate) mod device;
+pub(crate) mod documents;
+pub(super) mod file;
+pub(super) mod ids;
+pub(crate) mod inbox;
+pub(crate) mod open_upload;
+pub(crate) mod outbox;
+pub(super) mod pages_written;
+pub(super) mod schema;
+pub(crate) mod set_aside;
+pub(crate) mod totals;
+mod transaction;
+
+pub(crate) use transaction::Transaction;
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,221 @@
+//! The `outbox` table: Messages from their commit to their acknowledgement.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, Result, Row};
+
+use super::totals::{self, Totals};
+use super::transaction::Transaction;
+use crate::message::outgoing::{Body, Outgoing};
+
+/// The oldest rows but those in flight, without a gap: what is dropped to make space for newer ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DroppedRows {
+    pub first: i64,
+    pub last: i64,
+    pub totals: Totals,
+}
+
+impl DroppedRows {
+    /// These, and others that follow.
+    pub fn and(self, next: DroppedRows) -> DroppedRows {
+        DroppedRows {
+            first: self.first,
+            last: next.last,
+            totals: self.totals.and(next.totals),
+        }
+    }
+}
+
+/// Deletes the oldest Messages behind `behind` until they are as much as `enough`; none, if all of them
+/// are not.
+pub(crate) fn drop_oldest(
+    transaction: &mut Transaction,
+    behind: i64,
+    enough: Totals,
+) -> Result<Option<DroppedRows>> {
+    let Some(dropped) = oldest(transaction, behind, enough)? else {
+        return Ok(None);
+    };
+    transaction
+        .connection()
+        .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+        .execute((dropped.first, dropped.last))?;
+    // One page of the list of free pages for about 250 that become free.
+    transaction.wrote(usize::try_from(dropped.totals.bytes / 64).unwrap_or(usize::MAX));
+    Ok(Some(dropped))
+}
+
+fn oldest(transaction: &Transaction, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
+    let mut statement = transaction
+        .connection()
+        .prepare_cached("SELECT id, length(body) FROM outbox WHERE id > ?1 ORDER BY id")?;
+    let mut rows = statement.query([behind])?;
+    let mut found: Option<DroppedRows> = None;
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        let row = DroppedRows {
+            first: id,
+            last: id,
+            totals: Totals {
+                count: 1,
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+            },
+        };
+        let dropped = found.map_or(row, |found| found.and(row));
+        if dropped.totals.count >= enough.count && dropped.totals.bytes >= enough.bytes {
+            return Ok(Some(dropped));
+        }
+        found = Some(dropped);
+    }
+    Ok(None)
+}
+
+/// Stores a Message; returns its id.
+pub(crate) fn insert(
+    transaction: &mut Transaction,
+    stored_at_ms: i64,
+    properties: &str,
+    upload: bool,
+    body: &[u8],
+) -> Result<i64> {
+    let id = transaction.next_id()?;
+    transaction
+        .connection()
+        .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((id, stored_at_ms, properties, upload, body))?;
+    transaction.wrote(properties.len() + body.len());
+    Ok(id)
+}
+
+/// Stores a Message again, under the id that it had.
+pub(crate) fn put_back(
+    transaction: &mut Transaction,
+    message: &Outgoing,
+    body: &[u8],
+) -> Result<()> {
+    transaction
+        .connection()
+        .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .execute((message.id, message.stored_at_ms, &message.properties, body))?;
+    transaction.wrote(message.properties.len() + body.len());
+    Ok(())
+}
+
+/// The ids up to `through`.
+pub(crate) fn ids(transaction: &Transaction, through: i64) -> Result<HashSet<i64>> {
+    transaction
+        .connection()
+        .prepare("SELECT id FROM outbox WHERE id <= ?1")?
+        .query_map([through], |row| row.get(0))?
+        .collect()
+}
+
+/// Deletes Messages; with fewer statements if their ids are in order.
+pub(crate) fn delete_all(transaction: &mut Transaction, ids: &[i64]) -> Result<()> {
+    for run in ids.chunk_by(|id, next| id.checked_add(1) == Some(*next)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            continue;
+        };
+        transaction
+            .connection()
+            .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+            .execute((first, last))?;
+        transaction.wrote(0);
+    }
+    Ok(())
+}
+
+/// Under which generation entries of the sent log count.
+pub(crate) fn sent_generation(transaction: &Transaction) -> Result<Option<i64>> {
+    transaction
+        .connection()
+        .prepare("SELECT value FROM counter WHERE name = 'sent_generation'")?
+        .query_row((), |row| row.get(0))
+        .optional()
+}
+
+/// Entries of the sent log count under this generation.
+pub(crate) fn set_sent_generation(transaction: &mut Transaction, generation: i64) -> Result<()> {
+    transaction
+        .connection()
+        .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('sent_generation', ?1)")?
+        .execute([generation])?;
+    transaction.wrote(0);
+    Ok(())
+}
+
+/// Deletes a Message.
+pub(crate) fn delete(transaction: &mut Transaction, id: i64) -> Result<()> {
+    transaction
+        .connection()
+        .prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+        .execute([id])?;
+    transaction.wrote(0);
+    Ok(())
+}
+
+/// The content that is to be uploaded, or `None` if the Message is gone.
+pub(crate) fn content(transaction: &Transaction, id: i64) -> Result<Option<Vec<u8>>> {
+    transaction
+        .connection()
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
+        .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
+        .optional()
+}
+
+/// Puts the link in the place of content that was uploaded.
+pub(crate) fn replace_content(transaction: &mut Transaction, id: i64, link: &[u8]) -> Result<()> {
+    transaction
+        .connection()
+        .prepare_cached("UPDATE outbox SET body = ?2, upload = 0 WHERE id = ?1")?
+        .execute((id, link))?;
+    transaction.wrote(link.len());
+    Ok(())
+}
+
+/// The Messages behind `after`, oldest first, until they hold `budget_bytes` of memory or are
+/// `most`; and whether there are more. At least one is returned if there is one.
+pub(crate) fn load(
+    transaction: &Transaction,
+    after: i64,
+    most: usize,
+    budget_bytes: usize,
+) -> Result<(Vec<Outgoing>, bool)> {
+    let mut statement = transaction.connection().prepare_cached(
+        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+    )?;
+    let mut rows = statement.query([after])?;
+    let mut loaded = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        if loaded.len() >= most || (bytes >= budget_bytes && !loaded.is_empty()) {
+            return Ok((loaded, true));
+        }
+        let message = read(row)?;
+        bytes += message.memory_bytes();
+        loaded.push(message);
+    }
+    Ok((loaded, false))
+}
+
+fn read(row: &Row<'_>) -> Result<Outgoing> {
+    let upload: bool = row.get(3)?;
+    let body = row.get_ref(4)?.as_bytes()?;
+    Ok(Outgoing {
+        id: row.get(0)?,
+        stored_at_ms: row.get(1)?,
+        properties: row.get(2)?,
+        body: if upload {
+            Body::Upload(body.len())
+        } else {
+            Body::Inline(Bytes::copy_from_slice(body))
+        },
+    })
+}
+
+/// Counts what is stored.
+pub(crate) fn totals(transaction: &Transaction) -> Result<Totals> {
+    totals::of_table(transaction, "outbox")
+}

@@ -1,0 +1,3 @@
+//! What the rows promise, whatever is in the file.
+
+pub(in crate::store) mod fuzz;
