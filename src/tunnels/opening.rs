@@ -141,7 +141,6 @@ fn connect_relay(
     // Payload may come with the end of the handshake.
     let mut first = Inward::default();
     loop {
-        relay.write(web_socket.output()).map_err(RelayError::Io)?;
         while !web_socket.is_open() {
             let mut buffer = [0; 4096];
             match relay.read_some(&mut buffer)? {
@@ -160,6 +159,8 @@ fn connect_relay(
                 inward: first,
             });
         }
+        // Behind the read: what it brought may let the next part go, of TLS's handshake or the WebSocket's.
+        relay.write(web_socket.output()).map_err(RelayError::Io)?;
         poll.wait(Some(deadline), |event| {
             if event.token() == RELAY {
                 relay.note(event);

@@ -19,6 +19,7 @@ mod reported;
 mod secrets;
 mod set_aside;
 mod status;
+mod tunnels;
 mod upgrade;
 mod validation;
 mod waiting;

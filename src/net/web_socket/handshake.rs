@@ -5,10 +5,14 @@ use std::io::{self, Read, Write};
 use bytes::{Buf, BytesMut};
 use tungstenite::handshake::client::{ClientHandshake, Request as HttpRequest, generate_key};
 use tungstenite::handshake::{HandshakeError, MidHandshake};
+use tungstenite::http::uri::PathAndQuery;
 use tungstenite::protocol::WebSocketConfig;
 
 use super::{Request, WebSocketError};
 
+/// Of the request as tungstenite makes it. It logs that at trace level, so it does not get the path, which can be a
+/// secret.
+const FIRST_LINE: &str = "GET / HTTP/1.1\r\n";
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 /// An answer with a longer head is not of a WebSocket.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -48,6 +52,9 @@ impl Write for Pipe {
 impl Handshake {
     /// Puts the request into `output`.
     pub fn new(request: &Request<'_>, output: &mut BytesMut) -> Result<Handshake, WebSocketError> {
+        let path = request.path.parse::<PathAndQuery>();
+        let path = path.map_err(|_| WebSocketError::Request("its path is malformed"))?;
+        let first_line = format!("GET {path} HTTP/1.1\r\n");
         let request = http_request(request)?;
         let broken = |_| WebSocketError::Request("tungstenite does not take it");
         // What it makes at the end is thrown away.
@@ -57,7 +64,10 @@ impl Handshake {
         match handshake.handshake() {
             // It waits for the answer.
             Err(HandshakeError::Interrupted(mut handshake)) => {
-                output.unsplit(handshake.get_mut().get_mut().output.split());
+                let head = handshake.get_mut().get_mut().output.split();
+                let rest = head.get(FIRST_LINE.len()..).unwrap_or_default();
+                output.extend_from_slice(first_line.as_bytes());
+                output.extend_from_slice(rest);
                 Ok(Handshake(Box::new(handshake)))
             }
             Ok(_) | Err(HandshakeError::Failure(_)) => Err(WebSocketError::NoWebSocket),
@@ -86,11 +96,8 @@ impl Handshake {
 }
 
 fn http_request(request: &Request<'_>) -> Result<HttpRequest, WebSocketError> {
-    if !request.path.starts_with('/') {
-        return Err(WebSocketError::Request("its path does not begin with `/`"));
-    }
     let mut http = tungstenite::http::Request::builder()
-        .uri(format!("wss://{}{}", request.authority, request.path))
+        .uri(format!("wss://{}/", request.authority))
         .header("Host", request.authority)
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")

@@ -113,14 +113,15 @@ impl Tunnels {
             ended.map(|index| self.entries.remove(index));
         }
         let (id, token) = (Uuid::new_v4().to_string(), secrets::token(""));
-        let trace = (Uuid::new_v4().simple(), &token[..16]);
+        // No part of the token, which must not be seen.
+        let trace = (Uuid::new_v4().simple(), Uuid::new_v4().as_u64_pair().0);
         let public = Tunnel {
             uri: format!("wss://{instance}{PATH}{id}?token={token}"),
             device: device.to_owned(),
             port,
             status: None,
             answer: None,
-            traceparent: format!("00-{}-{}-01", trace.0, trace.1),
+            traceparent: format!("00-{}-{:016x}-01", trace.0, trace.1),
             traceparent_header: None,
             opened_at: Instant::now(),
             connected_at: None,
