@@ -1,7 +1,7 @@
 //! The upload thread: brings large content up ahead of its turn, one Message at a time, oldest
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::http::HubCredentials;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, UploadHub};
 use crate::identity::HubDeviceId;
+use crate::link::mailbox::Mailbox;
 use crate::outbox::{Outbox, SetAside};
 use crate::status::StatusBoard;
 use crate::store::rows::open_upload::OpenUpload;
@@ -52,7 +53,6 @@ struct ContentIsUp {
 
 /// Uploads large content.
 pub(crate) struct Uploader {
-    this: Weak<Uploader>,
     outbox: Arc<Outbox>,
     agent: Agent,
     status: Arc<StatusBoard>,
@@ -61,8 +61,8 @@ pub(crate) struct Uploader {
     credentials: Mutex<Option<HubCredentials>>,
     /// Of the one thread that uploads.
     open: Mutex<Open>,
-    /// Asks for other credentials; must not block.
-    renew_credentials: Box<dyn Fn() + Send + Sync>,
+    /// Asked for other credentials.
+    mailbox: Arc<Mailbox>,
 }
 
 impl Uploader {
@@ -71,10 +71,9 @@ impl Uploader {
         agent: Agent,
         status: Arc<StatusBoard>,
         clock: Arc<dyn Clock>,
-        renew_credentials: Box<dyn Fn() + Send + Sync>,
-    ) -> Arc<Uploader> {
-        Arc::new_cyclic(|this| Uploader {
-            this: this.clone(),
+        mailbox: Arc<Mailbox>,
+    ) -> Uploader {
+        Uploader {
             outbox,
             agent,
             status,
@@ -82,24 +81,22 @@ impl Uploader {
             worker: Arc::default(),
             credentials: Mutex::default(),
             open: Mutex::default(),
-            renew_credentials,
-        })
+            mailbox,
+        }
     }
 
     /// Uploads with these from now on; `None` while the identity changes.
-    pub fn use_credentials(&self, credentials: Option<HubCredentials>) {
+    pub fn use_credentials(self: &Arc<Self>, credentials: Option<HubCredentials>) {
         *self.credentials.lock() = credentials;
         self.start();
     }
 
     /// Starts the thread if there is something to upload and it is not running.
-    pub fn start(&self) {
+    pub fn start(self: &Arc<Self>) {
         if self.credentials.lock().is_none() || self.outbox.uploads.next().is_none() {
             return;
         }
-        let Some(uploader) = self.this.upgrade() else {
-            return;
-        };
+        let uploader = Arc::clone(self);
         let started = self
             .worker
             .start("spotflow-upload", move || uploader.run(), || {});
@@ -151,7 +148,7 @@ impl Uploader {
                 Ok(true)
             }
             Err(UploadError::CredentialsRefused(error)) => {
-                (self.renew_credentials)();
+                self.mailbox.renew_credentials();
                 Err(error)
             }
             Err(UploadError::Transient(error)) => Err(error),
