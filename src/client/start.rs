@@ -34,7 +34,7 @@ use crate::store::Store;
 use crate::store::rows;
 use crate::store::rows::device::{ANY_DEVICE_ID, DeviceRow};
 use crate::sync::Mutex;
-use crate::uploader::Uploader;
+use crate::uploader::{Uploader, UploaderParts};
 
 /// Opens the database and starts the threads. The link's first act is to have the device registered.
 pub(super) fn start(mut options: Options) -> Result<Core> {
@@ -173,13 +173,13 @@ impl Calls {
         display: DisplayCallback,
     ) -> Calls {
         let agent = Agent::new(&ground.trust);
-        let uploader = Arc::new(Uploader::new(
-            Arc::clone(&data.outbox),
-            agent.clone(),
-            Arc::clone(&ground.status),
-            Arc::clone(&ground.clock),
-            Arc::clone(&ground.mailbox),
-        ));
+        let uploader = Arc::new(Uploader::new(UploaderParts {
+            outbox: Arc::clone(&data.outbox),
+            agent: agent.clone(),
+            status: Arc::clone(&ground.status),
+            clock: Arc::clone(&ground.clock),
+            mailbox: Arc::clone(&ground.mailbox),
+        }));
         let parts = RegistrarParts {
             api: Api::new(instance, agent.clone()),
             store: Arc::clone(&ground.store),
