@@ -249,9 +249,7 @@ mod registration;
 mod secret;
 mod status;
 mod store;
-// For the Python package alone; not part of the API.
-#[doc(hidden)]
-pub mod sync;
+mod sync;
 mod twin;
 mod uploader;
 mod wait;

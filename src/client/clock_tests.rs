@@ -43,7 +43,7 @@ impl Stage {
             .ca_file(self.platform.ca_file())
             .device_id(DEVICE)
             .on_provisioning(|_| {});
-        builder.clock = Arc::clone(&self.clock) as Arc<_>;
+        builder.options.clock = Arc::clone(&self.clock) as Arc<_>;
         builder.start().unwrap()
     }
 

@@ -44,16 +44,11 @@ pub(crate) enum Event {
     /// The hub accepted the connection.
     Connected,
     /// The hub refused the connection.
-    Refused(Refusal),
+    Refused(ConnectRefusal),
     /// The hub has the Message with this id.
     Acknowledged(i64),
     /// The hub answered a twin request.
-    TwinAnswer {
-        request: u32,
-        status: u16,
-        version: Option<u64>,
-        payload: Bytes,
-    },
+    TwinAnswer(TwinAnswer),
     /// Desired Properties changed.
     DesiredPatch(Bytes),
     /// A cloud-to-device message came; `packet_id` acknowledges it on this connection.
@@ -64,9 +59,18 @@ pub(crate) enum Event {
     },
 }
 
+/// The answer to the twin request with this number; `version` comes with accepted patches.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TwinAnswer {
+    pub request: u32,
+    pub status: u16,
+    pub version: Option<u64>,
+    pub payload: Bytes,
+}
+
 /// A CONNACK with a return code other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct ConnectRefusal {
     pub reason: &'static str,
     /// A fresh SAS may help.
     pub renew_credentials: bool,
@@ -82,7 +86,7 @@ pub(crate) enum SessionError {
     #[error("a packet cannot be written")]
     Unsendable(#[source] mqttbytes::Error),
     #[error("the hub refused the connection: {}", .0.reason)]
-    Refused(Refusal),
+    Refused(ConnectRefusal),
     #[error("this device was asleep for longer than the hub waits")]
     LetGo,
     #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
@@ -298,7 +302,7 @@ impl Session {
             return Err(SessionError::Unexpected("a publish with QoS 2"));
         }
         match topics::parse(&self.login.device, &publish.topic) {
-            Some(topics::Incoming::CloudMessage { properties }) => {
+            Some(topics::HubTopic::CloudMessage { properties }) => {
                 // Without a wish for them they stay unacknowledged, and so in the hub.
                 if self.login.cloud_messages && publish.qos == QoS::AtLeastOnce {
                     self.events.push_back(Event::CloudMessage {
@@ -309,17 +313,17 @@ impl Session {
                 }
                 return Ok(());
             }
-            Some(topics::Incoming::TwinAnswer {
+            Some(topics::HubTopic::TwinAnswer {
                 status,
                 request,
                 version,
-            }) => self.events.push_back(Event::TwinAnswer {
+            }) => self.events.push_back(Event::TwinAnswer(TwinAnswer {
                 request,
                 status,
                 version,
                 payload: publish.payload,
-            }),
-            Some(topics::Incoming::DesiredPatch) => {
+            })),
+            Some(topics::HubTopic::DesiredPatch) => {
                 self.events.push_back(Event::DesiredPatch(publish.payload));
             }
             None => log::debug!("the hub sent a publish to an unknown topic; ignored"),
@@ -474,7 +478,7 @@ fn following(packet_id: u16) -> u16 {
     packet_id.checked_add(1).unwrap_or(1)
 }
 
-fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
+fn refusal(code: ConnectReturnCode) -> Option<ConnectRefusal> {
     let (reason, renew_credentials) = match code {
         ConnectReturnCode::Success => return None,
         ConnectReturnCode::RefusedProtocolVersion => ("unacceptable protocol version", false),
@@ -483,7 +487,7 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
         ConnectReturnCode::BadUserNamePassword => ("bad user name or password", true),
         ConnectReturnCode::NotAuthorized => ("not authorised", true),
     };
-    Some(Refusal {
+    Some(ConnectRefusal {
         reason,
         renew_credentials,
     })
