@@ -15,9 +15,9 @@ mod cuts;
 mod disk;
 mod limits;
 mod network;
+#[allow(dead_code, reason = "shared with tests/load")]
 mod proxy;
 mod random_files;
 mod secrets;
-mod slow_link;
 mod twin;
 mod uploads;
