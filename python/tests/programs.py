@@ -15,6 +15,9 @@ import os, signal, sys, threading, time
 from spotflow_device import *
 import spotflow_device
 
+# Ignored, by whoever starts it, where the tests are a job in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def start(db={db!r}, **options):
     arguments = dict(device_id="program", provisioning_token={token!r}, instance={instance!r})
     arguments["display_provisioning_operation_callback"] = lambda operation: None

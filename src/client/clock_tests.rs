@@ -1,5 +1,5 @@
 //! The whole client against the embedded Platform, on clocks that are wrong, jump, or stood still: see
-//! also `tests/faults/clocks.rs`, where a device runs as a process of its own.
+//! also `tests/system/tests/system/clocks.rs`, where a device runs as a process of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -7,7 +7,6 @@ mod cloud_messages;
 mod delivery;
 mod identity;
 mod large_content;
-mod mosquitto;
 mod offline;
 mod properties;
 mod published_file;
