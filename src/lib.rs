@@ -252,6 +252,7 @@ mod store;
 // For the Python package alone; not part of the API.
 #[doc(hidden)]
 pub mod sync;
+mod threads;
 mod twin;
 mod uploader;
 mod wait;

@@ -144,9 +144,7 @@ impl Core {
             poller,
             Arc::clone(&mailbox),
         );
-        let link_thread = std::thread::Builder::new()
-            .name("spotflow-link".to_owned())
-            .spawn(move || link.run())
+        let link_thread = crate::threads::spawn("spotflow-link", move || link.run())
             .map_err(|error| Error::system("start the link thread", error))?;
         Ok(Core {
             store,
