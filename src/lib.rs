@@ -250,6 +250,7 @@ mod secret;
 mod status;
 mod store;
 mod sync;
+mod threads;
 mod twin;
 mod uploader;
 mod wait;

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 #: Ends a wait that a fault made endless.
 DEADLINE = 60.0
@@ -62,6 +63,16 @@ class Program:
 
     def signal(self, number):
         self._process.send_signal(number)
+
+    def interrupt_until_it_ends(self):
+        """Sends SIGINT again and again; then there are `exit_code` and `errors`."""
+        deadline = time.monotonic() + DEADLINE
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline, "it does not end"
+            self._process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+        _, self.errors = self._process.communicate()
+        self.exit_code = self._process.returncode
 
     def write(self, text):
         """Writes to its input."""

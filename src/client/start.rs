@@ -204,9 +204,7 @@ impl Calls {
 }
 
 fn spawn(link: Link) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name("spotflow-link".to_owned())
-        .spawn(move || link.run())
+    crate::threads::spawn("spotflow-link", move || link.run())
         .map_err(|error| Error::system("start the link thread", error))
 }
 

@@ -54,13 +54,11 @@ impl Store {
         let queue = Arc::new(CommitQueue::new(Writer::new(database)));
         let runner = Arc::clone(&queue);
         let held = lock.clone();
-        let thread = std::thread::Builder::new()
-            .name("spotflow-store".to_owned())
-            .spawn(move || {
-                runner.run_storage_thread();
-                held.release();
-            })
-            .map_err(|error| Error::system("start the storage thread", error))?;
+        let thread = crate::threads::spawn("spotflow-store", move || {
+            runner.run_storage_thread();
+            held.release();
+        })
+        .map_err(|error| Error::system("start the storage thread", error))?;
         Ok(Store {
             queue,
             path: path.to_owned(),
