@@ -128,11 +128,12 @@ pub fn finish(limit: Duration) {
     LOGS.own().close(limit);
 }
 
-/// Has everything logged go through the queue, at every level.
+/// Has everything logged go through the queue, up to the debug level: at trace level `ureq` logs what goes over the wire,
+/// tokens included.
 pub fn install() {
     // The module is initialised once in a process; a second time the logger is in place.
     if log::set_logger(&Queue).is_ok() {
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(LevelFilter::Debug);
     }
 }
 

@@ -316,8 +316,8 @@ impl DeviceClient {
     /// thread. What is stored stays stored, for the next start. A second call does nothing.
     ///
     /// Blocks for up to 5 s and the time that the disk takes, usually for milliseconds. After that, a
-    /// thread may be left behind that waits for what cannot be interrupted: the system's name lookup, a
-    /// TCP connect of an HTTP call, or a callback of the application.
+    /// thread may be left behind that waits for what cannot be interrupted: the system's name lookup, or a
+    /// callback of the application.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) { client.close(); }
