@@ -63,7 +63,7 @@ impl DeviceClientBuilder {
     /// start, when the device has to be approved anew). The approval is awaited after it returns.
     ///
     /// If such a later operation is refused, or the Provisioning Token is no longer valid, the client
-    /// does not try again until the next start: Messages go on being stored, and
+    /// asks again in an hour: Messages go on being stored, and
     /// [`last_error`](crate::Status::last_error) tells.
     pub fn on_provisioning(
         mut self,

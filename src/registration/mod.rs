@@ -9,6 +9,7 @@
 //!            v                                                                        v
 //!         register <──────────────────── Registration Token ──────────────────────────┘
 //!            │ 200                  │ 401: provision        │ else: again, after a back-off
+//!            │                      │ refused for good: start fails; later, again in an hour
 //!            v
 //!   credentials for the hub; again at half of their life. Token refreshed at half of its life.
 //! ```
@@ -98,11 +99,11 @@ enum Progress {
     /// The Platform could not be reached, or did not register the device, this time.
     Failed,
     Registered,
-    /// There is no way on without the application: a bad token, or a refused operation.
+    /// There is no way on but that somebody changes his mind: a bad token, or a refused operation.
     GaveUp(Error),
 }
 
-/// A failure, and whether another attempt can help.
+/// A failure, and whether another attempt can help soon.
 enum RegistrationFailure {
     Retry(Error),
     Final(Error),
@@ -239,7 +240,15 @@ impl Registrar {
             }
             Err(RegistrationFailure::Final(error)) => {
                 self.parts.status.failed(&error);
-                log::error!("cannot register, and will not try again: {}", Chain(&error));
+                log::error!(
+                    "cannot register, and will not ask again for an hour: {}",
+                    Chain(&error)
+                );
+                let now = self.parts.clock.now();
+                let mut state = self.state.lock();
+                state.schedule.registration_refused(now);
+                // Should it be taken again by then, no approval is needed.
+                state.token_refused = false;
                 Progress::GaveUp(error)
             }
         };
@@ -363,6 +372,7 @@ impl Registrar {
             Err(Error::Closed) => {}
             Err(error @ (Error::Refused { .. } | Error::InvalidToken { .. })) => {
                 // The token in use still holds; when it does not, a 401 leads to provisioning.
+                self.state.lock().schedule.refresh_refused(now);
                 log::warn!(
                     "the {REGISTRATION_TOKEN} is not refreshed: {}",
                     Chain(&error)
