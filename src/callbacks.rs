@@ -43,13 +43,11 @@ impl Callbacks {
         connection: Option<ConnectionCallback>,
     ) -> Result<Callbacks> {
         let shared = Arc::new(Shared::default());
-        let thread = std::thread::Builder::new()
-            .name("spotflow-callback".to_owned())
-            .spawn({
-                let shared = Arc::clone(&shared);
-                move || shared.deliver(desired, connection)
-            })
-            .map_err(|error| Error::system("start the callback thread", error))?;
+        let thread = crate::threads::spawn("spotflow-callback", {
+            let shared = Arc::clone(&shared);
+            move || shared.deliver(desired, connection)
+        })
+        .map_err(|error| Error::system("start the callback thread", error))?;
         Ok(Callbacks {
             shared,
             own_thread: thread.thread().id(),

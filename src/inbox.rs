@@ -29,6 +29,7 @@ const WAITING_COUNT: usize = 50;
 /// [`complete`](CloudMessage::complete) says that it was processed. The hub delivers at least once: a
 /// lost acknowledgement repeats a message.
 pub struct CloudMessage {
+    /// The application may keep the message for longer than the client.
     inbox: Weak<Inbox>,
     row: InboxRow,
 }
@@ -79,7 +80,8 @@ pub(crate) type Acknowledge = Box<dyn FnOnce() + Send>;
 /// The unprocessed messages.
 pub(crate) struct Inbox {
     store: Arc<Store>,
-    state: Mutex<State>,
+    /// Shared with the store, which has it counted again when it was damaged.
+    state: Arc<Mutex<State>>,
     arrived: Condvar,
 }
 
@@ -103,26 +105,23 @@ impl Inbox {
                 .query_row(newest, (), |row| row.get(0))?;
             Ok((rows::inbox::totals(writer)?, newest))
         })?;
-        let inbox = Arc::new(Inbox {
-            store,
-            state: Mutex::new(State {
-                stored,
-                handed_through: i64::MIN,
-                stored_through: newest,
-                waiting: VecDeque::new(),
-                closed: false,
-            }),
-            arrived: Condvar::new(),
-        });
-        // The store keeps it for as long as it is open itself.
-        let this = Arc::downgrade(&inbox);
-        inbox.store.on_recovery(move |writer, _| {
-            if let Some(inbox) = this.upgrade() {
-                inbox.state.lock().stored = rows::inbox::totals(writer)?;
-            }
+        let state = Arc::new(Mutex::new(State {
+            stored,
+            handed_through: i64::MIN,
+            stored_through: newest,
+            waiting: VecDeque::new(),
+            closed: false,
+        }));
+        let counted = Arc::clone(&state);
+        store.on_recovery(move |writer, _| {
+            counted.lock().stored = rows::inbox::totals(writer)?;
             Ok(())
         });
-        Ok(inbox)
+        Ok(Arc::new(Inbox {
+            store,
+            state,
+            arrived: Condvar::new(),
+        }))
     }
 
     /// For the link: a message came. It is stored, then `acknowledge` is called.

@@ -151,7 +151,9 @@
 //! drawn evenly from zero to a bound, which doubles from 1 s to 60 s; for properties and uploads to 120 s, and
 //! uploads wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
 //! Provisioning Token, a refused operation, HTTP 400. After the start it shows in the log and as
-//! [`Status::last_error`], while Messages go on being stored.
+//! [`Status::last_error`], while Messages go on being stored, and the Platform is asked again every hour. Only what
+//! comes in the Platform's own form counts as its refusal: a captive portal or an intercepting proxy that answers in
+//! its place is an [`Error::Protocol`] that says so, and passes.
 //!
 //! # Limits
 //!
@@ -250,9 +252,8 @@ mod registration;
 mod secret;
 mod status;
 mod store;
-// For the Python package alone; not part of the API.
-#[doc(hidden)]
-pub mod sync;
+mod sync;
+mod threads;
 mod tunnels;
 mod twin;
 mod uploader;

@@ -7,7 +7,7 @@
 //!
 //! What the documents mean is decided in [`twin`](crate::twin), which is pure.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Chain, Error, Result};
@@ -15,7 +15,7 @@ use crate::store::rows;
 use crate::store::rows::documents::{DocumentKind, DocumentRow};
 use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
-use crate::twin::desired::{Desired, Outcome};
+use crate::twin::desired::{Desired, DesiredChange};
 use crate::twin::document::{self, FullTwin, Versioned};
 use crate::twin::reported::Reported;
 use crate::twin::{DesiredProperties, Document};
@@ -31,7 +31,7 @@ pub(crate) trait Listener: Send + Sync {
 
 /// What the answer to a read of the twin was good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReadOutcome {
+pub(crate) enum TwinRead {
     /// The twin is known.
     Read,
     /// It is older than an update that has come meanwhile: another read is needed.
@@ -42,10 +42,10 @@ pub(crate) enum ReadOutcome {
 
 /// The device twin, shared.
 pub(crate) struct Properties {
-    this: Weak<Properties>,
     store: Arc<Store>,
     listener: Arc<dyn Listener>,
-    state: Mutex<State>,
+    /// Shared with jobs in the store's queue.
+    state: Arc<Mutex<State>>,
     received: Condvar,
 }
 
@@ -59,7 +59,7 @@ struct State {
 
 impl Properties {
     /// Starts with what the database has kept.
-    pub fn open(store: Arc<Store>, listener: Arc<dyn Listener>) -> Result<Arc<Properties>> {
+    pub fn open(store: Arc<Store>, listener: Arc<dyn Listener>) -> Result<Properties> {
         let [desired, reported, wanted] = store.read(|writer| {
             Ok([
                 rows::documents::load(writer, DocumentKind::Desired)?,
@@ -68,51 +68,20 @@ impl Properties {
             ])
         })?;
         let values = |row: Option<DocumentRow>| from_row(row).map(|versioned| versioned.values);
-        let state = State {
+        let state = Arc::new(Mutex::new(State {
             desired: Desired::new(from_row(desired)),
             reported: Reported::new(values(reported), values(wanted)),
             desired_told: false,
             closed: false,
-        };
-        let properties = Arc::new_cyclic(|this| Properties {
-            this: this.clone(),
+        }));
+        let kept = Arc::clone(&state);
+        store.on_recovery(move |writer, _| kept.lock().write_back(writer));
+        Ok(Properties {
             store,
             listener,
-            state: Mutex::new(state),
+            state,
             received: Condvar::new(),
-        });
-        let this = properties.this.clone();
-        properties
-            .store
-            .on_recovery(move |writer, _| match this.upgrade() {
-                Some(properties) => properties.write_back(writer),
-                None => Ok(()),
-            });
-        Ok(properties)
-    }
-
-    /// The database was damaged and rebuilt.
-    fn write_back(&self, writer: &mut Transaction) -> rusqlite::Result<()> {
-        let state = self.state.lock();
-        let desired = state.desired.current();
-        let rows = [
-            (
-                DocumentKind::Desired,
-                desired.map(|it| to_row(it.version(), it.values())),
-            ),
-            (
-                DocumentKind::Reported,
-                state.reported.known().map(|it| to_row(0, it)),
-            ),
-            (
-                DocumentKind::Wanted,
-                state.reported.wanted().map(|it| to_row(0, it)),
-            ),
-        ];
-        for (kind, row) in rows {
-            rows::documents::save(writer, kind, row.as_ref())?;
-        }
-        Ok(())
+        })
     }
 
     /// The Desired Properties, unless none were ever received.
@@ -155,15 +124,11 @@ impl Properties {
     /// States the whole Reported Properties; returns when they are stored.
     pub fn report(&self, document: Document) -> Result<()> {
         let row = to_row(0, &document);
-        let this = self.this.clone();
+        let state = Arc::clone(&self.state);
         self.store.execute(
             Durability::PowerSafe,
             move |writer| rows::documents::save(writer, DocumentKind::Wanted, Some(&row)),
-            move |()| {
-                if let Some(properties) = this.upgrade() {
-                    properties.state.lock().reported.state(document);
-                }
-            },
+            move |()| state.lock().reported.state(document),
         )?;
         self.listener.reported_changed();
         Ok(())
@@ -180,12 +145,12 @@ impl Properties {
     }
 
     /// For the link: the answer to a read.
-    pub fn full_twin(&self, payload: &[u8]) -> ReadOutcome {
+    pub fn full_twin(&self, payload: &[u8]) -> TwinRead {
         let FullTwin { desired, reported } = match document::parse_full_twin(payload) {
             Ok(twin) => twin,
             Err(problem) => {
                 log::warn!("the hub sent a twin that cannot be read: {problem}");
-                return ReadOutcome::Unreadable;
+                return TwinRead::Unreadable;
             }
         };
         let mut state = self.state.lock();
@@ -196,10 +161,11 @@ impl Properties {
             let row = state.reported.known().map(|known| to_row(version, known));
             self.save(DocumentKind::Reported, row);
         }
-        let outcome = state.desired.apply_full(desired);
-        match self.after_desired(&mut state, outcome) {
-            true => ReadOutcome::Overtaken,
-            false => ReadOutcome::Read,
+        let change = state.desired.apply_full(desired);
+        if self.after_desired(&mut state, change) {
+            TwinRead::Overtaken
+        } else {
+            TwinRead::Read
         }
     }
 
@@ -208,8 +174,8 @@ impl Properties {
         match document::parse_desired_patch(payload) {
             Ok(patch) => {
                 let mut state = self.state.lock();
-                let outcome = state.desired.apply_patch(&patch);
-                self.after_desired(&mut state, outcome)
+                let change = state.desired.apply_patch(&patch);
+                self.after_desired(&mut state, change)
             }
             Err(problem) => {
                 log::warn!("the hub sent Desired Properties that cannot be read: {problem}");
@@ -218,9 +184,9 @@ impl Properties {
         }
     }
 
-    fn after_desired(&self, state: &mut State, outcome: Outcome) -> bool {
-        match (outcome, state.desired.current()) {
-            (Outcome::Updated, Some(current)) => {
+    fn after_desired(&self, state: &mut State, change: DesiredChange) -> bool {
+        match (change, state.desired.current()) {
+            (DesiredChange::Updated, Some(current)) => {
                 let row = to_row(current.version(), current.values());
                 self.save(DocumentKind::Desired, Some(row));
                 self.listener.desired_changed(current);
@@ -228,8 +194,8 @@ impl Properties {
                 state.desired_told = true;
                 false
             }
-            (Outcome::Gap, _) => true,
-            (Outcome::Updated | Outcome::Unchanged, _) => false,
+            (DesiredChange::Gap, _) => true,
+            (DesiredChange::Updated | DesiredChange::Unchanged, _) => false,
         }
     }
 
@@ -293,6 +259,19 @@ impl Properties {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.received.notify_all();
+    }
+}
+
+impl State {
+    /// The database was damaged and rebuilt.
+    fn write_back(&self, writer: &mut Transaction) -> rusqlite::Result<()> {
+        let desired = self.desired.current();
+        let desired = desired.map(|it| to_row(it.version(), it.values()));
+        let known = self.reported.known().map(|it| to_row(0, it));
+        let wanted = self.reported.wanted().map(|it| to_row(0, it));
+        rows::documents::save(writer, DocumentKind::Desired, desired.as_ref())?;
+        rows::documents::save(writer, DocumentKind::Reported, known.as_ref())?;
+        rows::documents::save(writer, DocumentKind::Wanted, wanted.as_ref())
     }
 }
 

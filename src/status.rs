@@ -82,9 +82,10 @@ impl RunStart {
         if id > self.newest_message {
             return by_label.min(in_run);
         }
-        match stored_at_ms < FIRST_LABEL_MS {
-            true => in_run,
-            false => by_label.max(in_run),
+        if stored_at_ms < FIRST_LABEL_MS {
+            in_run
+        } else {
+            by_label.max(in_run)
         }
     }
 }

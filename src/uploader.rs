@@ -1,7 +1,7 @@
 //! The upload thread: brings large content up ahead of its turn, one Message at a time, oldest
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::http::HubCredentials;
 use crate::http::agent::Agent;
 use crate::http::upload::{UploadError, UploadHub};
 use crate::identity::HubDeviceId;
+use crate::link::mailbox::Mailbox;
 use crate::outbox::{Outbox, SetAside};
 use crate::status::StatusBoard;
 use crate::store::rows::open_upload::OpenUpload;
@@ -50,56 +51,47 @@ struct ContentIsUp {
     was_refused: bool,
 }
 
+/// What the uploader works with.
+pub(crate) struct UploaderParts {
+    pub outbox: Arc<Outbox>,
+    pub agent: Agent,
+    pub status: Arc<StatusBoard>,
+    pub clock: Arc<dyn Clock>,
+    /// Asked for other credentials.
+    pub mailbox: Arc<Mailbox>,
+}
+
 /// Uploads large content.
 pub(crate) struct Uploader {
-    this: Weak<Uploader>,
-    outbox: Arc<Outbox>,
-    agent: Agent,
-    status: Arc<StatusBoard>,
-    clock: Arc<dyn Clock>,
+    parts: UploaderParts,
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
     /// Of the one thread that uploads.
     open: Mutex<Open>,
-    /// Asks for other credentials; must not block.
-    renew_credentials: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Uploader {
-    pub fn new(
-        outbox: Arc<Outbox>,
-        agent: Agent,
-        status: Arc<StatusBoard>,
-        clock: Arc<dyn Clock>,
-        renew_credentials: Box<dyn Fn() + Send + Sync>,
-    ) -> Arc<Uploader> {
-        Arc::new_cyclic(|this| Uploader {
-            this: this.clone(),
-            outbox,
-            agent,
-            status,
-            clock,
+    pub fn new(parts: UploaderParts) -> Uploader {
+        Uploader {
+            parts,
             worker: Arc::default(),
             credentials: Mutex::default(),
             open: Mutex::default(),
-            renew_credentials,
-        })
+        }
     }
 
     /// Uploads with these from now on; `None` while the identity changes.
-    pub fn use_credentials(&self, credentials: Option<HubCredentials>) {
+    pub fn use_credentials(self: &Arc<Self>, credentials: Option<HubCredentials>) {
         *self.credentials.lock() = credentials;
         self.start();
     }
 
     /// Starts the thread if there is something to upload and it is not running.
-    pub fn start(&self) {
-        if self.credentials.lock().is_none() || self.outbox.uploads.next().is_none() {
+    pub fn start(self: &Arc<Self>) {
+        if self.credentials.lock().is_none() || self.parts.outbox.uploads.next().is_none() {
             return;
         }
-        let Some(uploader) = self.this.upgrade() else {
-            return;
-        };
+        let uploader = Arc::clone(self);
         let started = self
             .worker
             .start("spotflow-upload", move || uploader.run(), || {});
@@ -121,7 +113,7 @@ impl Uploader {
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
                     let delay = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
-                    self.status.failed(&error);
+                    self.parts.status.failed(&error);
                     failures.failed(
                         "large content is not uploaded",
                         Chain(&error).to_string(),
@@ -137,7 +129,7 @@ impl Uploader {
 
     /// Brings the oldest content up; `false` if there is nothing to bring.
     fn upload_next(&self, refusals: &mut Refusals) -> Result<bool, Error> {
-        let Some(id) = self.outbox.uploads.next() else {
+        let Some(id) = self.parts.outbox.uploads.next() else {
             return Ok(false);
         };
         let Some(credentials) = self.credentials.lock().clone() else {
@@ -147,11 +139,11 @@ impl Uploader {
             Ok(None) => Ok(false),
             Ok(Some(blob_name)) => {
                 let link = format!("{{\"link\":\"{blob_name}\"}}");
-                self.outbox.uploads.uploaded(id, Bytes::from(link))?;
+                self.parts.outbox.uploads.uploaded(id, Bytes::from(link))?;
                 Ok(true)
             }
             Err(UploadError::CredentialsRefused(error)) => {
-                (self.renew_credentials)();
+                self.parts.mailbox.renew_credentials();
                 Err(error)
             }
             Err(UploadError::Transient(error)) => Err(error),
@@ -177,7 +169,7 @@ impl Uploader {
         credentials: &HubCredentials,
     ) -> Result<Option<String>, UploadError> {
         let device = credentials.device.to_string();
-        let hub = UploadHub::new(&self.agent, credentials).map_err(UploadError::Transient)?;
+        let hub = UploadHub::new(&self.parts.agent, credentials).map_err(UploadError::Transient)?;
         let (left_open, content_is_up) = self.left_open(&device);
         match (left_open, content_is_up) {
             (Some(upload), Some(up)) if up.id == id => {
@@ -190,6 +182,7 @@ impl Uploader {
             _ => {}
         }
         let content = self
+            .parts
             .outbox
             .uploads
             .content(id)
@@ -203,11 +196,11 @@ impl Uploader {
             correlation_id: place.correlation_id.clone(),
             device,
         };
-        if let Err(error) = self.outbox.uploads.opened(upload.clone()) {
+        if let Err(error) = self.parts.outbox.uploads.opened(upload.clone()) {
             // After a kill the hub would have to find out by itself; the content goes up all the same.
             log::debug!("an open upload is not stored: {}", Chain(&error));
         }
-        if let Err(error) = place.put(&self.agent, &content) {
+        if let Err(error) = place.put(&self.parts.agent, &content) {
             if !notify_failure(&hub, &upload) {
                 self.open.lock().upload = Some(upload);
             }
@@ -225,10 +218,15 @@ impl Uploader {
     fn left_open(&self, device: &str) -> (Option<OpenUpload>, Option<ContentIsUp>) {
         let mut open = self.open.lock();
         if !std::mem::replace(&mut open.is_loaded, true) {
-            open.upload = self.outbox.uploads.left_open().unwrap_or_else(|error| {
-                log::debug!("an open upload is not known: {}", Chain(&error));
-                None
-            });
+            open.upload = self
+                .parts
+                .outbox
+                .uploads
+                .left_open()
+                .unwrap_or_else(|error| {
+                    log::debug!("an open upload is not known: {}", Chain(&error));
+                    None
+                });
         }
         let upload = open.upload.take().filter(|open| open.device == device);
         (upload, open.content_is_up.take())
@@ -266,12 +264,12 @@ impl Uploader {
     fn set_aside(&self, id: i64, error: &Error, device: HubDeviceId) -> Result<(), Error> {
         let reason = format!("refused {REFUSALS_MAX} times: {}", Chain(error));
         log::error!("a Message is set aside: {reason}");
-        self.status.failed(error);
-        self.outbox.shelf.set_aside(SetAside {
+        self.parts.status.failed(error);
+        self.parts.outbox.shelf.set_aside(SetAside {
             id,
             reason,
             identity: device,
-            now_ms: self.clock.wall_ms(),
+            now_ms: self.parts.clock.wall_ms(),
         })
     }
 

@@ -39,18 +39,16 @@ impl Worker {
             return Ok(());
         }
         let worker = Arc::clone(self);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let end = End(worker);
+        let thread = crate::threads::spawn(name, move || {
+            let end = End(worker);
+            work();
+            while end.0.goes_on() {
                 work();
-                while end.0.goes_on() {
-                    work();
-                }
-                drop(end);
-                over();
-            })
-            .map_err(|error| Error::system("start a thread", error))?;
+            }
+            drop(end);
+            over();
+        })
+        .map_err(|error| Error::system("start a thread", error))?;
         state.running = true;
         // The handle before is of a thread that is over, but for its last instructions: who starts
         // the next does not wait for them.

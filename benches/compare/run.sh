@@ -1,7 +1,7 @@
 #!/bin/sh
 # The published SDK and this one side by side, in one run, as a Markdown table: run.sh [--quick] [WORK...]
-# Needs python3 (3.8 or newer) with venv, cargo, and the right to listen on the ports 443 and 8883 of loopback
-# addresses. Ours is the wheel that SPOTFLOW_WHEEL names, else it is built as pip builds it. Databases are put into
+# Needs python3 (3.8 or newer) with venv, cargo, and the ports 443 and 8883 of loopback addresses
+# (.ci/ports). Ours is the wheel that SPOTFLOW_WHEEL names, else it is built as pip builds it. Databases are put into
 # COMPARE_DIRECTORY, else beside what is built: it has to be on the disk that is to be measured. The Platform is
 # SPOTFLOW_EMULATOR, with the examples that cargo built beside it, else it is built. Arguments go to compare.py.
 set -eu
@@ -37,6 +37,6 @@ if [ -z "${SPOTFLOW_EMULATOR:-}" ]; then
     SPOTFLOW_EMULATOR=$target/release/spotflow-emulator
     export SPOTFLOW_EMULATOR
 fi
-PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/compare.py" \
+PYTHONDONTWRITEBYTECODE=1 exec "$root/.ci/ports" python3 "$here/compare.py" \
     --published "$work/published/bin/python" "$published_wheel" --ours "$work/ours/bin/python" "$SPOTFLOW_WHEEL" \
     --programs "$(dirname "$SPOTFLOW_EMULATOR")/examples" --directory "${COMPARE_DIRECTORY:-$work}" "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the same scenarios under the published SDK and under ours, and compares what the Platform received.
-# Needs python3 with venv, cargo, and the right to listen on the ports 443 and 8883 of loopback addresses.
+# Needs python3 with venv, cargo, and the ports 443 and 8883 of loopback addresses (.ci/ports).
 # Ours is the wheel that SPOTFLOW_WHEEL names; else it is built. With SPOTFLOW_PACKAGE, a directory that holds the
 # package with its native module in it, nothing is built or installed. Arguments go to compare.py.
 set -eu
@@ -28,4 +28,4 @@ if [ -z "${SPOTFLOW_EMULATOR:-}" ]; then
     SPOTFLOW_EMULATOR=${CARGO_TARGET_DIR:-$root/target}/debug/spotflow-emulator
     export SPOTFLOW_EMULATOR
 fi
-PYTHONDONTWRITEBYTECODE=1 exec python3 "$here/compare.py" "$venvs/published/bin/python" "$ours" "$@"
+PYTHONDONTWRITEBYTECODE=1 exec "$root/.ci/ports" python3 "$here/compare.py" "$venvs/published/bin/python" "$ours" "$@"

@@ -1,14 +1,14 @@
 //! The client, as Python sees it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::arguments::{choice, count, ids, optional_text, seconds};
 use crate::cloud_message::CloudMessage;
 use crate::desired_properties::DesiredProperties;
-use crate::handle::{Handle, start};
+use crate::handle::{Client, start};
 use crate::options::Compression;
 use crate::sender::StreamSender;
 use crate::signals::waiting;
@@ -27,7 +27,7 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// too, and when nothing refers to it or its senders any more.
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct DeviceClient {
-    handle: Arc<Handle>,
+    client: Client,
 }
 
 #[pymethods]
@@ -127,34 +127,34 @@ impl DeviceClient {
         if arguments.wants_remote_access()? {
             warn_of_remote_access(py)?;
         }
-        let handle = start(py, builder, &callbacks)?;
-        clients::remember(&handle);
-        Ok(DeviceClient { handle })
+        let client = start(py, builder, &callbacks)?;
+        clients::remember(client.handle());
+        Ok(DeviceClient { client })
     }
 
     /// The ID of the Workspace that the device belongs to.
     #[getter]
     fn workspace_id(&self) -> PyResult<String> {
-        Ok(self.handle.anytime()?.workspace_id())
+        Ok(self.client.anytime()?.workspace_id())
     }
 
     /// The Device ID. The technician who approved the device may have chosen another than was asked for.
     #[getter]
     fn device_id(&self) -> PyResult<String> {
-        Ok(self.handle.anytime()?.device_id())
+        Ok(self.client.anytime()?.device_id())
     }
 
     /// The number of Messages that are stored and not yet acknowledged by the Platform.
     #[getter]
     fn pending_messages_count(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.handle.open(py)?.pending_messages_count())
+        Ok(self.client.open(py)?.pending_messages_count())
     }
 
     /// Whether the Platform has yet to confirm Reported Properties.
     #[getter]
     fn any_pending_reported_properties_updates(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self
-            .handle
+            .client
             .open(py)?
             .any_pending_reported_properties_updates())
     }
@@ -169,7 +169,7 @@ impl DeviceClient {
         stream: Argument<'_, '_>,
         compression: Argument<'_, '_>,
     ) -> PyResult<StreamSender> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
         let stream = optional_text("stream", stream)?;
         let compression = match compression {
@@ -179,7 +179,7 @@ impl DeviceClient {
         let sender = client
             .create_stream_sender(group.as_deref(), stream.as_deref(), compression)
             .map_err(|error| errors::to_python(py, &error))?;
-        Ok(StreamSender::new(sender, Arc::clone(&self.handle)))
+        Ok(StreamSender::new(sender, self.client.share(py)))
     }
 
     /// Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
@@ -194,7 +194,7 @@ impl DeviceClient {
         py: Python<'_>,
         timeout: Argument<'_, '_>,
     ) -> PyResult<()> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         match seconds("timeout", timeout)? {
             Some(limit) => waiting(py, || client.wait_enqueued_messages_sent_timeout(limit)),
             None => waiting(py, || client.wait_enqueued_messages_sent()),
@@ -204,7 +204,7 @@ impl DeviceClient {
     /// Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
     /// received last.
     fn get_desired_properties(&self, py: Python<'_>) -> PyResult<DesiredProperties> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         waiting(py, || client.get_desired_properties()).map(DesiredProperties::new)
     }
 
@@ -216,7 +216,7 @@ impl DeviceClient {
         py: Python<'_>,
         version: Argument<'_, '_>,
     ) -> PyResult<Option<DesiredProperties>> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let version: Option<u64> = version
             .map(|version| count("version", version))
             .transpose()?;
@@ -235,7 +235,7 @@ impl DeviceClient {
         py: Python<'_>,
         properties: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let properties = json::from_dict(properties)?;
         waiting(py, || client.update_reported_properties(&properties))
     }
@@ -251,22 +251,22 @@ impl DeviceClient {
         py: Python<'_>,
         timeout: Argument<'_, '_>,
     ) -> PyResult<Option<CloudMessage>> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let limit = seconds("timeout", timeout)?.unwrap_or(Duration::MAX);
         let message = waiting(py, || client.receive_cloud_message(limit))?;
-        Ok(message.map(|message| CloudMessage::new(message, Arc::clone(&self.handle))))
+        Ok(message.map(|message| CloudMessage::new(message, self.client.share(py))))
     }
 
     /// How the client is doing. Does not block.
     fn status(&self, py: Python<'_>) -> PyResult<Status> {
-        Ok(Status::new(self.handle.open(py)?.status()))
+        Ok(Status::new(self.client.open(py)?.status()))
     }
 
     /// List the Messages that will not be sent as things stand, oldest first: those stored under another
     /// Workspace or Device ID, and those that the Platform refused again and again. They are kept until they
     /// are retried or dropped.
     fn set_aside_messages(&self, py: Python<'_>) -> PyResult<Vec<SetAsideMessage>> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let messages = waiting(py, || client.set_aside_messages())?;
         Ok(messages.into_iter().map(SetAsideMessage::new).collect())
     }
@@ -278,7 +278,7 @@ impl DeviceClient {
         py: Python<'_>,
         message_ids: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let message_ids = ids("message_ids", message_ids)?;
         waiting(py, || client.retry_set_aside_messages(&message_ids))
     }
@@ -289,7 +289,7 @@ impl DeviceClient {
         py: Python<'_>,
         message_ids: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        let client = self.handle.open(py)?;
+        let client = self.client.open(py)?;
         let message_ids = ids("message_ids", message_ids)?;
         waiting(py, || client.drop_set_aside_messages(&message_ids))
     }
@@ -300,12 +300,12 @@ impl DeviceClient {
     /// Blocks for up to 5 s, usually for milliseconds, and up to a second more for a callback that is
     /// running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.close_and_join(py)
+        self.client.close_and_join(py)
     }
 
     /// Return the client. Raises `ClosedError` if it is closed.
     fn __enter__(this: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
-        this.handle.open(this.py())?;
+        this.client.open(this.py())?;
         Ok(this)
     }
 
@@ -324,8 +324,12 @@ impl DeviceClient {
         self.close(py)
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.client.traverse(&visit)
+    }
+
     fn __repr__(&self) -> PyResult<String> {
-        let client = self.handle.anytime()?;
+        let client = self.client.anytime()?;
         Ok(format!(
             "<spotflow_device.DeviceClient {:?}>",
             client.device_id()

@@ -1,11 +1,10 @@
 //! Cloud-to-device messages.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use pyo3::{PyTraverseError, PyVisit};
 
-use crate::handle::Handle;
+use crate::handle::Client;
 use crate::owned::Owned;
 use crate::signals::waiting;
 
@@ -15,14 +14,14 @@ use crate::signals::waiting;
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct CloudMessage {
     message: Owned<spotflow_device::CloudMessage>,
-    handle: Arc<Handle>,
+    client: Client,
 }
 
 impl CloudMessage {
-    pub fn new(message: spotflow_device::CloudMessage, handle: Arc<Handle>) -> CloudMessage {
+    pub fn new(message: spotflow_device::CloudMessage, client: Client) -> CloudMessage {
         CloudMessage {
             message: Owned::new(message),
-            handle,
+            client,
         }
     }
 }
@@ -48,8 +47,12 @@ impl CloudMessage {
     /// Say that the message is processed: it is deleted, and not handed out again. A second call does
     /// nothing. Blocks for a commit that is not synced: after the loss of power it may come once more.
     fn complete(&self, py: Python<'_>) -> PyResult<()> {
-        self.handle.open(py)?;
+        self.client.open(py)?;
         let message = self.message.get()?;
         waiting(py, || message.complete())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.client.traverse(&visit)
     }
 }

@@ -2,22 +2,38 @@
 
 use pyo3::import_exception;
 use pyo3::prelude::*;
+use pyo3::type_object::PyTypeInfo;
 use spotflow_device::Error;
 
-import_exception!(spotflow_device._errors, SpotflowError);
-import_exception!(spotflow_device._errors, InvalidArgumentError);
-import_exception!(spotflow_device._errors, InvalidTypeError);
-import_exception!(spotflow_device._errors, WaitTimeoutError);
-import_exception!(spotflow_device._errors, ClosedError);
-import_exception!(spotflow_device._errors, SetAsideError);
-import_exception!(spotflow_device._errors, DroppedError);
-import_exception!(spotflow_device._errors, OutboxFullError);
-import_exception!(spotflow_device._errors, LostError);
-import_exception!(spotflow_device._errors, RegistrationError);
-import_exception!(spotflow_device._errors, DatabaseError);
-import_exception!(spotflow_device._errors, DatabaseInUseError);
-import_exception!(spotflow_device._errors, StorageFullError);
-import_exception!(spotflow_device._errors, OutcomeUnknownError);
+macro_rules! exceptions {
+    ($($name:ident,)*) => {
+        $(import_exception!(spotflow_device._errors, $name);)*
+
+        /// Imports all of them: while the interpreter goes down nothing can be imported any more.
+        pub fn load(py: Python<'_>) -> PyResult<()> {
+            py.import("spotflow_device._errors")?;
+            $($name::type_object(py);)*
+            Ok(())
+        }
+    };
+}
+
+exceptions! {
+    SpotflowError,
+    InvalidArgumentError,
+    InvalidTypeError,
+    WaitTimeoutError,
+    ClosedError,
+    SetAsideError,
+    DroppedError,
+    OutboxFullError,
+    LostError,
+    RegistrationError,
+    DatabaseError,
+    DatabaseInUseError,
+    StorageFullError,
+    OutcomeUnknownError,
+}
 
 /// The exception for an error, with all its causes in its text.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {

@@ -1,14 +1,18 @@
 //! What a client has to tell the program: queued by the library's threads, fetched by the client's
 //! callback thread, which is Python's. There is one place for each kind: a slow callback sees the latest.
 
+use std::sync::Weak;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
 use crate::connection_change::ConnectionChange;
 use crate::desired_properties::DesiredProperties;
 use crate::gate::{self, outside_to_the_end};
+use crate::own_threads::name_thread;
+use crate::per_process::PerProcess;
 use crate::provisioning_operation::ProvisioningOperation;
 use crate::unpoisoned::unpoisoned;
 
@@ -38,12 +42,33 @@ struct State {
     /// The callback thread is showing an operation.
     is_showing: bool,
     is_over: bool,
+    callbacks: Thread,
+}
+
+/// The thread that runs the callbacks.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Thread {
+    #[default]
+    None,
+    Starting,
+    Running(ThreadId),
 }
 
 enum Event {
     Operation(spotflow_device::ProvisioningOperation),
     Desired(spotflow_device::DesiredProperties, Arc<dyn Configured>),
     Connection(spotflow_device::ConnectionChange),
+}
+
+/// All that have a thread. Locked only with the interpreter's lock held, or at exit.
+static NEWS: PerProcess<Mutex<Vec<Weak<News>>>> = PerProcess::new();
+
+/// At exit, when there is no more to be told: waits for callbacks that are running.
+pub fn wait_until_over(deadline: Instant) {
+    let all = unpoisoned(NEWS.own().lock()).clone();
+    for news in all.iter().filter_map(Weak::upgrade) {
+        news.wait_until_over(deadline);
+    }
 }
 
 impl News {
@@ -92,6 +117,19 @@ impl News {
         drop(unpoisoned(waited));
     }
 
+    /// Waits for the end of a callback that is running; whether it came in time, or has to come after the one
+    /// that asks, which is the callback itself.
+    pub fn wait_until_over(&self, deadline: Instant) -> bool {
+        let this_thread = Thread::Running(std::thread::current().id());
+        let is_running =
+            |state: &mut State| state.callbacks != Thread::None && state.callbacks != this_thread;
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let waited = self
+            .changed
+            .wait_timeout_while(self.state(), limit, is_running);
+        !unpoisoned(waited).1.timed_out()
+    }
+
     fn next(&self) -> Option<Event> {
         let mut state = self.state();
         state.is_showing = false;
@@ -129,7 +167,13 @@ pub struct Events {
 }
 
 impl Events {
+    /// For a thread that is about to be started.
     pub fn new(news: Arc<News>) -> Events {
+        news.tell(|state| state.callbacks = Thread::Starting);
+        let mut all = unpoisoned(NEWS.own().lock());
+        all.retain(|news| news.strong_count() > 0);
+        all.push(Arc::downgrade(&news));
+        drop(all);
         Events {
             news,
             shown: Mutex::new(None),
@@ -185,7 +229,12 @@ impl Events {
     /// Waits for the next event: the name of the callback that it is for and its argument, or `None` at
     /// the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
+        if gate::is_forked_thread() {
+            return Ok(None);
+        }
+        name_thread(c"spotflow_calls");
         let news = &self.news;
+        news.tell(|state| state.callbacks = Thread::Running(std::thread::current().id()));
         while let Some(event) = outside_to_the_end(py, || news.next()).flatten() {
             let call = self.argument(py, event)?;
             if call.is_some() {
@@ -198,6 +247,20 @@ impl Events {
     /// Whether there will be no more, because the client is closing.
     #[getter]
     fn are_over(&self) -> bool {
-        self.news.are_over() || gate::is_closed()
+        gate::is_forked_thread() || self.news.are_over() || gate::is_closed()
+    }
+
+    /// Says that the thread ends.
+    fn end(&self) {
+        if !gate::is_forked_thread() {
+            self.news.tell(|state| state.callbacks = Thread::None);
+        }
+    }
+}
+
+impl Drop for Events {
+    /// The thread could not start.
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -1,29 +1,38 @@
 //! How the interpreter ends: nothing may want its lock when it is gone.
 
+use std::time::{Duration, Instant};
+
 use pyo3::prelude::*;
 
-use crate::{clients, gate};
+use crate::signal_mask::Blocked;
+use crate::{clients, events, gate, logs};
 
-/// At exit, first: closes all clients, and lets no thread in any more that could wait.
+/// How long the exit waits for callbacks and log handlers that are running.
+const GRACE: Duration = Duration::from_secs(1);
+/// Of it, what is left for log handlers at the least.
+const LOGGING_GRACE: Duration = Duration::from_millis(100);
+
+/// At exit: closes all clients and ends the package's threads. It is one function of Rust, so that Ctrl+C cannot
+/// end it half-way: Python raises the exception when it has returned.
 #[pyfunction]
-pub fn close_all(py: Python<'_>) {
+pub fn at_exit(py: Python<'_>) {
     gate::close();
     let clients = clients::all();
     py.detach(|| {
+        let deadline = Instant::now() + GRACE;
         std::thread::scope(|scope| {
+            let _blocked = Blocked::new();
             for client in &clients {
-                // Without a thread to be had, it is closed when the process is.
-                std::thread::Builder::new()
-                    .spawn_scoped(scope, || client.close())
-                    .map_err(|error| log::warn!("cannot close a client: {error}"))
-                    .ok();
+                let closing = std::thread::Builder::new().spawn_scoped(scope, || client.close());
+                if closing.is_err() {
+                    // Without a thread to be had, one after the other.
+                    client.close();
+                }
             }
         });
+        events::wait_until_over(deadline);
+        let left = deadline.saturating_duration_since(Instant::now());
+        logs::finish(left.max(LOGGING_GRACE));
+        gate::wait_until_empty();
     });
-}
-
-/// At exit, last: returns when no thread can want the interpreter's lock any more.
-#[pyfunction]
-pub fn end_waits(py: Python<'_>) {
-    py.detach(gate::wait_until_empty);
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use pyo3::prelude::*;
 use spotflow_device::ForkGuard;
 
-use crate::clients;
+use crate::{clients, gate, signal_mask};
 
 thread_local! {
     /// Of the thread that forks.
@@ -37,5 +37,8 @@ pub fn after_fork_in_child() {
     for client in clients::of_ancestors() {
         client.leave_to_parent();
         std::mem::forget(client);
+    }
+    if gate::is_own_thread() {
+        signal_mask::unblock_all();
     }
 }

@@ -22,8 +22,8 @@ static GATE: PerProcess<Gate> = PerProcess::new();
 const GRACE: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Whether this thread runs callbacks or handles log records.
-    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+    /// The process in which this thread runs callbacks or handles log records, if it does.
+    static OWN_IN: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// Counts the threads that have let go of the interpreter's lock.
@@ -46,11 +46,16 @@ struct State {
 
 /// Runs `f` without the interpreter's lock. Fails once the interpreter is going down.
 pub fn outside<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> PyResult<T> {
-    let gate = GATE.own();
-    if gate.state().closed {
+    check_open(py)?;
+    Ok(GATE.own().pass(py, f))
+}
+
+/// Fails once the interpreter is going down.
+pub fn check_open(py: Python<'_>) -> PyResult<()> {
+    if is_closed() {
         return Err(closed(py));
     }
-    Ok(gate.pass(py, f))
+    Ok(())
 }
 
 /// What to raise when the client is closed.
@@ -61,19 +66,30 @@ pub fn closed(py: Python<'_>) -> PyErr {
     if !is_closed() {
         return ClosedError::new_err("the client is closed");
     }
-    match is_main_thread(py) {
-        Ok(is_main) if is_main || IS_OWN.get() => {
-            ClosedError::new_err("the client is closed: the interpreter is shutting down")
-        }
-        Ok(_) => PySystemExit::new_err(()),
-        Err(error) => error,
+    if is_own_thread() || is_main_thread(py).unwrap_or(true) {
+        return ClosedError::new_err("the client is closed: the interpreter is shutting down");
     }
+    PySystemExit::new_err(())
+}
+
+/// Whether this thread runs callbacks or handles log records.
+pub fn is_own_thread() -> bool {
+    OWN_IN.get().is_some()
+}
+
+/// Whether this thread does so in another process: what it runs has forked, and this is the child, which has the
+/// thread but nothing of what it serves.
+pub fn is_forked_thread() -> bool {
+    OWN_IN.get().is_some_and(|pid| pid != std::process::id())
 }
 
 /// [`outside`] for the package's own threads, which may still deliver while the rest is closing; `None` when
 /// that is over.
 pub fn outside_to_the_end<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> Option<T> {
-    IS_OWN.set(true);
+    if is_forked_thread() {
+        return None;
+    }
+    OWN_IN.set(Some(std::process::id()));
     let gate = GATE.own();
     if gate.state().over {
         return None;

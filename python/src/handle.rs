@@ -1,13 +1,16 @@
 //! A client with its callback thread: how they start and how they end together.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::events::{Configured, Events, News};
-use crate::gate::{closed, outside};
+use crate::gate::{self, closed, outside};
+use crate::logs;
 use crate::owned::Owned;
 use crate::signals::{Signals, waiting};
 
@@ -20,8 +23,6 @@ const CALLBACK_GRACE: Duration = Duration::from_secs(1);
 pub struct Handle {
     client: Owned<spotflow_device::DeviceClient>,
     news: Arc<News>,
-    /// A `threading.Thread`.
-    callback_thread: Py<PyAny>,
     is_closed: AtomicBool,
 }
 
@@ -44,9 +45,17 @@ impl Handle {
     pub fn close_and_join(&self, py: Python<'_>) -> PyResult<()> {
         // Another process's client must not be touched.
         self.client.get()?;
-        outside(py, || self.close())?;
-        let arguments = (&self.callback_thread, CALLBACK_GRACE.as_secs_f64());
-        background(py)?.call_method1("join_callbacks", arguments)?;
+        if gate::is_closed() {
+            // The exit closes all clients.
+            return Ok(());
+        }
+        let is_over = outside(py, || {
+            self.close();
+            self.news.wait_until_over(Instant::now() + CALLBACK_GRACE)
+        })?;
+        if !is_over {
+            background(py)?.call_method0("tell_that_a_callback_is_left")?;
+        }
         Ok(())
     }
 
@@ -111,24 +120,61 @@ pub struct Callbacks<'a, 'py> {
     pub connection: Argument<'a, 'py>,
 }
 
+/// What each object of Python's has of a client.
+pub struct Client {
+    handle: Arc<Handle>,
+    /// Nothing else keeps the callbacks, and Python's garbage collector sees them here: so a client goes with its
+    /// owner, though its callbacks are methods of it.
+    callbacks: Py<PyAny>,
+}
+
+impl Client {
+    pub fn handle(&self) -> &Arc<Handle> {
+        &self.handle
+    }
+
+    pub fn share(&self, py: Python<'_>) -> Client {
+        Client {
+            handle: Arc::clone(&self.handle),
+            callbacks: self.callbacks.clone_ref(py),
+        }
+    }
+
+    /// Shows the garbage collector what it keeps.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.callbacks)
+    }
+}
+
+impl Deref for Client {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
 /// Starts the library's client and the thread for its callbacks.
 pub fn start(
     py: Python<'_>,
     builder: spotflow_device::DeviceClientBuilder,
     callbacks: &Callbacks<'_, '_>,
-) -> PyResult<Arc<Handle>> {
+) -> PyResult<Client> {
+    gate::check_open(py)?;
     let Callbacks {
         display,
         desired,
         connection,
     } = callbacks;
-    let news = Arc::new(News::default());
     let background = background(py)?;
-    background.call_method0("start_logging")?;
+    logs::start_handling(&background)?;
+    let news = Arc::new(News::default());
+    // Dropped with the client, or with the builder if there is none.
     let end = EndOfNews(Arc::clone(&news));
     let events = Events::new(Arc::clone(&news));
-    let callback_thread =
-        background.call_method1("start_callbacks", (events, display, desired, connection))?;
+    let callbacks = background
+        .call_method1("start_callbacks", (events, display, desired, connection))?
+        .unbind();
 
     let mut builder = builder.on_provisioning(move |operation| end.0.operation(operation));
     if desired.is_some() {
@@ -151,10 +197,9 @@ pub fn start(
     let handle = Arc::new(Handle {
         client: Owned::new(client),
         news,
-        callback_thread: callback_thread.unbind(),
         is_closed: AtomicBool::new(false),
     });
-    let client = Forgettable(Arc::downgrade(&handle));
-    handle.news.started(Arc::new(client));
-    Ok(handle)
+    let configured = Forgettable(Arc::downgrade(&handle));
+    handle.news.started(Arc::new(configured));
+    Ok(Client { handle, callbacks })
 }

@@ -29,10 +29,12 @@ mod logs;
 mod main_thread;
 mod message;
 mod options;
+mod own_threads;
 mod owned;
 mod per_process;
 mod provisioning_operation;
 mod sender;
+mod signal_mask;
 mod signals;
 mod start_arguments;
 mod status;
@@ -56,15 +58,17 @@ mod _native {
     #[pymodule_export]
     use super::events::Events;
     #[pymodule_export]
-    use super::exit::{close_all, end_waits};
+    use super::exit::at_exit;
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
-    use super::logs::{next_log_records, stop_logging};
+    use super::logs::{logging_is_over, next_log_records};
     #[pymodule_export]
     use super::message::Message;
     #[pymodule_export]
     use super::options::{Codec, Compression, Durability, WhenFull};
+    #[pymodule_export]
+    use super::own_threads::start_thread;
     #[pymodule_export]
     use super::provisioning_operation::ProvisioningOperation;
     #[pymodule_export]
@@ -75,6 +79,7 @@ mod _native {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        super::errors::load(module.py())?;
         super::logs::install();
         Ok(())
     }

@@ -3,12 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::gate::outside_to_the_end;
+use crate::gate::{is_forked_thread, outside_to_the_end};
+use crate::own_threads::{name_thread, start_thread};
 use crate::per_process::PerProcess;
 use crate::unpoisoned::unpoisoned;
 
@@ -31,6 +33,7 @@ struct LogQueue {
 struct State {
     records: VecDeque<Queued>,
     dropped: u64,
+    has_thread: bool,
     is_over: bool,
 }
 
@@ -73,8 +76,21 @@ impl LogQueue {
         (!records.is_empty()).then_some(records)
     }
 
-    fn close(&self) {
-        self.state().is_over = true;
+    /// Ends the wait for records, once those that wait are fetched, and waits a moment for their handling.
+    fn close(&self, limit: Duration) {
+        let mut state = self.state();
+        state.is_over = true;
+        self.changed.notify_all();
+        let is_handling = |state: &mut State| state.has_thread;
+        drop(unpoisoned(self.changed.wait_timeout_while(
+            state,
+            limit,
+            is_handling,
+        )));
+    }
+
+    fn thread_is_over(&self) {
+        self.state().has_thread = false;
         self.changed.notify_all();
     }
 }
@@ -91,11 +107,33 @@ fn dropped(count: u64) -> Queued {
     }
 }
 
-/// Has everything logged go through the queue, at every level.
+/// Starts the thread that hands records over, unless it is running.
+pub fn start_handling(background: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = background.py();
+    let logs = LOGS.own();
+    if std::mem::replace(&mut logs.state().has_thread, true) {
+        return Ok(());
+    }
+    let started = background
+        .getattr("run_logging")
+        .and_then(|run| start_thread(&run, &PyTuple::empty(py)));
+    if started.is_err() {
+        logs.thread_is_over();
+    }
+    started
+}
+
+/// At exit: hands over what waits, within a limit.
+pub fn finish(limit: Duration) {
+    LOGS.own().close(limit);
+}
+
+/// Has everything logged go through the queue, up to the debug level: at trace level `ureq` logs what goes over the wire,
+/// tokens included.
 pub fn install() {
     // The module is initialised once in a process; a second time the logger is in place.
     if log::set_logger(&Queue).is_ok() {
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(LevelFilter::Debug);
     }
 }
 
@@ -160,13 +198,16 @@ impl Queued {
 /// Waits for what was logged, and takes all of it; `None` at the end.
 #[pyfunction]
 pub fn next_log_records(py: Python<'_>) -> Option<Vec<Fetched>> {
+    name_thread(c"spotflow_logs");
     let logs = LOGS.own();
     let records = outside_to_the_end(py, || logs.take()).flatten()?;
     Some(records.into_iter().map(Queued::fetched).collect())
 }
 
-/// Ends the wait for log records, once those that wait are fetched.
+/// Says that the thread that handles them ends.
 #[pyfunction]
-pub fn stop_logging() {
-    LOGS.own().close();
+pub fn logging_is_over() {
+    if !is_forked_thread() {
+        LOGS.own().thread_is_over();
+    }
 }

@@ -1,12 +1,11 @@
 //! Senders.
 
-use std::sync::Arc;
-
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::arguments::{seconds, text, wrong_type};
-use crate::handle::Handle;
+use crate::handle::Client;
 use crate::message::{MessageArguments, from_item};
 use crate::owned::Owned;
 use crate::signals::waiting;
@@ -19,21 +18,21 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// all senders of a client.
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct StreamSender {
-    // Dropped before the handle, whose drop then closes the client.
+    // Dropped before the handle of the client, whose drop then closes the client.
     sender: Owned<spotflow_device::StreamSender>,
-    handle: Arc<Handle>,
+    client: Client,
 }
 
 impl StreamSender {
-    pub fn new(sender: spotflow_device::StreamSender, handle: Arc<Handle>) -> StreamSender {
+    pub fn new(sender: spotflow_device::StreamSender, client: Client) -> StreamSender {
         StreamSender {
             sender: Owned::new(sender),
-            handle,
+            client,
         }
     }
 
     fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::StreamSender> {
-        self.handle.open(py)?;
+        self.client.open(py)?;
         self.sender.get()
     }
 }
@@ -141,6 +140,10 @@ impl StreamSender {
         waiting(py, || {
             sender.enqueue_message_completion(batch_id, message_id)
         })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.client.traverse(&visit)
     }
 }
 

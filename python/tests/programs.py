@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 #: Ends a wait that a fault made endless.
 DEADLINE = 60.0
@@ -14,6 +15,9 @@ _PRELUDE = """
 import os, signal, sys, threading, time
 from spotflow_device import *
 import spotflow_device
+
+# Ignored, by whoever starts it, where the tests are a job in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def start(db={db!r}, **options):
     arguments = dict(device_id="program", provisioning_token={token!r}, instance={instance!r})
@@ -59,6 +63,16 @@ class Program:
 
     def signal(self, number):
         self._process.send_signal(number)
+
+    def interrupt_until_it_ends(self):
+        """Sends SIGINT again and again; then there are `exit_code` and `errors`."""
+        deadline = time.monotonic() + DEADLINE
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline, "it does not end"
+            self._process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+        _, self.errors = self._process.communicate()
+        self.exit_code = self._process.returncode
 
     def write(self, text):
         """Writes to its input."""

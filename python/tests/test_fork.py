@@ -208,3 +208,73 @@ def test_multiprocessing_by_fork_works_beside_a_client(spotflow_emulator, run):
     )
     program.end()
     assert [message.payload for message in spotflow_emulator.messages()] == [b"55"]
+
+
+@pytest.mark.parametrize("end", ["return", "sys.exit(3)", "raise KeyError('of the child')"])
+@pytest.mark.parametrize("where", ["desired_properties_updated_callback", "connection_changed_callback", "a log handler"])
+def test_a_child_forked_in_a_callback_ends_when_that_does(spotflow_emulator, run, where, end):
+    """As a child does that was forked in a thread of the program's."""
+    program = run(
+        spotflow_emulator,
+        f"""
+        import logging, warnings
+        logging.getLogger("spotflow_device.callbacks").addHandler(logging.NullHandler())
+        logging.raiseExceptions = False
+        forked, children = threading.Event(), []
+        def fork(item):
+            if children:
+                return
+            children.append(None)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                tell("child " + type(item).__name__)
+                {end}
+            else:
+                children[0] = child
+                forked.set()
+        class Forking(logging.Handler):
+            def emit(self, record):
+                fork(record)
+        if {where!r} == "a log handler":
+            logging.getLogger("spotflow_device").addHandler(Forking())
+            logging.getLogger("spotflow_device").setLevel(logging.INFO)
+            client = start()
+        else:
+            client = start(**{{{where!r}: fork}})
+        assert forked.wait(20)
+        tell("parent")
+        assert os.waitpid(children[0], 0)[1] == 0
+        client.create_stream_sender().send_message("from the parent")
+        """,
+    )
+    assert sorted(program.end().splitlines())[0].startswith("child ")
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"from the parent"]
+
+
+def test_a_child_forked_in_a_callback_can_be_ended_by_a_signal(spotflow_emulator, run):
+    program = run(
+        spotflow_emulator,
+        """
+        import warnings
+        forked = []
+        def fork(desired):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                tell("child")
+                time.sleep(1000)
+            forked.append(child)
+        client = start(desired_properties_updated_callback=fork)
+        while not forked:
+            time.sleep(0.001)
+        assert sys.stdin.readline() == "end it\\n"
+        os.kill(forked[0], signal.SIGTERM)
+        tell(str(os.waitpid(forked[0], 0)[1] == signal.SIGTERM))
+        """,
+    )
+    assert program.line() == "child"
+    program.write("end it\n")
+    assert program.end() == "True\n"

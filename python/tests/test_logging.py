@@ -334,7 +334,7 @@ def test_no_token_or_password_is_logged_or_shown(spotflow_emulator, tmp_path):
         with pytest.raises(RegistrationError) as refused:
             DeviceClient.start(**dict(options, provisioning_token=UNKNOWN_TOKEN, db=str(tmp_path / "other.db")))
         watch.said_by(refused.value)
-        watch.handler.seen.wait(lambda record: "will not try again" in record.getMessage())
+        watch.handler.seen.wait(lambda record: "will not ask again for an hour" in record.getMessage())
     tokens = stored_tokens(tmp_path / "device.db")
     assert len(tokens) == 2 and spotflow_emulator.provisioning_token in tokens
     watch.secrets |= tokens

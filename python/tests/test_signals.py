@@ -1,5 +1,6 @@
 """Ctrl+C ends every wait of the main thread with `KeyboardInterrupt` itself, and harms nothing."""
 
+import os
 import signal
 import time
 
@@ -191,4 +192,69 @@ def test_a_wait_in_another_thread_is_not_interrupted(spotflow_emulator, run):
     assert len(spotflow_emulator.wait_messages(1)) == 1
     spotflow_emulator.release_acknowledgements()
     assert program.line() == "sent"
+    program.end()
+
+
+def test_no_thread_of_the_package_or_the_library_takes_a_signal(spotflow_emulator, start_client):
+    """They block what can be blocked, and is no fault of theirs; those that live only for a while, too."""
+    seen = {}
+
+    def look(*_):
+        for task in os.listdir("/proc/self/task"):
+            try:
+                with open(f"/proc/self/task/{task}/status") as status:
+                    facts = dict(line.rstrip("\n").split(":\t", 1) for line in status if ":\t" in line)
+            except OSError:
+                # It ended meanwhile.
+                continue
+            if facts["Name"].startswith("spotflow"):
+                seen.setdefault(facts["Name"], set()).add(int(facts["SigBlk"], 16))
+
+    client = start_client(
+        spotflow_emulator,
+        display_provisioning_operation_callback=look,
+        desired_properties_updated_callback=look,
+        connection_changed_callback=look,
+    )
+    spotflow_emulator.http_hang("blob_put")
+    client.create_stream_sender().enqueue_message(os.urandom(300000))
+
+    def all_seen():
+        look()
+        return wanted <= set(seen)
+
+    wanted = {"spotflow-link", "spotflow-store", "spotflow-http", "spotflow-upload", "spotflow-callba"}
+    wanted |= {"spotflow_calls", "spotflow_logs"}
+    eventually("all have been there", all_seen)
+    faults = {signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
+    wanted = set(range(1, signal.SIGRTMAX + 1)) - faults - {signal.SIGKILL, signal.SIGSTOP}
+    # glibc keeps two to itself.
+    wanted -= set(range(32, signal.SIGRTMIN))
+    for name, masks in seen.items():
+        for mask in masks:
+            assert wanted <= {number for number in range(1, 65) if mask >> (number - 1) & 1}, name
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+def test_a_program_that_waits_for_a_signal_gets_it(spotflow_emulator, run):
+    """It blocks the signal after the start, in its own thread only."""
+    program = run(
+        spotflow_emulator,
+        """
+        import logging
+        client = start(
+            desired_properties_updated_callback=lambda properties: None,
+            connection_changed_callback=lambda change: None,
+        )
+        client.create_stream_sender().send_message(os.urandom(300000))
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        tell("waiting")
+        for _ in range(20):
+            tell(signal.Signals(signal.sigwait([signal.SIGTERM])).name)
+        """,
+    )
+    assert program.line() == "waiting"
+    for _ in range(20):
+        program.signal(signal.SIGTERM)
+        assert program.line() == "SIGTERM"
     program.end()

@@ -1,32 +1,24 @@
-//! How a client is started: its options, and their order of business.
+//! The options of a client as the application states them, and its start.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::DeviceClient;
-use super::core::Core;
-use crate::callbacks::{ConnectionCallback, DesiredCallback};
-use crate::clock::{Clock, SystemClock};
+use super::options::Options;
+use super::start::start;
 use crate::compression::Codec;
-use crate::error::{Error, Result};
-use crate::message::rules::validate_device_id;
-use crate::methods::{MethodError, MethodOptions, MethodRequest, MethodResponse};
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::methods::{MethodError, MethodRequest, MethodResponse};
 use crate::outbox::OutboxLimits;
-use crate::registration::{DisplayCallback, ProvisioningOperation, display_on_stdout};
+use crate::registration::ProvisioningOperation;
 use crate::status::ConnectionChange;
-use crate::store::{Durability, validate_path};
+use crate::store::Durability;
 use crate::tunnels::RemoteAccess;
 use crate::twin::DesiredProperties;
 use crate::wait::InterruptCheck;
-
-/// The keep-alive unless another is chosen. With IoT Hub's tolerance of half as much again, a 250 KB
-/// Message may take 125 s on a 2 KB/s link without the hub giving up on the device.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// IoT Hub's limit (<https://learn.microsoft.com/azure/iot-hub/iot-hub-mqtt-support>).
-const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1767);
-const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
-const WINDOW_MAX: usize = 256;
 
 /// The options of a [`DeviceClient`]. Made by [`DeviceClient::builder`].
 ///
@@ -41,47 +33,13 @@ const WINDOW_MAX: usize = 256;
 /// ```
 #[must_use = "a client runs only after `start`"]
 pub struct DeviceClientBuilder {
-    pub(super) provisioning_token: String,
-    pub(super) database: PathBuf,
-    pub(super) device_id: Option<String>,
-    pub(super) instance: Option<String>,
-    pub(super) display: DisplayCallback,
-    pub(super) desired_callback: Option<DesiredCallback>,
-    pub(super) connection_callback: Option<ConnectionCallback>,
-    pub(super) methods: MethodOptions,
-    pub(super) remote_access: Option<RemoteAccess>,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) interrupt_check: Option<Arc<dyn InterruptCheck>>,
-    pub(super) cloud_messages: bool,
-    pub(super) codec: Codec,
-    pub(super) durability: Durability,
-    pub(super) window: usize,
-    pub(super) keep_alive: Duration,
-    pub(super) outbox_limits: OutboxLimits,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) options: Options,
 }
 
 impl DeviceClientBuilder {
     pub(super) fn new(provisioning_token: String, database: PathBuf) -> DeviceClientBuilder {
         DeviceClientBuilder {
-            provisioning_token,
-            database,
-            device_id: None,
-            instance: None,
-            display: Box::new(display_on_stdout),
-            desired_callback: None,
-            connection_callback: None,
-            methods: MethodOptions::default(),
-            remote_access: None,
-            ca_file: None,
-            interrupt_check: None,
-            cloud_messages: false,
-            codec: Codec::default(),
-            durability: Durability::default(),
-            window: 1,
-            keep_alive: KEEP_ALIVE,
-            outbox_limits: OutboxLimits::default(),
-            clock: Arc::new(SystemClock),
+            options: Options::new(provisioning_token, database),
         }
     }
 
@@ -91,14 +49,14 @@ impl DeviceClientBuilder {
     ///
     /// Another ID than at the last start means another approval.
     pub fn device_id(mut self, device_id: impl Into<String>) -> Self {
-        self.device_id = Some(device_id.into());
+        self.options.device_id = Some(device_id.into());
         self
     }
 
     /// The Platform's instance: a host, with or without a port and `https://`. The default is
     /// `api.eu1.spotflow.io`.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
-        self.instance = Some(instance.into());
+        self.options.instance = Some(instance.into());
         self
     }
 
@@ -107,13 +65,13 @@ impl DeviceClientBuilder {
     /// start, when the device has to be approved anew). The approval is awaited after it returns.
     ///
     /// If such a later operation is refused, or the Provisioning Token is no longer valid, the client
-    /// does not try again until the next start: Messages go on being stored, and
+    /// asks again in an hour: Messages go on being stored, and
     /// [`last_error`](crate::Status::last_error) tells.
     pub fn on_provisioning(
         mut self,
         callback: impl Fn(&ProvisioningOperation) + Send + Sync + 'static,
     ) -> Self {
-        self.display = Box::new(callback);
+        self.options.display = Box::new(callback);
         self
     }
 
@@ -126,7 +84,7 @@ impl DeviceClientBuilder {
         mut self,
         callback: impl FnMut(DesiredProperties) + Send + 'static,
     ) -> Self {
-        self.desired_callback = Some(Box::new(callback));
+        self.options.desired_callback = Some(Box::new(callback));
         self
     }
 
@@ -136,7 +94,7 @@ impl DeviceClientBuilder {
         mut self,
         callback: impl FnMut(ConnectionChange) + Send + 'static,
     ) -> Self {
-        self.connection_callback = Some(Box::new(callback));
+        self.options.connection_callback = Some(Box::new(callback));
         self
     }
 
@@ -173,7 +131,10 @@ impl DeviceClientBuilder {
         name: impl Into<String>,
         handler: impl Fn(&MethodRequest) -> Result<MethodResponse, MethodError> + Send + Sync + 'static,
     ) -> Self {
-        self.methods.by_name.push((name.into(), Arc::new(handler)));
+        self.options
+            .methods
+            .by_name
+            .push((name.into(), Arc::new(handler)));
         self
     }
 
@@ -182,7 +143,7 @@ impl DeviceClientBuilder {
         mut self,
         handler: impl Fn(&MethodRequest) -> Result<MethodResponse, MethodError> + Send + Sync + 'static,
     ) -> Self {
-        self.methods.others = Some(Arc::new(handler));
+        self.options.methods.others = Some(Arc::new(handler));
         self
     }
 
@@ -200,27 +161,27 @@ impl DeviceClientBuilder {
     /// - 500, with a `detail`, if the port is not allowed, the application refuses, too many tunnels are open, or one
     ///   of the connections fails.
     pub fn remote_access(mut self, options: RemoteAccess) -> Self {
-        self.remote_access = Some(options);
+        self.options.remote_access = Some(options);
         self
     }
 
     /// How many calls of [methods](Self::on_method) run at once: 1 to 64, 4 unless changed. A thread lives only while
     /// there are calls.
     pub fn method_threads(mut self, threads: usize) -> Self {
-        self.methods.threads = threads;
+        self.options.methods.threads = threads;
         self
     }
 
     /// A PEM file with certificates to trust in addition to the system's, for every connection. The
     /// system's are found as by OpenSSL, with `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
+        self.options.ca_file = Some(path.into());
         self
     }
 
     /// Consulted by every long wait, so that a signal can end it; see [`InterruptCheck`].
     pub fn interrupt_check(mut self, check: impl InterruptCheck + 'static) -> Self {
-        self.interrupt_check = Some(Arc::new(check));
+        self.options.interrupt_check = Some(Arc::new(check));
         self
     }
 
@@ -228,20 +189,20 @@ impl DeviceClientBuilder {
     /// [`receive_cloud_message`](DeviceClient::receive_cloud_message). The default is not to: then they
     /// stay in the hub until they expire there.
     pub fn cloud_messages(mut self, wanted: bool) -> Self {
-        self.cloud_messages = wanted;
+        self.options.cloud_messages = wanted;
         self
     }
 
     /// What compresses payloads; the default is Brotli, the only one that the public instance is known
     /// to read.
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.codec = codec;
+        self.options.codec = codec;
         self
     }
 
     /// What a stored Message survives; power loss unless changed.
     pub fn durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
+        self.options.durability = durability;
         self
     }
 
@@ -252,7 +213,7 @@ impl DeviceClientBuilder {
     /// which the Platform does not drop: a file that concatenates a Batch then holds them twice. More
     /// than 1 pays off where the round trip is long.
     pub fn in_flight_window(mut self, messages: usize) -> Self {
-        self.window = messages;
+        self.options.window = messages;
         self
     }
 
@@ -262,13 +223,13 @@ impl DeviceClientBuilder {
     /// times this: where a link is slow, a Message must get through in that (250 KB take two minutes at
     /// 2 KB/s).
     pub fn keep_alive(mut self, interval: Duration) -> Self {
-        self.keep_alive = interval;
+        self.options.keep_alive = interval;
         self
     }
 
     /// What the outbox may hold, and what happens to what does not fit; no limits unless set.
     pub fn outbox_limits(mut self, limits: OutboxLimits) -> Self {
-        self.outbox_limits = limits;
+        self.options.outbox_limits = limits;
         self
     }
 
@@ -291,43 +252,10 @@ impl DeviceClientBuilder {
     /// - [`Error::Interrupted`]: by the [interrupt check](Self::interrupt_check).
     /// - [`Error::System`]: no thread or poller to be had.
     pub fn start(self) -> Result<DeviceClient> {
-        self.validate()?;
-        let check = self.interrupt_check.clone();
-        let core = Core::start(self)?;
+        self.options.validate()?;
         // Dropping the client on an error closes it.
-        let client = DeviceClient::over(core);
-        client.core().wait_started(check.as_deref())?;
+        let client = DeviceClient::over(start(self.options)?);
+        client.core().wait_started()?;
         Ok(client)
-    }
-
-    fn validate(&self) -> Result<()> {
-        let token = &self.provisioning_token;
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let rule = "must be printable ASCII without spaces or line ends, and not empty";
-            return Err(Error::invalid("provisioning_token", rule));
-        }
-        validate_path(&self.database)?;
-        if let Some(device_id) = &self.device_id {
-            validate_device_id(device_id)?;
-        }
-        self.outbox_limits.validate()?;
-        self.methods.validate()?;
-        if let Some(remote_access) = &self.remote_access {
-            remote_access.validate()?;
-        }
-        if !(1..=WINDOW_MAX).contains(&self.window) {
-            let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
-            return Err(Error::invalid("in_flight_window", rule));
-        }
-        if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
-            let rule = format!(
-                "must be {} s to {} s, but is {:?}",
-                KEEP_ALIVE_MIN.as_secs(),
-                KEEP_ALIVE_MAX.as_secs(),
-                self.keep_alive
-            );
-            return Err(Error::invalid("keep_alive", rule));
-        }
-        Ok(())
     }
 }

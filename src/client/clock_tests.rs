@@ -1,5 +1,5 @@
 //! The whole client against the embedded Platform, on clocks that are wrong, jump, or stood still: see
-//! also `tests/faults/clocks.rs`, where a device runs as a process of its own.
+//! also `tests/system/tests/system/clocks.rs`, where a device runs as a process of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,7 @@ impl Stage {
             .ca_file(self.platform.ca_file())
             .device_id(DEVICE)
             .on_provisioning(|_| {});
-        builder.clock = Arc::clone(&self.clock) as Arc<_>;
+        builder.options.clock = Arc::clone(&self.clock) as Arc<_>;
         builder.start().unwrap()
     }
 
@@ -319,4 +319,44 @@ fn renewals_follow_elapsed_time_whatever_the_clock_on_the_wall_says() {
     );
     stage.suspend(&client, 2 * HOUR);
     stage.asks(Route::Register, 2);
+}
+
+#[test]
+fn what_the_platform_refuses_for_good_is_asked_again_within_an_hour_without_a_restart() {
+    let stage = Stage::new(Platform::builder());
+    let client = stage.start();
+    sender(&client).send_message("before").unwrap();
+    // Both tokens are refused, in the Platform's own form.
+    for route in [Route::Register, Route::Init] {
+        stage.platform.http_status(route, 401, None, u64::MAX);
+    }
+    stage.platform.expire_sas(DEVICE).unwrap();
+    eventually("it is told", || {
+        matches!(
+            client.status().last_error,
+            Some(Error::InvalidToken {
+                token: "Provisioning Token"
+            })
+        )
+    });
+    sender(&client).enqueue_message("kept").unwrap();
+    let refusals = || {
+        let requests = stage.platform.http_requests().into_iter();
+        requests
+            .filter(|it| it.route == Route::Init && it.status == Some(401))
+            .count()
+    };
+    let before = refusals();
+    stage.suspend(&client, HOUR + HOUR / 60);
+    eventually("it asks again", || refusals() > before);
+    stage.platform.clear_http_faults();
+    // The hour may begin only now: the last refusal is still on its way.
+    let came_back = (0..10).any(|_| {
+        stage.suspend(&client, HOUR + HOUR / 60);
+        let limit = Duration::from_secs(3);
+        client.wait_enqueued_messages_sent_timeout(limit).is_ok()
+    });
+    assert!(came_back);
+    assert_eq!(stage.received(), ["before", "kept"]);
+    assert_eq!(stage.platform.operations().len(), 1, "no further approval");
 }

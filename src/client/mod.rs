@@ -5,8 +5,10 @@ mod builder;
 mod clock_tests;
 mod core;
 mod fork;
+mod options;
 mod sender;
 mod set_aside;
+mod start;
 mod wiring;
 
 use std::path::PathBuf;
@@ -55,8 +57,8 @@ impl DeviceClient {
     /// file.
     ///
     /// The path must end in `.db`. The file is created if it is missing, readable by its owner only;
-    /// beside it there are a file ending in `-wal` while the client runs, and one ending in `-lock`. One
-    /// client at a time can use it.
+    /// beside it there are one with `-wal` added to its name while the client runs, and two more that stay, with
+    /// `-lock` and `-sent` ([the database](crate#the-database) says what for). One client at a time can use it.
     ///
     /// ```
     /// # use spotflow_device::DeviceClient;
@@ -254,7 +256,7 @@ impl DeviceClient {
     /// up to `limit`, and returns `None` if none came. It is handed out once in this run, and again in
     /// the next unless it was [completed](CloudMessage::complete).
     ///
-    /// Up to 1,000 unprocessed messages or 16 MB are stored; more are not acknowledged, and so stay in
+    /// Up to 1,000 unprocessed messages or 16 MiB are stored; more are not acknowledged, and so stay in
     /// the hub (which keeps 50).
     ///
     /// # Errors
@@ -319,8 +321,8 @@ impl DeviceClient {
     /// thread. What is stored stays stored, for the next start. A second call does nothing.
     ///
     /// Blocks for up to 5 s and the time that the disk takes, usually for milliseconds. After that, a
-    /// thread may be left behind that waits for what cannot be interrupted: the system's name lookup, a
-    /// TCP connect of an HTTP call, or a callback of the application.
+    /// thread may be left behind that waits for what cannot be interrupted: the system's name lookup, or a
+    /// callback of the application.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) { client.close(); }

@@ -1,69 +1,45 @@
-//! Who is told of what: the rooms know each other only through these few calls, none of which blocks.
+//! Who is told of what: the parts of a client know each other only through these few calls, none of which blocks.
+//!
+//! ```text
+//! outbox      ── wake ────────────────────────> link's mailbox
+//! uploader    ── other credentials ───────────> link's mailbox
+//! properties  ── new desired ─────────────────> callbacks
+//!             ── reported to send ────────────> link's mailbox
+//! link        ── connection changed ──────────> callbacks
+//!             ── other credentials, time ─────> registrar
+//!             ── content to upload ───────────> uploader
+//! registrar   ── credentials ─────────────────> link's mailbox, uploader
+//! ```
+//!
+//! Nobody above the mailbox is held by those below it, so nothing here is a circle.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use crate::callbacks::Callbacks;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::link::Supervisor;
 use crate::link::mailbox::Mailbox;
-use crate::methods::{Answer, Answers};
-use crate::outbox::Wake;
 use crate::properties::Listener;
 use crate::registration::Registrar;
 use crate::status::ConnectionChange;
 use crate::twin::DesiredProperties;
 use crate::uploader::Uploader;
 
-/// The wires. The registrar and the uploader are connected once they exist.
-pub(super) struct Wiring {
+/// Whom the properties tell.
+pub(super) struct PropertiesWires {
     pub mailbox: Arc<Mailbox>,
     pub callbacks: Option<Arc<Callbacks>>,
-    pub registrar: OnceLock<Weak<Registrar>>,
-    pub uploader: OnceLock<Weak<Uploader>>,
 }
 
-impl Wiring {
-    pub fn new(mailbox: Arc<Mailbox>, callbacks: Option<Arc<Callbacks>>) -> Arc<Wiring> {
-        Arc::new(Wiring {
-            mailbox,
-            callbacks,
-            registrar: OnceLock::new(),
-            uploader: OnceLock::new(),
-        })
-    }
-
-    fn registrar(&self) -> Option<Arc<Registrar>> {
-        self.registrar.get().and_then(Weak::upgrade)
-    }
-
-    /// The hub or its storage does not take the credentials.
-    pub fn renew_credentials(&self) {
-        if let Some(registrar) = self.registrar() {
-            registrar.renew_credentials();
-        }
-    }
+/// Whom the link tells.
+pub(super) struct LinkWires {
+    pub registrar: Arc<Registrar>,
+    pub uploader: Arc<Uploader>,
+    pub callbacks: Option<Arc<Callbacks>>,
 }
 
-impl Wake for Wiring {
-    fn wake_link(&self) {
-        self.mailbox.wake();
-    }
-
-    fn wake_uploader(&self) {
-        if let Some(uploader) = self.uploader.get().and_then(Weak::upgrade) {
-            uploader.start();
-        }
-    }
-}
-
-impl Answers for Wiring {
-    fn answer(&self, answer: Answer) {
-        self.mailbox.answer_method(answer);
-    }
-}
-
-impl Listener for Wiring {
+impl Listener for PropertiesWires {
     fn desired_changed(&self, properties: &DesiredProperties) {
         if let Some(callbacks) = &self.callbacks {
             callbacks.desired_changed(properties);
@@ -75,7 +51,7 @@ impl Listener for Wiring {
     }
 }
 
-impl Supervisor for Wiring {
+impl Supervisor for LinkWires {
     fn connection_changed(&self, is_connected: bool, error: Option<&Error>) {
         if let Some(callbacks) = &self.callbacks {
             callbacks.connection_changed(ConnectionChange {
@@ -85,11 +61,15 @@ impl Supervisor for Wiring {
         }
     }
 
-    fn credentials_refused(&self) {
-        self.renew_credentials();
+    fn renew_credentials(&self) {
+        self.registrar.renew_credentials();
+    }
+
+    fn upload(&self) {
+        self.uploader.start();
     }
 
     fn tick(&self, now: Moment) -> Option<Moment> {
-        self.registrar()?.tick(now)
+        self.registrar.tick(now)
     }
 }

@@ -10,6 +10,7 @@ use super::error::{AnswerError, HttpError};
 use super::request::Request;
 use super::time::ServerTime;
 use super::transport::{Course, HttpsConnector, NoResolver};
+use super::word::MediaType;
 use crate::Result;
 use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialLimits, Dialer};
@@ -52,6 +53,9 @@ pub(crate) struct Answer {
     pub status: u16,
     /// From the header `Date`.
     pub time: Option<ServerTime>,
+    pub(super) media_type: MediaType,
+    /// Who issued the server's certificate.
+    pub(super) issuer: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -165,6 +169,7 @@ fn read(response: http::Response<ureq::Body>, course: &Course) -> Result<Answer,
     let time = date
         .and_then(|date| date.to_str().ok())
         .and_then(ServerTime::from_http_date);
+    let media_type = MediaType::of(response.headers());
     let mut reader = response.into_body().into_reader();
     let mut body = Vec::new();
     let limit = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX) + 1;
@@ -177,7 +182,13 @@ fn read(response: http::Response<ureq::Body>, course: &Course) -> Result<Answer,
     if body.len() > BODY_BYTES_MAX {
         return Err(AnswerError::TooLarge.into());
     }
-    Ok(Answer { status, time, body })
+    Ok(Answer {
+        status,
+        time,
+        media_type,
+        issuer: course.issuer(),
+        body,
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::problem::Problem;
 use super::registration::{Registration, RegistrationAnswer};
 use super::request::{Method, Request};
 use super::time::{Lifetime, ServerTime};
+use super::word::{Asked, MediaType, is_own_word, somebody_else};
 use crate::net::host::Host;
 use crate::secret::Secret;
 use crate::{Error, Result};
@@ -109,6 +110,7 @@ impl Api {
         let answer = self.send(&call)?;
         Ok(match answer.status {
             202 => Completion::Pending,
+            410 if !is_own_word(Asked::Instance, &answer) => return Err(call.refusal(&answer)),
             410 if Problem::parse(&answer.body).is_operation_cancelled() => Completion::Refused,
             410 => Completion::Expired,
             _ => Completion::Approved(call.issued_token(&answer)?),
@@ -204,6 +206,9 @@ impl Call<'_> {
         }
         // serde_json's text would repeat the value it stumbled over, which can be a token.
         serde_json::from_slice(&answer.body).map_err(|error| {
+            if answer.media_type != MediaType::Json {
+                return somebody_else(self.action, answer);
+            }
             let problem = format!("not the expected JSON in column {}", error.column());
             Error::protocol(self.action, problem)
         })
@@ -228,6 +233,9 @@ impl Call<'_> {
     }
 
     fn refusal(&self, answer: &Answer) -> Error {
+        if !is_own_word(Asked::Instance, answer) {
+            return somebody_else(self.action, answer);
+        }
         let (action, status) = (self.action, answer.status);
         let secrets = [Some(self.token), self.other_secret];
         let secrets: Vec<&str> = secrets.into_iter().flatten().map(Secret::expose).collect();

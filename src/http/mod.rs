@@ -12,6 +12,7 @@ mod request;
 pub(crate) mod time;
 mod transport;
 pub(crate) mod upload;
+mod word;
 
 pub(crate) use crate::instance;
 pub(crate) use registration::HubCredentials;

@@ -41,6 +41,7 @@ struct CourseState {
     failure: Option<HttpError>,
     /// The server answered, or ended the connection, before it had all of the request.
     is_early: bool,
+    issuer: Option<String>,
 }
 
 impl Course {
@@ -50,6 +51,11 @@ impl Course {
 
     pub fn is_cancelled(&self) -> bool {
         matches!(self.0.lock().failure, Some(HttpError::Cancelled))
+    }
+
+    /// Who issued the server's certificate.
+    pub fn issuer(&self) -> Option<String> {
+        self.0.lock().issuer.clone()
     }
 
     /// Why the call failed: what the connection knows of it, else what ureq says.
@@ -130,6 +136,7 @@ impl HttpsConnector {
         transport
             .shake_hands(deadline)
             .inspect_err(|_| self.dialer.disappointed(&self.host))?;
+        self.course.0.lock().issuer = transport.socket.issuer();
         Ok(transport)
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
 use super::registration::HubCredentials;
 use super::request::{HTTPS_PORT, Method, Request};
+use super::word::{Asked, is_own_word, somebody_else};
 use crate::net::host::Host;
 use crate::secret::Secret;
 use crate::{Error, Result};
@@ -117,7 +118,7 @@ impl<'a> UploadHub<'a> {
             body: body.as_bytes(),
         };
         let answer = self.agent.call(ACTION, &request, CONTROL_TIMEOUT);
-        let answer = answer.map_err(UploadError::Transient)?;
+        let answer = own_word(answer)?;
         match answer.status {
             200..=299 => Ok(answer),
             // 404: a hub that does not know the device, after a fail-over or as it was created anew.
@@ -157,8 +158,7 @@ impl Place {
             ],
             body: content,
         };
-        let answer = agent.transfer(ACTION, &request);
-        match answer.map_err(UploadError::Transient)?.status {
+        match own_word(agent.transfer(ACTION, &request))?.status {
             200..=299 => Ok(()),
             // The sasToken has run out; the next try gets a new one.
             403 => Err(UploadError::Transient(unavailable(403))),
@@ -178,6 +178,15 @@ impl Place {
         };
         query.bytes().all(is_query).then(target)
     }
+}
+
+/// The answer, if it is that of the hub or its storage: a portal's success would be content that is nowhere.
+fn own_word(answer: Result<Answer>) -> Result<Answer, UploadError> {
+    let answer = answer.map_err(UploadError::Transient)?;
+    if !is_own_word(Asked::HubOrStorage, &answer) {
+        return Err(UploadError::Transient(somebody_else(ACTION, &answer)));
+    }
+    Ok(answer)
 }
 
 fn refusal(status: u16) -> UploadError {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use rustls::pki_types::ServerName;
 
@@ -71,8 +71,7 @@ impl Link {
             };
             mailbox.dialed(number, result);
         };
-        let thread = thread::Builder::new().name("spotflow-dial".to_owned());
-        match thread.spawn(work) {
+        match crate::threads::spawn("spotflow-dial", work) {
             Ok(thread) => {
                 self.phase = Phase::Dialing(Dialing {
                     number,

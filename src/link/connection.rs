@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use super::suspects::Suspects;
-use super::transport::Transport;
+use super::transport::{Transport, TransportError};
 use super::twin_exchange::TwinExchange;
 use crate::clock::Moment;
 use crate::methods::Cancellation;
@@ -60,6 +60,21 @@ impl Connection {
             leave_by: None,
             said_goodbye: false,
         }
+    }
+
+    /// Brings the session all that has come.
+    pub fn read(&mut self, now: Moment) -> Result<(), TransportError> {
+        self.transport.read(&mut self.session, now)
+    }
+
+    /// Sends what the session has, until the socket would have to wait.
+    pub fn write(&mut self, now: Moment) -> Result<(), TransportError> {
+        self.transport.write(&mut self.session, now)
+    }
+
+    /// Whether everything that the session wrote is with the kernel.
+    pub fn is_flushed(&mut self) -> bool {
+        self.transport.is_flushed(&mut self.session)
     }
 
     /// Until when it must get on, while it is being made.

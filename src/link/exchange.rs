@@ -1,164 +1,153 @@
-//! Step 3 of the link: bytes to events, events to the rooms they concern, Messages to bytes.
+//! Step 3 of the link: bytes to events, events to those whom they concern, Messages to bytes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::LinkParts;
 use super::connection::Connection;
 use super::mailbox::{CloudReceipt, Mailbox};
-use super::publishing::{publish, set_aside};
 use super::session::{Event, SessionError};
 use super::suspects::Suspects;
 use super::transport::TransportError;
 use crate::clock::Moment;
 use crate::methods::Call;
 
-/// How the connection goes on.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// It stands, or is still being made.
-    Open,
-    /// The link has said goodbye, as it wanted.
-    Left,
+/// One pass over the connection, with all that it takes.
+pub(super) struct Exchange<'a> {
+    pub connection: &'a mut Connection,
+    pub parts: &'a LinkParts,
+    pub mailbox: &'a Arc<Mailbox>,
+    pub suspects: &'a mut Suspects,
+    pub now: Moment,
 }
 
-/// Does all that can be done without waiting.
-pub(super) fn exchange(
-    connection: &mut Connection,
-    parts: &LinkParts,
-    mailbox: &Arc<Mailbox>,
-    suspects: &mut Suspects,
-    now: Moment,
-) -> Result<Outcome, TransportError> {
-    if connection.is_late(now) {
-        return Err(TransportError::TimedOut);
-    }
-    // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
-    let read = connection.transport.read(&mut connection.session, now);
-    handle_all(connection, parts, mailbox, suspects, now)?;
-    read?;
-    // Behind the read: after a suspend, what came before it is still to be read.
-    connection.session.tick(now)?;
-    if connection.leave_by.is_some() {
-        return leave(connection, now);
-    }
-    if connection.session.is_connected() {
-        if !suspects.wants_silence() {
-            connection
-                .twin
-                .drive(&mut connection.session, &parts.properties, now)?;
+impl Exchange<'_> {
+    /// Does all that can be done without waiting. `Break` says that the link has left the hub, as it wanted.
+    pub fn run(mut self) -> Result<ControlFlow<()>, TransportError> {
+        if self.connection.is_late(self.now) {
+            return Err(TransportError::TimedOut);
         }
-        publish(connection, parts, suspects, now)?;
-    } else {
-        connection.transport.write(&mut connection.session, now)?;
+        // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
+        let read = self.connection.read(self.now);
+        self.handle_all()?;
+        read?;
+        // Behind the read: after a suspend, what came before it is still to be read.
+        self.connection.session.tick(self.now)?;
+        if self.connection.leave_by.is_some() {
+            return self.leave();
+        }
+        if self.connection.session.is_connected() {
+            self.drive_twin()?;
+            self.publish()?;
+        } else {
+            self.connection.write(self.now)?;
+        }
+        Ok(ControlFlow::Continue(()))
     }
-    Ok(Outcome::Open)
-}
 
-/// What one read brought is recorded together, also if it ends the connection.
-fn handle_all(
-    connection: &mut Connection,
-    parts: &LinkParts,
-    mailbox: &Arc<Mailbox>,
-    suspects: &mut Suspects,
-    now: Moment,
-) -> Result<(), TransportError> {
-    let mut has_acknowledged = false;
-    let mut handled = Ok(());
-    while handled.is_ok()
-        && let Some(event) = connection.session.next_event()
-    {
-        has_acknowledged |= matches!(event, Event::Acknowledged(_));
-        handled = handle(event, connection, parts, mailbox, suspects, now);
+    /// What one read brought is recorded together, also if it ends the connection.
+    fn handle_all(&mut self) -> Result<(), TransportError> {
+        let mut has_acknowledged = false;
+        let mut handled = Ok(());
+        while handled.is_ok()
+            && let Some(event) = self.connection.session.next_event()
+        {
+            has_acknowledged |= matches!(event, Event::Acknowledged(_));
+            handled = self.handle(event);
+        }
+        if has_acknowledged {
+            self.parts.outbox.record();
+        }
+        handled
     }
-    if has_acknowledged {
-        parts.outbox.record();
-    }
-    handled
-}
 
-fn handle(
-    event: Event,
-    connection: &mut Connection,
-    parts: &LinkParts,
-    mailbox: &Arc<Mailbox>,
-    suspects: &mut Suspects,
-    now: Moment,
-) -> Result<(), TransportError> {
-    match event {
-        Event::Connected => {
-            connection.connected_at = Some(now);
-            suspects.connected(now);
-            log::info!("connected to the hub");
-            parts.status.connected();
-            parts.supervisor.connection_changed(true, None);
-        }
-        Event::Refused(refusal) => {
-            return Err(SessionError::Refused(refusal).into());
-        }
-        Event::Acknowledged(id) => {
-            connection.has_acknowledged = true;
-            // Before the acknowledgement, so that both are recorded together.
-            set_aside(suspects.acknowledged(id, now), connection, parts);
-            parts.outbox.acknowledge(id);
-        }
-        Event::TwinAnswer {
-            request,
-            status,
-            version,
-            payload,
-        } => connection
-            .twin
-            .answered(request, status, version, &payload, &parts.properties, now),
-        Event::DesiredPatch(payload) => connection.twin.desired_patch(&payload, &parts.properties),
-        Event::CloudMessage {
-            packet_id,
-            properties,
-            payload,
-        } => {
-            if let Some(inbox) = &parts.inbox {
-                let mailbox = Arc::clone(mailbox);
-                let receipt = CloudReceipt {
-                    connection: connection.number,
-                    packet_id,
-                };
-                let acknowledge = move || mailbox.acknowledge_cloud_message(receipt);
-                inbox.accept(properties, payload, Box::new(acknowledge));
+    fn handle(&mut self, event: Event) -> Result<(), TransportError> {
+        let (parts, now) = (self.parts, self.now);
+        match event {
+            Event::Connected => {
+                self.connection.connected_at = Some(now);
+                self.suspects.connected(now);
+                log::info!("connected to the hub");
+                parts.status.connected();
+                parts.supervisor.connection_changed(true, None);
+            }
+            Event::Refused(refusal) => {
+                return Err(SessionError::Refused(refusal).into());
+            }
+            Event::Acknowledged(id) => {
+                self.connection.has_acknowledged = true;
+                // Before the acknowledgement, so that both are recorded together.
+                let verdicts = self.suspects.acknowledged(id, now);
+                self.set_aside(verdicts);
+                parts.outbox.acknowledge(id);
+            }
+            Event::TwinAnswer(answer) => {
+                let twin = &mut self.connection.twin;
+                twin.answered(&answer, &parts.properties, now);
+            }
+            Event::DesiredPatch(payload) => {
+                let twin = &mut self.connection.twin;
+                twin.desired_patch(&payload, &parts.properties);
+            }
+            Event::CloudMessage {
+                packet_id,
+                properties,
+                payload,
+            } => {
+                if let Some(inbox) = &parts.inbox {
+                    let mailbox = Arc::clone(self.mailbox);
+                    let receipt = CloudReceipt {
+                        connection: self.connection.number,
+                        packet_id,
+                    };
+                    let acknowledge = move || mailbox.acknowledge_cloud_message(receipt);
+                    inbox.accept(properties, payload, Box::new(acknowledge));
+                }
+            }
+            Event::MethodCall {
+                name,
+                request_id,
+                body,
+            } => {
+                if let Some(methods) = &parts.methods {
+                    methods.receive(Call {
+                        name,
+                        body,
+                        request_id,
+                        connection: self.connection.number,
+                        cancellation: self.connection.calls.clone(),
+                    });
+                }
             }
         }
-        Event::MethodCall {
-            name,
-            request_id,
-            body,
-        } => {
-            if let Some(methods) = &parts.methods {
-                methods.receive(Call {
-                    name,
-                    body,
-                    request_id,
-                    connection: connection.number,
-                    cancellation: connection.calls.clone(),
-                });
-            }
-        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Waits for what is in flight, within its limit; then DISCONNECT, and the end once it is sent.
-fn leave(connection: &mut Connection, now: Moment) -> Result<Outcome, TransportError> {
-    let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
-    if !connection.said_goodbye && (connection.session.is_quiet() || overdue) {
-        connection.said_goodbye = true;
-        connection.leave_by = Some(now + super::LEAVE_LIMIT);
-        connection.session.disconnect()?;
-        connection.transport.write(&mut connection.session, now)?;
-        connection.transport.close_notify();
+    /// Asks for the twin and tells the Reported Properties, unless a Message is probed.
+    fn drive_twin(&mut self) -> Result<(), SessionError> {
+        if self.suspects.wants_silence() {
+            return Ok(());
+        }
+        let Connection { twin, session, .. } = &mut *self.connection;
+        twin.drive(session, &self.parts.properties, self.now)
     }
-    connection.transport.write(&mut connection.session, now)?;
-    let flushed = connection.transport.is_flushed(&mut connection.session);
-    let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
-    if connection.said_goodbye && (flushed || overdue) {
-        return Ok(Outcome::Left);
+
+    /// Waits for what is in flight, within its limit; then DISCONNECT, and the end once it is sent.
+    fn leave(&mut self) -> Result<ControlFlow<()>, TransportError> {
+        let (connection, now) = (&mut *self.connection, self.now);
+        let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
+        if !connection.said_goodbye && (connection.session.is_quiet() || overdue) {
+            connection.said_goodbye = true;
+            connection.leave_by = Some(now + super::LEAVE_LIMIT);
+            connection.session.disconnect()?;
+            connection.write(now)?;
+            connection.transport.close_notify();
+        }
+        connection.write(now)?;
+        let overdue = connection.leave_by.is_some_and(|limit| now >= limit);
+        if connection.said_goodbye && (connection.is_flushed() || overdue) {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
     }
-    Ok(Outcome::Open)
 }

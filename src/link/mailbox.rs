@@ -7,8 +7,9 @@ use std::time::Instant;
 use mio::Waker;
 
 use crate::http::HubCredentials;
-use crate::methods::Answer;
+use crate::methods::{Answer, Answers};
 use crate::net::dial::{DialError, Dialed};
+use crate::outbox::Wake;
 use crate::sync::{Condvar, Mutex};
 
 /// A cloud-to-device message that is stored and can be acknowledged, on the connection it came on.
@@ -29,6 +30,10 @@ pub(crate) struct Wishes {
     pub cloud_receipts: Vec<CloudReceipt>,
     /// Answers to calls of methods, of which only so many are under way at once.
     pub method_answers: Vec<Answer>,
+    /// The hub or its storage does not take the credentials.
+    pub renew_credentials: bool,
+    /// There may be content to upload.
+    pub upload: bool,
     /// Leave the hub and forget what is in flight, as the identity changes.
     pub detach: bool,
     /// Leave the hub and end.
@@ -38,23 +43,24 @@ pub(crate) struct Wishes {
 /// The link's mailbox: shared by everybody who wants something of it.
 pub(crate) struct Mailbox {
     waker: Waker,
-    wishes: Mutex<State>,
-    detached: Condvar,
+    state: Mutex<State>,
+    /// The link has detached, or ended.
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     wishes: Wishes,
     is_detached: bool,
-    is_over: bool,
+    has_ended: bool,
 }
 
 impl Mailbox {
     pub fn new(waker: Waker) -> Arc<Mailbox> {
         Arc::new(Mailbox {
             waker,
-            wishes: Mutex::default(),
-            detached: Condvar::new(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
         })
     }
 
@@ -86,48 +92,69 @@ impl Mailbox {
         self.ask(|wishes| wishes.method_answers.push(answer));
     }
 
+    /// The hub or its storage does not take the credentials: others are to be got.
+    pub fn renew_credentials(&self) {
+        self.ask(|wishes| wishes.renew_credentials = true);
+    }
+
     /// Asks the link to end.
     pub fn close(&self) {
         self.ask(|wishes| wishes.close = true);
     }
 
     fn ask(&self, wish: impl FnOnce(&mut Wishes)) {
-        wish(&mut self.wishes.lock().wishes);
+        wish(&mut self.state.lock().wishes);
         self.wake();
     }
 
     /// Makes the link leave the hub and forget what is in flight; returns when it has, or has ended.
     pub fn detach(&self) {
-        let mut state = self.wishes.lock();
+        let mut state = self.state.lock();
         state.is_detached = false;
         state.wishes.detach = true;
         self.wake();
-        let is_attached = |state: &mut State| !state.is_detached && !state.is_over;
-        drop(self.detached.wait_while(state, is_attached));
+        let is_attached = |state: &mut State| !state.is_detached && !state.has_ended;
+        drop(self.changed.wait_while(state, is_attached));
     }
 
     /// For the link: the wishes since the last time.
     pub fn take(&self) -> Wishes {
-        std::mem::take(&mut self.wishes.lock().wishes)
+        std::mem::take(&mut self.state.lock().wishes)
     }
 
     /// For the link: it has left the hub, as [`detach`](Self::detach) asked.
-    pub fn is_detached(&self) {
-        self.wishes.lock().is_detached = true;
-        self.detached.notify_all();
+    pub fn note_detached(&self) {
+        self.state.lock().is_detached = true;
+        self.changed.notify_all();
     }
 
     /// For the link: it has ended.
-    pub fn is_over(&self) {
-        self.wishes.lock().is_over = true;
-        self.detached.notify_all();
+    pub fn note_end(&self) {
+        self.state.lock().has_ended = true;
+        self.changed.notify_all();
     }
 
     /// Waits until the link has ended, or the deadline passes; returns whether it has ended.
-    pub fn wait_over(&self, deadline: Instant) -> bool {
-        let state = self.wishes.lock();
-        let goes_on = |state: &mut State| !state.is_over;
-        let state = self.detached.wait_while_until(state, deadline, goes_on);
-        state.is_over
+    pub fn wait_end(&self, deadline: Instant) -> bool {
+        let state = self.state.lock();
+        let goes_on = |state: &mut State| !state.has_ended;
+        let state = self.changed.wait_while_until(state, deadline, goes_on);
+        state.has_ended
+    }
+}
+
+impl Answers for Mailbox {
+    fn answer(&self, answer: Answer) {
+        self.answer_method(answer);
+    }
+}
+
+impl Wake for Mailbox {
+    fn wake_link(&self) {
+        self.wake();
+    }
+
+    fn wake_uploader(&self) {
+        self.ask(|wishes| wishes.upload = true);
     }
 }

@@ -29,6 +29,7 @@ mod transport;
 mod twin_exchange;
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ use crate::properties::Properties;
 use crate::status::StatusBoard;
 use attempt::Dialing;
 use connection::Connection;
-use exchange::{Outcome, exchange};
+use exchange::Exchange;
 use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
 use poller::Poller;
@@ -65,12 +66,14 @@ const OUTBOX_RETRY: Duration = Duration::from_secs(1);
 const MAILBOX: Token = Token(0);
 const SOCKET: Token = Token(1);
 
-/// What the link tells of the connection, and asks for its login; must not block.
+/// What the link tells of the connection, and hands on of what it is asked for; must not block.
 pub(crate) trait Supervisor: Send + Sync {
     /// The hub accepted the connection, or it ended or failed (with the reason, if it was not us).
     fn connection_changed(&self, is_connected: bool, error: Option<&Error>);
-    /// The hub does not take the credentials: others are needed.
-    fn credentials_refused(&self);
+    /// The credentials are not taken: others are needed.
+    fn renew_credentials(&self);
+    /// There may be content to upload.
+    fn upload(&self);
     /// Starts what is due by its clock; returns when something is due next.
     fn tick(&self, now: Moment) -> Option<Moment>;
 }
@@ -171,7 +174,7 @@ impl Link {
                 }
             }
         }
-        self.mailbox.is_over();
+        self.mailbox.note_end();
     }
 
     // Step 1: wishes.
@@ -182,6 +185,8 @@ impl Link {
             dialed,
             cloud_receipts,
             method_answers,
+            renew_credentials,
+            upload,
             detach,
             close,
         } = self.mailbox.take();
@@ -199,6 +204,12 @@ impl Link {
         }
         for answer in method_answers {
             self.answer_method(answer, now);
+        }
+        if renew_credentials {
+            self.parts.supervisor.renew_credentials();
+        }
+        if upload {
+            self.parts.supervisor.upload();
         }
         if close {
             self.closing = true;
@@ -224,7 +235,7 @@ impl Link {
         self.in_flight = InFlight::default();
         self.suspects = Suspects::new(self.parts.keep_alive, fastrand::Rng::new());
         self.phase = Phase::Idle;
-        self.mailbox.is_detached();
+        self.mailbox.note_detached();
     }
 
     fn acknowledge_cloud_message(&mut self, receipt: CloudReceipt, now: Moment) {
@@ -316,15 +327,16 @@ impl Link {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
-        let Link {
-            parts,
-            mailbox,
-            suspects,
-            ..
-        } = self;
-        match exchange(connection, parts, mailbox, suspects, now) {
-            Ok(Outcome::Open) => {}
-            Ok(Outcome::Left) => self.left(now),
+        let exchange = Exchange {
+            connection,
+            parts: &self.parts,
+            mailbox: &self.mailbox,
+            suspects: &mut self.suspects,
+            now,
+        };
+        match exchange.run() {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => self.left(now),
             Err(error) => self.fail(error, now),
         }
     }
@@ -358,7 +370,7 @@ impl Link {
             && refusal.renew_credentials
         {
             self.credentials = None;
-            self.parts.supervisor.credentials_refused();
+            self.parts.supervisor.renew_credentials();
         }
         let error = transport_error(error);
         self.close_connection(Some(&error));
@@ -410,9 +422,10 @@ impl Link {
 
     /// Waits before the next attempt; the log says each reason once.
     fn back_off(&mut self, error: &Error, now: Moment) {
-        let delay = match self.suspects.wants_witness() {
-            true => Duration::ZERO,
-            false => self.reconnect.next_delay(fastrand::f64()),
+        let delay = if self.suspects.wants_witness() {
+            Duration::ZERO
+        } else {
+            self.reconnect.next_delay(fastrand::f64())
         };
         self.phase = Phase::BackingOff { until: now + delay };
         self.parts.status.failed(error);
@@ -439,17 +452,14 @@ fn lost(
     if connection.leave_by.is_some() {
         return false;
     }
-    let Connection {
-        session, transport, ..
-    } = connection;
     let end = match error {
-        TransportError::Closed if transport.is_flushed(session) => End::Closed,
+        TransportError::Closed if connection.is_flushed() => End::Closed,
         TransportError::Closed => End::Broken,
         TransportError::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => End::Broken,
         _ => End::Failed,
     };
     let was_trying = suspects.is_trying();
-    let refused = suspects.lost(end, session.in_flight().oldest_sent(), now);
+    let refused = suspects.lost(end, connection.session.in_flight().oldest_sent(), now);
     if suspects.is_trying() && !was_trying {
         log::warn!(
             "the hub keeps closing the connection before it acknowledges a Message: trying this one alone"

@@ -46,16 +46,11 @@ pub(crate) enum Event {
     /// The hub accepted the connection.
     Connected,
     /// The hub refused the connection.
-    Refused(Refusal),
+    Refused(ConnectRefusal),
     /// The hub has the Message with this id.
     Acknowledged(i64),
     /// The hub answered a twin request.
-    TwinAnswer {
-        request: u32,
-        status: u16,
-        version: Option<u64>,
-        payload: Bytes,
-    },
+    TwinAnswer(TwinAnswer),
     /// Desired Properties changed.
     DesiredPatch(Bytes),
     /// A cloud-to-device message came; `packet_id` acknowledges it on this connection.
@@ -72,9 +67,18 @@ pub(crate) enum Event {
     },
 }
 
+/// The answer to the twin request with this number; `version` comes with accepted patches.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TwinAnswer {
+    pub request: u32,
+    pub status: u16,
+    pub version: Option<u64>,
+    pub payload: Bytes,
+}
+
 /// A CONNACK with a return code other than 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct ConnectRefusal {
     pub reason: &'static str,
     /// A fresh SAS may help.
     pub renew_credentials: bool,
@@ -90,7 +94,7 @@ pub(crate) enum SessionError {
     #[error("a packet cannot be written")]
     Unsendable(#[source] mqttbytes::Error),
     #[error("the hub refused the connection: {}", .0.reason)]
-    Refused(Refusal),
+    Refused(ConnectRefusal),
     #[error("this device was asleep for longer than the hub waits")]
     LetGo,
     #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
@@ -319,7 +323,7 @@ impl Session {
             return Err(SessionError::Unexpected("a publish with QoS 2"));
         }
         match topics::parse(&self.login.device, &publish.topic) {
-            Some(topics::Incoming::CloudMessage { properties }) => {
+            Some(topics::HubTopic::CloudMessage { properties }) => {
                 // Without a wish for them they stay unacknowledged, and so in the hub.
                 if self.login.cloud_messages && publish.qos == QoS::AtLeastOnce {
                     self.events.push_back(Event::CloudMessage {
@@ -330,28 +334,28 @@ impl Session {
                 }
                 return Ok(());
             }
-            Some(topics::Incoming::TwinAnswer {
+            Some(topics::HubTopic::TwinAnswer {
                 status,
                 request,
                 version,
-            }) => self.events.push_back(Event::TwinAnswer {
+            }) => self.events.push_back(Event::TwinAnswer(TwinAnswer {
                 request,
                 status,
                 version,
                 payload: publish.payload,
-            }),
-            Some(topics::Incoming::DesiredPatch) => {
+            })),
+            Some(topics::HubTopic::DesiredPatch) => {
                 self.events.push_back(Event::DesiredPatch(publish.payload));
             }
             // A call that nobody wants comes only of a subscription of an earlier run, which is about to end.
-            Some(topics::Incoming::MethodCall { name, request_id }) if self.login.methods => {
+            Some(topics::HubTopic::MethodCall { name, request_id }) if self.login.methods => {
                 self.events.push_back(Event::MethodCall {
                     name: name.to_owned(),
                     request_id: request_id.to_owned(),
                     body: publish.payload,
                 });
             }
-            Some(topics::Incoming::MethodCall { .. }) | None => {
+            Some(topics::HubTopic::MethodCall { .. }) | None => {
                 log::debug!("the hub sent a publish to an unknown topic; ignored");
             }
         }
@@ -520,7 +524,7 @@ fn following(packet_id: u16) -> u16 {
     packet_id.checked_add(1).unwrap_or(1)
 }
 
-fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
+fn refusal(code: ConnectReturnCode) -> Option<ConnectRefusal> {
     let (reason, renew_credentials) = match code {
         ConnectReturnCode::Success => return None,
         ConnectReturnCode::RefusedProtocolVersion => ("unacceptable protocol version", false),
@@ -529,7 +533,7 @@ fn refusal(code: ConnectReturnCode) -> Option<Refusal> {
         ConnectReturnCode::BadUserNamePassword => ("bad user name or password", true),
         ConnectReturnCode::NotAuthorized => ("not authorised", true),
     };
-    Some(Refusal {
+    Some(ConnectRefusal {
         reason,
         renew_credentials,
     })

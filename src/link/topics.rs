@@ -42,7 +42,7 @@ pub(crate) const TWIN_FILTERS: [&str; 2] = [
 
 /// What a topic from the hub is about.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Incoming<'a> {
+pub(crate) enum HubTopic<'a> {
     /// The answer to the twin request `request`; `version` comes with accepted patches.
     TwinAnswer {
         status: u16,
@@ -58,22 +58,22 @@ pub(crate) enum Incoming<'a> {
 }
 
 /// Takes a topic apart; `None` for one that we know nothing of.
-pub(crate) fn parse<'a>(device: &HubDeviceId, topic: &'a str) -> Option<Incoming<'a>> {
+pub(crate) fn parse<'a>(device: &HubDeviceId, topic: &'a str) -> Option<HubTopic<'a>> {
     if let Some(rest) = topic.strip_prefix(TWIN_RESPONSE) {
         let (status, query) = rest.split_once("/?")?;
-        return Some(Incoming::TwinAnswer {
+        return Some(HubTopic::TwinAnswer {
             status: status.parse().ok()?,
             request: parameter(query, "$rid")?.parse().ok()?,
             version: parameter(query, "$version").and_then(|version| version.parse().ok()),
         });
     }
     if topic.starts_with(DESIRED_PATCH) {
-        return Some(Incoming::DesiredPatch);
+        return Some(HubTopic::DesiredPatch);
     }
     if let Some(rest) = topic.strip_prefix(METHOD_CALL) {
         // The name may hold slashes.
         let (name, query) = rest.rsplit_once("/?")?;
-        return Some(Incoming::MethodCall {
+        return Some(HubTopic::MethodCall {
             name,
             request_id: parameter(query, "$rid")?,
         });
@@ -82,7 +82,7 @@ pub(crate) fn parse<'a>(device: &HubDeviceId, topic: &'a str) -> Option<Incoming
         .strip_prefix("devices/")?
         .strip_prefix(device.to_string().as_str())?
         .strip_prefix("/messages/devicebound/")?;
-    Some(Incoming::CloudMessage { properties })
+    Some(HubTopic::CloudMessage { properties })
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
@@ -108,7 +108,7 @@ mod tests {
         let parsed = parse(&device(), "$iothub/twin/res/204/?$rid=7&$version=12");
         assert_eq!(
             parsed,
-            Some(Incoming::TwinAnswer {
+            Some(HubTopic::TwinAnswer {
                 status: 204,
                 request: 7,
                 version: Some(12)
@@ -121,7 +121,7 @@ mod tests {
         let parsed = parse(&device(), "devices/ws:dev/messages/devicebound/a=b&c=d");
         assert_eq!(
             parsed,
-            Some(Incoming::CloudMessage {
+            Some(HubTopic::CloudMessage {
                 properties: "a=b&c=d"
             })
         );
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_method_name_may_hold_slashes_and_questions() {
         let of = |topic| match parse(&device(), topic) {
-            Some(Incoming::MethodCall { name, request_id }) => Some((name, request_id)),
+            Some(HubTopic::MethodCall { name, request_id }) => Some((name, request_id)),
             _ => None,
         };
         assert_eq!(

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use super::session::{Session, SessionError};
+use super::session::{Session, SessionError, TwinAnswer};
 use crate::backoff::Backoff;
 use crate::clock::Moment;
-use crate::properties::{Properties, ReadOutcome};
+use crate::properties::{Properties, TwinRead};
 
 /// A request without an answer for so long is made again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
@@ -53,32 +53,25 @@ impl TwinExchange {
         }
     }
 
-    /// The hub answered request `number`.
-    pub fn answered(
-        &mut self,
-        number: u32,
-        status: u16,
-        version: Option<u64>,
-        payload: &[u8],
-        properties: &Properties,
-        now: Moment,
-    ) {
-        if self.read.is_some_and(|read| read.number == number) {
+    /// The hub answered a request.
+    pub fn answered(&mut self, answer: &TwinAnswer, properties: &Properties, now: Moment) {
+        let (request, status) = (answer.request, answer.status);
+        if self.read.is_some_and(|read| read.number == request) {
             self.read = None;
             match status {
-                200 => self.was_read(properties.full_twin(payload), now),
+                200 => self.was_read(properties.full_twin(&answer.payload), now),
                 _ => {
                     log::warn!("the hub did not send the twin: status {status}");
                     self.read_wanted = true;
                     self.back_off(now);
                 }
             }
-        } else if self.patch.is_some_and(|patch| patch.number == number) {
+        } else if self.patch.is_some_and(|patch| patch.number == request) {
             self.patch = None;
             match status {
                 200..=299 => {
                     self.backoff.reset();
-                    properties.patch_confirmed(version);
+                    properties.patch_confirmed(answer.version);
                 }
                 429 | 500.. => {
                     log::warn!("the hub cannot take Reported Properties now: status {status}");
@@ -95,11 +88,11 @@ impl TwinExchange {
         }
     }
 
-    fn was_read(&mut self, outcome: ReadOutcome, now: Moment) {
-        self.read_wanted |= outcome != ReadOutcome::Read;
+    fn was_read(&mut self, outcome: TwinRead, now: Moment) {
+        self.read_wanted |= outcome != TwinRead::Read;
         match outcome {
-            ReadOutcome::Unreadable => self.back_off(now),
-            ReadOutcome::Read | ReadOutcome::Overtaken => {
+            TwinRead::Unreadable => self.back_off(now),
+            TwinRead::Read | TwinRead::Overtaken => {
                 self.has_read = true;
                 self.backoff.reset();
             }

@@ -63,9 +63,7 @@ impl Pool {
         state.queue.push_back(Box::new(work));
         if state.count() < self.threads_max {
             let pool = Arc::clone(self);
-            let thread = std::thread::Builder::new()
-                .name("spotflow-method".to_owned())
-                .spawn(move || pool.run());
+            let thread = crate::threads::spawn("spotflow-method", move || pool.run());
             match thread {
                 Ok(_detached) => state.starting += 1,
                 Err(_) if state.count() > 0 => {}

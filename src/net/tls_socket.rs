@@ -12,6 +12,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 use socket2::SockRef;
 
+use super::issuer::issuer;
+
 /// Plaintext that rustls may hold encrypted while the socket is full.
 const TLS_BUFFER_BYTES: usize = 16 << 10;
 
@@ -95,6 +97,12 @@ impl TlsSocket {
 
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
+    }
+
+    /// Who issued the peer's certificate, once that is there.
+    pub fn issuer(&self) -> Option<String> {
+        let certificates = self.tls.peer_certificates()?;
+        issuer(certificates.first()?)
     }
 
     /// Gives `receive` all that has come, until the socket would have to wait; ends early when that

@@ -9,6 +9,7 @@
 //!            v                                                                        v
 //!         register <──────────────────── Registration Token ──────────────────────────┘
 //!            │ 200                  │ 401: provision        │ else: again, after a back-off
+//!            │                      │ refused for good: start fails; later, again in an hour
 //!            v
 //!   credentials for the hub; again at half of their life. Token refreshed at half of its life.
 //! ```
@@ -16,7 +17,7 @@
 mod provisioning;
 mod schedule;
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use provisioning::ProvisioningOperation;
@@ -61,10 +62,10 @@ pub(crate) struct RegistrarParts {
 
 /// Gets and renews the device's credentials.
 pub(crate) struct Registrar {
-    this: Weak<Registrar>,
     parts: RegistrarParts,
     worker: Arc<Worker>,
-    state: Mutex<State>,
+    /// Shared with the store, which asks for the device when it was damaged.
+    state: Arc<Mutex<State>>,
     changed: Condvar,
     failures: Mutex<FailureLog>,
 }
@@ -98,48 +99,47 @@ enum Progress {
     /// The Platform could not be reached, or did not register the device, this time.
     Failed,
     Registered,
-    /// There is no way on without the application: a bad token, or a refused operation.
+    /// There is no way on but that somebody changes his mind: a bad token, or a refused operation.
     GaveUp(Error),
 }
 
-/// A failure, and whether another attempt can help.
-enum Failure {
+/// A failure, and whether another attempt can help soon.
+enum RegistrationFailure {
     Retry(Error),
     Final(Error),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Retry(error)
+impl From<Error> for RegistrationFailure {
+    fn from(error: Error) -> RegistrationFailure {
+        RegistrationFailure::Retry(error)
     }
 }
 
 impl Registrar {
-    pub fn new(parts: RegistrarParts, device: DeviceRow) -> Arc<Registrar> {
+    pub fn new(parts: RegistrarParts, device: DeviceRow) -> Registrar {
         let now = parts.clock.now();
-        let registrar = Arc::new_cyclic(|this| Registrar {
-            this: this.clone(),
-            parts,
-            worker: Arc::default(),
-            state: Mutex::new(State {
-                device,
-                token_refused: false,
-                schedule: Schedule::register_at_once(now),
-                progress: Progress::Trying,
-            }),
-            changed: Condvar::new(),
-            failures: Mutex::new(FailureLog::new(module_path!())),
-        });
-        let this = registrar.this.clone();
-        registrar.parts.store.on_recovery(move |writer, recovery| {
-            let device = this.upgrade().map(|it| it.state.lock().device.clone());
-            if let Some(device) = device.filter(|it| it.registration_token.is_some()) {
+        let state = Arc::new(Mutex::new(State {
+            device,
+            token_refused: false,
+            schedule: Schedule::register_at_once(now),
+            progress: Progress::Trying,
+        }));
+        let kept = Arc::clone(&state);
+        parts.store.on_recovery(move |writer, recovery| {
+            let device = kept.lock().device.clone();
+            if device.registration_token.is_some() {
                 rows::device::save(writer, &device)?;
                 recovery.has_registration = true;
             }
             Ok(())
         });
-        registrar
+        Registrar {
+            parts,
+            worker: Arc::default(),
+            state,
+            changed: Condvar::new(),
+            failures: Mutex::new(FailureLog::new(module_path!())),
+        }
     }
 
     /// Waits until the device is registered, or, if it was before, until it is clear that the
@@ -178,7 +178,7 @@ impl Registrar {
     }
 
     /// For the link: starts what is due; returns when something is due next.
-    pub fn tick(&self, now: Moment) -> Option<Moment> {
+    pub fn tick(self: &Arc<Self>, now: Moment) -> Option<Moment> {
         if self.worker.is_running() {
             // When it ends, the worker wakes the link, which then asks again.
             return None;
@@ -187,7 +187,7 @@ impl Registrar {
         if next.is_none_or(|due| now < due) {
             return next;
         }
-        let registrar = self.this.upgrade()?;
+        let registrar = Arc::clone(self);
         let mailbox = Arc::clone(&self.parts.mailbox);
         let wake = move || mailbox.wake();
         let started = self
@@ -220,8 +220,11 @@ impl Registrar {
                 self.failures.lock().succeeded();
                 Progress::Registered
             }
-            Err(Failure::Retry(Error::Closed) | Failure::Final(Error::Closed)) => return,
-            Err(Failure::Retry(error)) => {
+            Err(
+                RegistrationFailure::Retry(Error::Closed)
+                | RegistrationFailure::Final(Error::Closed),
+            ) => return,
+            Err(RegistrationFailure::Retry(error)) => {
                 self.parts.status.failed(&error);
                 let now = self.parts.clock.now();
                 let delay = self
@@ -235,9 +238,17 @@ impl Registrar {
                     .failed("not registered", Chain(&error).to_string(), &then);
                 Progress::Failed
             }
-            Err(Failure::Final(error)) => {
+            Err(RegistrationFailure::Final(error)) => {
                 self.parts.status.failed(&error);
-                log::error!("cannot register, and will not try again: {}", Chain(&error));
+                log::error!(
+                    "cannot register, and will not ask again for an hour: {}",
+                    Chain(&error)
+                );
+                let now = self.parts.clock.now();
+                let mut state = self.state.lock();
+                state.schedule.registration_refused(now);
+                // Should it be taken again by then, no approval is needed.
+                state.token_refused = false;
                 Progress::GaveUp(error)
             }
         };
@@ -245,7 +256,7 @@ impl Registrar {
         self.changed.notify_all();
     }
 
-    fn try_register(&self) -> Result<(), Failure> {
+    fn try_register(&self) -> Result<(), RegistrationFailure> {
         let stored = self.state.lock().usable_token();
         let token = match stored {
             Some(token) => token,
@@ -361,6 +372,7 @@ impl Registrar {
             Err(Error::Closed) => {}
             Err(error @ (Error::Refused { .. } | Error::InvalidToken { .. })) => {
                 // The token in use still holds; when it does not, a 401 leads to provisioning.
+                self.state.lock().schedule.refresh_refused(now);
                 log::warn!(
                     "the {REGISTRATION_TOKEN} is not refreshed: {}",
                     Chain(&error)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::{Failure, Registrar};
+use super::{Registrar, RegistrationFailure};
 use crate::backoff::Backoff;
 use crate::callbacks::guard;
 use crate::error::{Chain, Error};
@@ -50,7 +50,7 @@ pub(crate) fn display_on_stdout(operation: &ProvisioningOperation) {
 
 impl Registrar {
     /// Starts operations until one is approved; returns the Registration Token, which is stored.
-    pub(super) fn provision(&self) -> Result<Secret, Failure> {
+    pub(super) fn provision(&self) -> Result<Secret, RegistrationFailure> {
         loop {
             if let Some(token) = self.run_operation()? {
                 self.save_approved_token(token.clone())?;
@@ -61,7 +61,7 @@ impl Registrar {
     }
 
     /// One operation, from its start to its approval; `None` if it expired.
-    fn run_operation(&self) -> Result<Option<Secret>, Failure> {
+    fn run_operation(&self) -> Result<Option<Secret>, RegistrationFailure> {
         let (token, requested) = {
             let state = self.state.lock();
             let device = &state.device;
@@ -76,9 +76,9 @@ impl Registrar {
             .init_provisioning(&token, requested.as_deref())
             .map_err(|error| match error {
                 Error::InvalidToken { .. } | Error::Refused { status: 400, .. } => {
-                    Failure::Final(error)
+                    RegistrationFailure::Final(error)
                 }
-                error => Failure::Retry(error),
+                error => RegistrationFailure::Retry(error),
             })?;
         let operation = ProvisioningOperation {
             id: operation.id,
@@ -93,7 +93,7 @@ impl Registrar {
         self.poll(&token, &operation.id)
     }
 
-    fn poll(&self, token: &Secret, id: &str) -> Result<Option<Secret>, Failure> {
+    fn poll(&self, token: &Secret, id: &str) -> Result<Option<Secret>, RegistrationFailure> {
         let mut pauses = POLL_SECONDS.iter();
         let mut interval = Duration::ZERO;
         let mut backoff = Backoff::new(POLL_INTERVAL, POLL_INTERVAL_CAP);
@@ -106,12 +106,14 @@ impl Registrar {
             match self.parts.api.complete_provisioning(token, id) {
                 Ok(answer) => match answer {
                     Completion::Approved(issued) => return Ok(Some(issued.registration_token)),
-                    Completion::Refused => return Err(Failure::Final(Error::ProvisioningRefused)),
+                    Completion::Refused => {
+                        return Err(RegistrationFailure::Final(Error::ProvisioningRefused));
+                    }
                     Completion::Expired => return Ok(None),
                     Completion::Pending => backoff.reset(),
                 },
                 Err(error @ (Error::InvalidToken { .. } | Error::Closed)) => {
-                    return Err(Failure::Final(error));
+                    return Err(RegistrationFailure::Final(error));
                 }
                 Err(error) => {
                     // The operation lives on at the Platform: an outage does not cost the approval.
@@ -125,7 +127,7 @@ impl Registrar {
                 }
             }
             if !self.worker.sleep(Instant::now() + pause) {
-                return Err(Failure::Final(Error::Closed));
+                return Err(RegistrationFailure::Final(Error::Closed));
             }
         }
     }

@@ -7,6 +7,8 @@ use crate::clock::Moment;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
+/// After a refusal: tokens are un-revoked, and a technician can change his mind.
+const ASK_AGAIN: Duration = Duration::from_secs(3600);
 /// However short a life the Platform states: not more often than this.
 const RENEWAL_MIN: Duration = Duration::from_secs(1);
 
@@ -78,6 +80,11 @@ impl Schedule {
         delay
     }
 
+    /// The Platform itself refused, for a reason that time alone does not change.
+    pub fn registration_refused(&mut self, now: Moment) {
+        self.register_at = Some(now + ASK_AGAIN);
+    }
+
     pub fn refreshed(&mut self, now: Moment, token: Option<Duration>) {
         self.refresh_backoff.reset();
         self.refresh_at = token.and_then(|life| half_of(now, life));
@@ -85,6 +92,10 @@ impl Schedule {
 
     pub fn refresh_failed(&mut self, now: Moment, random: f64) {
         self.refresh_at = Some(now + self.refresh_backoff.next_delay(random));
+    }
+
+    pub fn refresh_refused(&mut self, now: Moment) {
+        self.refresh_at = Some(now + ASK_AGAIN);
     }
 }
 
@@ -164,6 +175,18 @@ mod tests {
         assert_eq!(planned, Some(Moment::START + HOUR + Duration::from_secs(4)));
         schedule.register_soon(Moment::START + HOUR);
         assert_eq!(schedule.next_due(), planned);
+    }
+
+    #[test]
+    fn what_the_platform_refuses_is_asked_again_in_an_hour() {
+        let mut schedule = registered(HOUR, 10 * HOUR);
+        let now = Moment::START + 5 * HOUR;
+        schedule.take_due(now);
+        schedule.registration_refused(now);
+        schedule.refresh_refused(now);
+        assert_eq!(schedule.next_due(), Some(now + HOUR));
+        let due = schedule.take_due(now + HOUR);
+        assert!(due.register && due.refresh);
     }
 
     #[test]

@@ -234,12 +234,10 @@ impl PlatformMethod for Arc<Tunnels> {
             Ok(()) => {
                 let tunnels = Arc::clone(self);
                 let refusal = call.refusal(FAILED, "the device has no thread to give");
-                let thread = std::thread::Builder::new()
-                    .name("spotflow-tunnel".to_owned())
-                    .spawn(move || {
-                        tunnels.serve(&call);
-                        tunnels.leave_place();
-                    });
+                let thread = crate::threads::spawn("spotflow-tunnel", move || {
+                    tunnels.serve(&call);
+                    tunnels.leave_place();
+                });
                 match thread {
                     Ok(_detached) => return,
                     Err(error) => {

@@ -74,7 +74,7 @@ impl fmt::Debug for DesiredProperties {
 
 /// What a document from the hub did to the Desired Properties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum DesiredChange {
     /// They are others now: to be stored and shown to the application.
     Updated,
     /// Nothing new.
@@ -109,7 +109,7 @@ impl Desired {
         self.current.as_ref()
     }
 
-    /// A read of the whole twin was sent: on every connection, and after every [`Outcome::Gap`]
+    /// A read of the whole twin was sent: on every connection, and after every [`DesiredChange::Gap`]
     /// with none under way.
     pub(crate) fn read_sent(&mut self) {
         self.newest_since_read = None;
@@ -117,35 +117,35 @@ impl Desired {
 
     /// The answer to a read: right, even if its version is lower, as when the device was created
     /// anew.
-    pub(crate) fn apply_full(&mut self, full: Versioned) -> Outcome {
+    pub(crate) fn apply_full(&mut self, full: Versioned) -> DesiredChange {
         if self.newest_since_read > Some(full.version) {
-            return Outcome::Gap;
+            return DesiredChange::Gap;
         }
         let full = DesiredProperties::new(full);
         if self.current.as_ref() == Some(&full) {
-            return Outcome::Unchanged;
+            return DesiredChange::Unchanged;
         }
         self.current = Some(full);
-        Outcome::Updated
+        DesiredChange::Updated
     }
 
     /// An update: only the one that leads from the current version to the next applies.
-    pub(crate) fn apply_patch(&mut self, patch: &Versioned) -> Outcome {
+    pub(crate) fn apply_patch(&mut self, patch: &Versioned) -> DesiredChange {
         self.newest_since_read = self.newest_since_read.max(Some(patch.version));
         let Some(current) = &mut self.current else {
-            return Outcome::Gap;
+            return DesiredChange::Gap;
         };
         if patch.version <= current.version() {
-            return Outcome::Unchanged;
+            return DesiredChange::Unchanged;
         }
         if patch.version - 1 != current.version() {
-            return Outcome::Gap;
+            return DesiredChange::Gap;
         }
         // Copies the properties only if the application still holds the version before.
         let properties = Arc::make_mut(&mut current.inner);
         merge_patch::apply(&mut properties.values, &patch.values);
         properties.version = patch.version;
-        Outcome::Updated
+        DesiredChange::Updated
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
     fn the_next_update_is_merged() {
         let mut desired = desired(4, json!({"a": 1, "b": {"c": 1}}));
         let patch = versioned(5, json!({"a": null, "b": {"d": 2}}));
-        assert_eq!(desired.apply_patch(&patch), Outcome::Updated);
+        assert_eq!(desired.apply_patch(&patch), DesiredChange::Updated);
         assert_eq!(shown(&desired), Some((5, json!({"b": {"c": 1, "d": 2}}))));
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let mut desired = desired(4, json!({"a": 1}));
         for version in [0, 3, 4] {
             let patch = versioned(version, json!({"a": 9}));
-            assert_eq!(desired.apply_patch(&patch), Outcome::Unchanged);
+            assert_eq!(desired.apply_patch(&patch), DesiredChange::Unchanged);
         }
         assert_eq!(shown(&desired), Some((4, json!({"a": 1}))));
     }
@@ -193,7 +193,7 @@ mod tests {
         for version in [6, u64::MAX] {
             assert_eq!(
                 desired.apply_patch(&versioned(version, json!({}))),
-                Outcome::Gap
+                DesiredChange::Gap
             );
         }
         assert_eq!(shown(&desired), Some((4, json!({"a": 1}))));
@@ -201,7 +201,7 @@ mod tests {
         let mut nothing_yet = Desired::default();
         assert_eq!(
             nothing_yet.apply_patch(&versioned(1, json!({}))),
-            Outcome::Gap
+            DesiredChange::Gap
         );
         assert_eq!(shown(&nothing_yet), None);
     }
@@ -212,12 +212,12 @@ mod tests {
         desired.read_sent();
         assert_eq!(
             desired.apply_full(versioned(1, json!({}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
         assert_eq!(shown(&desired), Some((1, json!({}))));
         assert_eq!(
             desired.apply_patch(&versioned(2, json!({"b": 2}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
         assert_eq!(shown(&desired), Some((2, json!({"b": 2}))));
     }
@@ -228,15 +228,15 @@ mod tests {
         desired.read_sent();
         assert_eq!(
             desired.apply_full(versioned(4, json!({"a": 1}))),
-            Outcome::Unchanged
+            DesiredChange::Unchanged
         );
         assert_eq!(
             desired.apply_full(versioned(4, json!({"a": 2}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
         assert_eq!(
             desired.apply_full(versioned(5, json!({"a": 2}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
     }
 
@@ -246,18 +246,18 @@ mod tests {
         desired.read_sent();
         assert_eq!(
             desired.apply_patch(&versioned(5, json!({"a": 5}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
         assert_eq!(
             desired.apply_full(versioned(4, json!({"a": 4}))),
-            Outcome::Gap
+            DesiredChange::Gap
         );
         assert_eq!(shown(&desired), Some((5, json!({"a": 5}))));
 
         desired.read_sent();
         assert_eq!(
             desired.apply_full(versioned(4, json!({"a": 4}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
     }
 
@@ -267,13 +267,16 @@ mod tests {
         desired.read_sent();
         assert_eq!(
             desired.apply_patch(&versioned(2, json!({"a": 2}))),
-            Outcome::Gap
+            DesiredChange::Gap
         );
-        assert_eq!(desired.apply_full(versioned(1, json!({}))), Outcome::Gap);
+        assert_eq!(
+            desired.apply_full(versioned(1, json!({}))),
+            DesiredChange::Gap
+        );
         desired.read_sent();
         assert_eq!(
             desired.apply_full(versioned(2, json!({"a": 2}))),
-            Outcome::Updated
+            DesiredChange::Updated
         );
     }
 

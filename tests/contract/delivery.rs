@@ -173,8 +173,9 @@ fn a_hub_that_forgot_the_session_gets_what_is_unacknowledged_again() {
     sender(&client).enqueue_message("again").unwrap();
     stage.platform.wait_for_messages(1, PATIENCE).unwrap();
     stage.platform.forget_sessions();
-    stage.platform.acknowledge(AckMode::Immediately);
+    // In this order: the acknowledgement held back must not get out.
     stage.platform.close_connections();
+    stage.platform.acknowledge(AckMode::Immediately);
     client.wait_enqueued_messages_sent().unwrap();
     let messages = stage.platform.messages();
     assert_eq!(stage.received(), ["again", "again"]);
@@ -188,8 +189,9 @@ fn a_hub_that_kept_the_session_gets_the_same_packet_id_marked_as_repeat() {
     let client = stage.start();
     sender(&client).enqueue_message("again").unwrap();
     stage.platform.wait_for_messages(1, PATIENCE).unwrap();
-    stage.platform.acknowledge(AckMode::Immediately);
+    // In this order: the acknowledgement held back must not get out.
     stage.platform.close_connections();
+    stage.platform.acknowledge(AckMode::Immediately);
     client.wait_enqueued_messages_sent().unwrap();
     let messages = stage.platform.messages();
     assert_eq!(messages.len(), 2);

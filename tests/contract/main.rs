@@ -8,7 +8,6 @@ mod delivery;
 mod identity;
 mod large_content;
 mod methods;
-mod mosquitto;
 mod offline;
 mod properties;
 mod published_file;

@@ -11,6 +11,14 @@ fn body(body: &str) -> RawAnswer {
     ok(&format!("Content-Length: {length}\r\n\r\n{body}"))
 }
 
+/// An answer in the Platform's place, as captive portals and intercepting proxies give.
+pub fn page(status: u16) -> RawAnswer {
+    RawAnswer::new(format!(
+        "HTTP/1.1 {status} X\r\nContent-Type: text/html; charset=utf-8\r\nLocation: https://portal.example/\r\n\
+         Content-Length: 19\r\n\r\n<html>log in</html>"
+    ))
+}
+
 /// What is no answer, by what is wrong with it.
 pub fn broken_http() -> Vec<(&'static str, RawAnswer)> {
     let chunked = |chunks: &str| ok(&format!("Transfer-Encoding: chunked\r\n\r\n{chunks}"));

@@ -8,7 +8,7 @@ use serde_json::json;
 use spotflow_device::{DeviceClient, Error};
 use spotflow_emulator::{Platform, RawAnswer, Route};
 
-use crate::answers::{broken_http, broken_json};
+use crate::answers::{broken_http, broken_json, page};
 use crate::cases::each;
 use crate::support::{
     DEVICE, LogCapture, PATIENCE, Stage, eventually, in_a_process_of_its_own, registration, sender,
@@ -281,6 +281,77 @@ fn a_broken_answer_to_a_refresh_is_told_and_the_next_one_heals_it() {
     );
 }
 
+/// Statuses that somebody on the way may answer with.
+const FOREIGN: [u16; 10] = [200, 302, 400, 401, 403, 404, 407, 410, 503, 511];
+
+fn names_who_answers(error: Option<Error>, status: u16) -> bool {
+    error.is_some_and(|error| {
+        let text = error.to_string();
+        let who = "text/html, which is not the Platform's";
+        let issuer = "issued by Spotflow emulator's throw-away CA";
+        error.is_retryable()
+            && [&status.to_string(), who, issuer]
+                .into_iter()
+                .all(|part| text.contains(part))
+    })
+}
+
+#[test]
+fn a_page_in_the_platforms_place_costs_a_new_device_nothing_but_time() {
+    let routes = [Route::Init, Route::Complete, Route::Register];
+    let cases = routes
+        .into_iter()
+        .flat_map(|route| FOREIGN.map(|status| (route, status)));
+    each(cases, |(route, status)| {
+        let stage = Stage::new();
+        stage.platform.http_raw(route, page(status), 2);
+        let client = stage.start();
+        let error = last_error(&client);
+        assert!(
+            names_who_answers(error.clone(), status),
+            "{route:?} {status}: {error:?}"
+        );
+        assert_eq!(stage.platform.operations().len(), 1, "{route:?} {status}");
+        assert_works(&client);
+    });
+}
+
+#[test]
+fn a_page_in_the_platforms_place_costs_a_registered_device_neither_its_start_nor_an_approval() {
+    each(FOREIGN, |status| {
+        let stage = Stage::new();
+        stage.start().close();
+        stage.platform.http_raw(Route::Register, page(status), 2);
+        stage.platform.http_raw(Route::Init, page(status), 2);
+        let begun = Instant::now();
+        let client = stage.start();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{status}");
+        eventually("the status tells who answers", || {
+            names_who_answers(last_error(&client), status)
+        });
+        assert_works(&client);
+        assert_eq!(stage.platform.operations().len(), 1, "no new approval");
+    });
+}
+
+#[test]
+fn a_page_in_answer_to_a_refresh_is_told_and_the_refresh_tried_again() {
+    each(FOREIGN, |status| {
+        let lifetime = Some(Duration::from_secs(6));
+        let stage = Stage::with(Platform::builder().registration_token_lifetime(lifetime));
+        stage.platform.http_raw(Route::Refresh, page(status), 1);
+        let client = stage.start();
+        eventually("the status tells who answers", || {
+            names_who_answers(last_error(&client), status)
+        });
+        stage
+            .platform
+            .wait_for_request(Route::Refresh, 2, PATIENCE)
+            .unwrap();
+        assert_works(&client);
+    });
+}
+
 #[test]
 fn an_unusual_but_right_answer_is_understood() {
     let hub_device = |stage: &Stage| format!("{}:{DEVICE}", stage.platform.workspace_id());
@@ -433,7 +504,9 @@ fn a_refusal_is_explained_in_the_platforms_words_without_the_token() {
     let problem =
         json!({"title": "Bad\r\nluck", "detail": format!("of {token}"), "status": 5}).to_string();
     let length = problem.len();
-    let answer = format!("HTTP/1.1 400 X\r\nContent-Length: {length}\r\n\r\n{problem}");
+    let answer = format!(
+        "HTTP/1.1 400 X\r\nContent-Type: application/problem+json\r\nContent-Length: {length}\r\n\r\n{problem}"
+    );
     stage
         .platform
         .http_raw(Route::Init, RawAnswer::new(answer), 1);

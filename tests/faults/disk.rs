@@ -1,14 +1,11 @@
 //! The file system does not let the client have its file, or takes it away.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use spotflow_device::{DeviceClient, Error};
 use spotflow_emulator::{AckMode, PacketKind};
 
-use crate::small_disk::on_a_disk_of;
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
 
 fn assert_refused(stage: &Stage, said: &str) {
@@ -19,62 +16,11 @@ fn assert_refused(stage: &Stage, said: &str) {
     assert!(text.contains(said), "{text}");
 }
 
-/// Changes a mount of this process's own.
-fn mount(arguments: &[&str], place: &Path) {
-    let status = Command::new("mount").args(arguments).arg(place).status();
-    assert!(status.expect("`mount`").success(), "mount {arguments:?}");
-}
-
 fn drain(stage: &Stage, client: &DeviceClient) {
     stage.platform.accept_connections(true).unwrap();
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
         .unwrap();
-}
-
-#[test]
-fn a_read_only_disk_is_named_at_the_start_and_costs_nothing() {
-    on_a_disk_of(
-        8192,
-        "disk::a_read_only_disk_is_named_at_the_start_and_costs_nothing",
-        |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
-            let client = stage.start();
-            stage.cut_off();
-            sender(&client).enqueue_message("kept").unwrap();
-            client.close();
-            mount(&["-o", "remount,ro"], disk.path());
-            assert_refused(&stage, "Read-only file system");
-            mount(&["-o", "remount,rw"], disk.path());
-            let client = stage.start();
-            drain(&stage, &client);
-            assert_eq!(stage.received(), ["kept"]);
-        },
-    );
-}
-
-#[test]
-fn a_file_that_is_read_only_is_named_at_the_start() {
-    on_a_disk_of(
-        8192,
-        "disk::a_file_that_is_read_only_is_named_at_the_start",
-        |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
-            stage.start().close();
-            let database = stage.database();
-            let file = database.to_str().unwrap();
-            // For root, too, whom permissions do not stop.
-            mount(&["--bind", file], &database);
-            mount(&["-o", "remount,bind,ro"], &database);
-            assert_refused(&stage, "cannot open the database");
-        },
-    );
 }
 
 #[test]

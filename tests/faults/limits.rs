@@ -164,8 +164,9 @@ fn messages_in_flight_are_never_dropped() {
             "nothing else can go"
         );
         assert_eq!(client.status().dropped_messages, 20 - u64::from(in_flight));
-        stage.platform.acknowledge(AckMode::Immediately);
+        // In this order: the acknowledgement held back must not get out.
         stage.platform.close_connections();
+        stage.platform.acknowledge(AckMode::Immediately);
         drain(&stage, &client);
         let mut received = stage.received();
         received.drain(..window);

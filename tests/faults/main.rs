@@ -5,25 +5,19 @@
 #[path = "../contract/support.rs"]
 mod support;
 
-#[path = "../contract/published_file.rs"]
-mod published_file;
-
 mod acknowledgements;
 mod answers;
 mod api;
 mod cases;
 mod certificates;
-mod clocks;
 mod corruption;
 mod cuts;
 mod disk;
-mod full_disk;
 mod limits;
 mod network;
+#[allow(dead_code, reason = "shared with tests/load")]
 mod proxy;
 mod random_files;
 mod secrets;
-mod slow_link;
-mod small_disk;
 mod twin;
 mod uploads;

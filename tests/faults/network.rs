@@ -169,8 +169,9 @@ fn a_hub_that_forgot_the_session_gets_the_subscriptions_and_what_it_did_not_ackn
     sender(&client).enqueue_message("0").unwrap();
     stage.platform.wait_for_messages(1, PATIENCE).unwrap();
     stage.platform.forget_sessions();
-    stage.platform.acknowledge(AckMode::Immediately);
+    // In this order: the acknowledgement held back must not get out.
     stage.platform.close_connections();
+    stage.platform.acknowledge(AckMode::Immediately);
     sender(&client).enqueue_message("1").unwrap();
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)

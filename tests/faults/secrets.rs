@@ -122,8 +122,10 @@ impl Watch {
 /// An answer that says what it was asked with, as a server that explains too much does.
 fn answer(status: u16, body: &str) -> RawAnswer {
     let length = body.len();
+    // Refusals count only in the Platform's form.
     RawAnswer::new(format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status} X\r\nContent-Type: application/problem+json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     ))
 }
 

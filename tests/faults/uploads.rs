@@ -7,7 +7,7 @@ use serde_json::json;
 use spotflow_device::{DeviceClient, Error};
 use spotflow_emulator::{Platform, RawAnswer, Route};
 
-use crate::answers::{broken_http, broken_json};
+use crate::answers::{broken_http, broken_json, page};
 use crate::cases::each;
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, in_a_process_of_its_own, sender};
 
@@ -208,6 +208,32 @@ fn a_storage_that_refuses_much_content_before_its_end_is_heard() {
         .wait_enqueued_messages_sent_timeout(PATIENCE)
         .unwrap();
     assert_eq!(stage.platform.messages().pop().unwrap().payload.len(), MUCH);
+}
+
+#[test]
+fn a_page_in_the_place_of_the_hub_or_its_storage_is_no_success_and_costs_no_content() {
+    let cases = STEPS
+        .into_iter()
+        .flat_map(|route| [200, 302, 400, 401, 407, 511].map(|status| (route, status)));
+    each(cases, |(route, status)| {
+        let stage = Stage::new();
+        stage.platform.http_raw(route, page(status), 2);
+        let client = stage.start();
+        sender(&client).enqueue_message(large()).unwrap();
+        client
+            .wait_enqueued_messages_sent_timeout(2 * PATIENCE)
+            .unwrap();
+        let error = last_error(&client);
+        assert!(
+            error
+                .as_ref()
+                .is_some_and(|error| error.to_string().contains("text/html")),
+            "{route:?} {status}: {error:?}"
+        );
+        let messages = stage.platform.messages();
+        assert_eq!(messages.len(), 1);
+        assert!(messages[0].payload == large(), "{route:?} {status}");
+    });
 }
 
 #[test]

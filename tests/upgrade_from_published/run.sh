@@ -17,7 +17,9 @@ if [ -z "${SPOTFLOW_EMULATOR:-}" ]; then
     SPOTFLOW_EMULATOR=$target/spotflow-emulator
     export SPOTFLOW_EMULATOR
 fi
-cargo build --quiet --manifest-path "$root/Cargo.toml" -p spotflow-upgraded
-SPOTFLOW_UPGRADED=$target/spotflow-upgraded
-export SPOTFLOW_UPGRADED
-exec "$venv/bin/python" -m pytest -p no:cacheprovider "$here" "$@"
+if [ -z "${SPOTFLOW_UPGRADED:-}" ]; then
+    cargo build --quiet --manifest-path "$root/Cargo.toml" -p spotflow-upgraded
+    SPOTFLOW_UPGRADED=$target/spotflow-upgraded
+    export SPOTFLOW_UPGRADED
+fi
+exec "$root/.ci/ports" "$venv/bin/python" -m pytest -p no:cacheprovider "$here" "$@"

@@ -18,6 +18,7 @@ What the background threads log arrives in the loggers named after the package, 
 Every error is a :class:`SpotflowError`.
 """
 
+from . import _interpreter  # isort: skip. It refuses before anything else is loaded.
 from . import _background
 from ._errors import (
     ClosedError,

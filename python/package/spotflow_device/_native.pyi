@@ -15,12 +15,12 @@ __all__ = [
     "__version__",
     "after_fork_in_child",
     "after_fork_in_parent",
+    "at_exit",
     "before_fork",
     "build_info",
-    "close_all",
-    "end_waits",
+    "logging_is_over",
     "next_log_records",
-    "stop_logging",
+    "start_thread",
     "CloudMessage",
     "Codec",
     "Compression",
@@ -478,6 +478,8 @@ class Events:
     @property
     def are_over(self) -> bool:
         """Whether there will be no more, because the client is closing."""
+    def end(self) -> None:
+        """Says that the thread ends."""
 
 def build_info() -> Dict[str, str]:
     """Facts about this build, by name: version, codecs, TLS, SQLite, platform."""
@@ -485,14 +487,18 @@ def build_info() -> Dict[str, str]:
 def next_log_records() -> Optional[List[_LogRecord]]:
     """Waits for what was logged, and takes all of it; `None` at the end."""
 
-def stop_logging() -> None:
-    """Ends the wait for log records, once those that wait are fetched."""
+def logging_is_over() -> None:
+    """Says that the thread that handles them ends."""
 
-def close_all() -> None:
-    """At exit, first: closes all clients, and lets no thread in any more that could wait."""
+def start_thread(function: Callable[..., object], *arguments: object) -> None:
+    """Starts a thread that calls a function, and that no signal reaches. It is a thread of the system's, also where
+    gevent or eventlet make others of Python's.
+    """
 
-def end_waits() -> None:
-    """At exit, last: returns when no thread can want the interpreter's lock any more."""
+def at_exit() -> None:
+    """At exit: closes all clients and ends the package's threads. It is one function of Rust, so that Ctrl+C cannot
+    end it half-way: Python raises the exception when it has returned.
+    """
 
 def before_fork() -> None:
     """Before `os.fork()`: keeps all threads out of SQLite, whose locks the child would inherit."""

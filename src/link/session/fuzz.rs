@@ -11,7 +11,7 @@ const READ_BYTES: usize = 4096;
 
 /// What came of a stream.
 #[derive(Debug, PartialEq)]
-struct Outcome {
+struct StreamOutcome {
     events: Vec<Event>,
     output: Vec<u8>,
     /// Bytes of a packet that is not complete.
@@ -30,7 +30,7 @@ fn session(in_flight: u16, cloud_messages: bool) -> Session {
     session
 }
 
-fn outcome_of(mut session: Session, parts: &[&[u8]]) -> Outcome {
+fn outcome_of(mut session: Session, parts: &[&[u8]]) -> StreamOutcome {
     let mut fed = 0;
     let mut failure = None;
     for part in parts {
@@ -51,7 +51,7 @@ fn outcome_of(mut session: Session, parts: &[&[u8]]) -> Outcome {
         events.push(event);
     }
     assert!(events.len() <= fed / 2, "more events than packets");
-    Outcome {
+    StreamOutcome {
         events,
         left: if failure.is_some() {
             0
@@ -113,15 +113,16 @@ fn packet(choices: &mut Choices<'_>) -> Packet {
 }
 
 fn connack(choices: &mut Choices<'_>) -> Packet {
-    let code = match choices.one_in(16) {
-        true => choices.pick(&[
+    let code = if choices.one_in(16) {
+        choices.pick(&[
             ConnectReturnCode::RefusedProtocolVersion,
             ConnectReturnCode::BadClientId,
             ConnectReturnCode::ServiceUnavailable,
             ConnectReturnCode::BadUserNamePassword,
             ConnectReturnCode::NotAuthorized,
-        ]),
-        false => ConnectReturnCode::Success,
+        ])
+    } else {
+        ConnectReturnCode::Success
     };
     Packet::ConnAck(ConnAck::new(code, choices.bool()))
 }
@@ -213,12 +214,12 @@ fn every_packet_that_a_hub_may_send_becomes_its_event() {
                     let payload = payload.clone();
                     (
                         topic,
-                        Some(Event::TwinAnswer {
+                        Some(Event::TwinAnswer(TwinAnswer {
                             request,
                             status,
                             version,
                             payload,
-                        }),
+                        })),
                     )
                 }
                 2 => {
@@ -296,19 +297,20 @@ fn topics_of_the_hub_are_read_as_they_were_written_and_others_are_nothing() {
         parameters.rotate_left(turn);
         let topic = format!("$iothub/twin/res/{status}/?{}", parameters.join("&"));
         let version = Some(version);
-        let expected = topics::Incoming::TwinAnswer {
+        let expected = topics::HubTopic::TwinAnswer {
             status,
             request,
             version,
         };
         assert_eq!(topics::parse(&device(), &topic), Some(expected), "{topic}");
 
-        let damaged = match choices.bool() {
-            true => choices.damaged_text(&topic),
-            false => choices.damaged_text("devices/ws:dev/messages/devicebound/a=b&c=d"),
+        let damaged = if choices.bool() {
+            choices.damaged_text(&topic)
+        } else {
+            choices.damaged_text("devices/ws:dev/messages/devicebound/a=b&c=d")
         };
         match topics::parse(&device(), &damaged) {
-            Some(topics::Incoming::TwinAnswer {
+            Some(topics::HubTopic::TwinAnswer {
                 status, request, ..
             }) => {
                 // Whatever else is in it, the numbers were in it.
@@ -321,16 +323,16 @@ fn topics_of_the_hub_are_read_as_they_were_written_and_others_are_nothing() {
                 );
                 assert!(damaged.contains(&request.to_string()));
             }
-            Some(topics::Incoming::DesiredPatch) => {
+            Some(topics::HubTopic::DesiredPatch) => {
                 assert!(damaged.starts_with("$iothub/twin/PATCH/"))
             }
-            Some(topics::Incoming::CloudMessage { properties }) => {
+            Some(topics::HubTopic::CloudMessage { properties }) => {
                 assert_eq!(
                     damaged,
                     format!("devices/ws:dev/messages/devicebound/{properties}")
                 );
             }
-            Some(topics::Incoming::MethodCall { .. }) => {
+            Some(topics::HubTopic::MethodCall { .. }) => {
                 assert!(damaged.starts_with("$iothub/methods/POST/"));
             }
             None => {}

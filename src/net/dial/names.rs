@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, OnceLock, Weak};
-use std::thread;
 use std::time::Instant;
 
 use mio::Waker;
@@ -96,9 +95,9 @@ impl Names {
             return Ok(Arc::clone(&lookup.answer));
         }
         let (names, of) = (Arc::clone(self), name.to_owned());
-        let _detached = thread::Builder::new()
-            .name("spotflow-resolve".into())
-            .spawn(move || names.answered(&of, (names.resolve)(&of)))?;
+        let _detached = crate::threads::spawn("spotflow-resolve", move || {
+            names.answered(&of, (names.resolve)(&of));
+        })?;
         let answer = Arc::<OnceLock<Resolved>>::default();
         lookups.push(Lookup {
             name: name.to_owned(),
@@ -158,6 +157,7 @@ pub(crate) mod pretended {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
     use std::time::Duration;
 
     use super::*;

@@ -115,40 +115,34 @@ fn live(random: &mut Rng, end: u64) -> Calls {
         let due = schedule.take_due(at(now));
         let offline = now < offline_until;
         if due.register {
-            match offline {
-                true => {
-                    calls.failures += 1;
-                    schedule.registration_failed(at(now), random.f64());
-                }
-                false => {
-                    let half = registered_at + (platform.sas_expires - registered_at) / 2;
-                    let was_possible = hindrances.left_time(half, platform.sas_expires);
-                    assert!(
-                        now <= platform.sas_expires || !was_possible,
-                        "the SAS expired at {}, and it is {now}",
-                        platform.sas_expires
-                    );
-                    calls.registrations += 1;
-                    let Some((sas, token)) = platform.register(now) else {
-                        // The token: checked below. The device is provisioned anew, or was lost.
-                        return calls;
-                    };
-                    registered_at = now;
-                    schedule.registered(at(now), sas, token.remaining());
-                }
+            if offline {
+                calls.failures += 1;
+                schedule.registration_failed(at(now), random.f64());
+            } else {
+                let half = registered_at + (platform.sas_expires - registered_at) / 2;
+                let was_possible = hindrances.left_time(half, platform.sas_expires);
+                assert!(
+                    now <= platform.sas_expires || !was_possible,
+                    "the SAS expired at {}, and it is {now}",
+                    platform.sas_expires
+                );
+                calls.registrations += 1;
+                let Some((sas, token)) = platform.register(now) else {
+                    // The token: checked below. The device is provisioned anew, or was lost.
+                    return calls;
+                };
+                registered_at = now;
+                schedule.registered(at(now), sas, token.remaining());
             }
         }
         if due.refresh {
-            match offline {
-                true => {
-                    calls.failures += 1;
-                    schedule.refresh_failed(at(now), random.f64());
-                }
-                false => {
-                    calls.refreshes += 1;
-                    if let Some(lifetime) = platform.refresh(now) {
-                        schedule.refreshed(at(now), lifetime.remaining());
-                    }
+            if offline {
+                calls.failures += 1;
+                schedule.refresh_failed(at(now), random.f64());
+            } else {
+                calls.refreshes += 1;
+                if let Some(lifetime) = platform.refresh(now) {
+                    schedule.refreshed(at(now), lifetime.remaining());
                 }
             }
         }

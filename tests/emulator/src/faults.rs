@@ -1,6 +1,6 @@
 //! The broker's faults: what a test told it to do wrong.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,34 @@ pub enum CutPoint {
     AfterAck,
 }
 
+/// A way to the Platform that can be blocked; see [`Platform::block`](crate::Platform::block).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Way {
+    /// MQTT to the hub. With [`Builder::standard_ports`](crate::Builder::standard_ports) that is the port 8883;
+    /// else it shares a port with HTTP, and is blocked as soon as a connection turns out to be MQTT.
+    Mqtt,
+    /// MQTT over WebSocket to the hub, which shares a port with HTTP: blocked as soon as it is asked for.
+    WebSocket,
+    /// The ports for HTTP, which serve the API, uploads, WebSockets, and MQTT where it has no port of its own.
+    Https,
+}
+
+/// How a way is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blockage {
+    /// Nothing listens. Where the port is shared the connection is closed, a WebSocket is answered with 403.
+    Refused,
+    /// Connections are taken, and nothing is ever said, not even for TLS. They go on when the blockage ends.
+    Silent,
+    /// Connections are closed once the device has said something: amid the TLS handshake, or after it where the
+    /// port is shared.
+    Cut,
+    /// Something else answers: HTTP without TLS; with TLS where the port is shared, and HTML to WebSockets.
+    Foreign,
+}
+
 pub(crate) type Poison = Box<dyn Fn(&Message) -> bool + Send + Sync>;
 
 #[derive(Default)]
@@ -45,9 +73,16 @@ pub(crate) struct Faults {
     /// What reads of the twin are answered with instead of it, one after the other.
     pub false_twins: VecDeque<Bytes>,
     pub poison: Option<Poison>,
+    /// The size of frames to devices that use WebSockets; nothing: as large as what is to be sent.
+    pub websocket_frame_bytes: Option<usize>,
+    pub blocked: HashMap<Way, Blockage>,
 }
 
 impl Faults {
+    pub fn blockage(&self, way: Way) -> Option<Blockage> {
+        self.blocked.get(&way).copied()
+    }
+
     /// Counts a Message; says how to cut the connection if it is the one to cut at.
     pub fn cut_at_this_message(&mut self) -> Option<CutPoint> {
         let (remaining, point) = self.cut.as_mut()?;

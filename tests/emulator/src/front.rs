@@ -12,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::api;
+use crate::faults::Way;
 use crate::hub::connection;
 use crate::state::Core;
 
@@ -24,6 +25,7 @@ pub(crate) async fn listen(
     core: Arc<Core>,
     first: std::net::TcpListener,
     server: watch::Receiver<Arc<ServerConfig>>,
+    way: Way,
     mut accepting: watch::Receiver<bool>,
     listening: watch::Sender<bool>,
 ) {
@@ -37,7 +39,7 @@ pub(crate) async fn listen(
             Some(open) => {
                 let gate = accepting.clone();
                 tokio::select! {
-                    () = accept_from(open, &core, &server, &gate) => {}
+                    () = accept_from(open, &core, &server, way, &gate) => {}
                     changed = accepting.wait_for(|accept| !accept) => {
                         if changed.is_err() {
                             return;
@@ -60,6 +62,7 @@ async fn accept_from(
     listener: &TcpListener,
     core: &Arc<Core>,
     server: &watch::Receiver<Arc<ServerConfig>>,
+    way: Way,
     accepting: &watch::Receiver<bool>,
 ) {
     loop {
@@ -67,7 +70,7 @@ async fn accept_from(
             Ok((tcp, _)) => {
                 let acceptor = TlsAcceptor::from(server.borrow().clone());
                 let core = core.clone();
-                tokio::spawn(serve(core, tcp, acceptor, accepting.clone()));
+                tokio::spawn(serve(core, tcp, acceptor, way, accepting.clone()));
             }
             // Out of file handles, or a client that was gone again at once: neither ends the Platform.
             Err(_) => sleep(Duration::from_millis(10)).await,
@@ -87,11 +90,12 @@ async fn reopen(address: SocketAddr) -> TcpListener {
 
 async fn serve(
     core: Arc<Core>,
-    tcp: TcpStream,
+    mut tcp: TcpStream,
     acceptor: TlsAcceptor,
+    way: Way,
     accepting: watch::Receiver<bool>,
 ) {
-    if tcp.set_nodelay(true).is_err() {
+    if tcp.set_nodelay(true).is_err() || !core.passes(way, &mut tcp).await {
         return;
     }
     let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await else {
@@ -99,9 +103,12 @@ async fn serve(
     };
     let mut stream = BufReader::new(core.traffic.tap(stream));
     let first = timeout(HANDSHAKE_TIMEOUT, stream.fill_buf()).await;
-    match first.map(|read| read.map(|bytes| bytes.first().copied())) {
-        Ok(Ok(Some(CONNECT_BYTE))) => connection::serve(core, stream).await,
-        Ok(Ok(Some(_))) => api::serve(core, stream, accepting).await,
-        _ => {}
+    let Ok(Ok(Some(first))) = first.map(|read| read.map(|bytes| bytes.first().copied())) else {
+        return;
+    };
+    if first != CONNECT_BYTE {
+        api::serve(core, stream, accepting).await;
+    } else if core.passes(Way::Mqtt, &mut stream).await {
+        connection::serve(core, stream).await;
     }
 }

@@ -34,6 +34,7 @@
 //! - The hub allows a device one connection, keeps sessions, enforces keep-alive and the 256 KiB limit, and closes
 //!   the connection for QoS 2, retained publishes, and topics that are not the device's.
 //!   [`Platform::connections`] tells why each connection ended.
+//! - MQTT is spoken over TLS, and over WebSocket at `wss://{hub}/$iothub/websocket`.
 //! - Every Message is recorded with its properties, its content decompressed, uploaded content joined in:
 //!   [`Message`]. A repeat is marked, as the Platform would drop it: [`Message::repeat`].
 //! - Twins with versions and IoT Hub's rules, cloud-to-device messages that come again until acknowledged.
@@ -48,7 +49,7 @@
 //! Acknowledgements can be withheld, delayed and invented ([`Platform::acknowledge`]), connections cut at a Message
 //! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
 //! sessions forgotten, twin requests throttled or left unanswered, sockets left open in silence
-//! ([`Platform::go_silent`]), ports closed. HTTP calls can be answered with any status or body, late, or not at all
+//! ([`Platform::go_silent`]), ports closed, ways blocked ([`Platform::block`]). HTTP calls can be answered with any status or body, late, or not at all
 //! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]).
 //! The relay sends garbage, stalls and more ([`RelayFault`]). An order holds for everything that happens after the call that gave it returned.
 //!
@@ -111,7 +112,7 @@
 //! | `wait_messages` | `count`, `timeout` | all, when there are so many |
 //! | `clear_messages` | | |
 //! | `uploads` | | `[{hub_id, blob_name, bytes, success}]` |
-//! | `connections` | | `[{number, client_id, user_name, keep_alive, clean_session, session_present, code, end}]` |
+//! | `connections` | | `[{number, transport: mqtt or web_socket, client_id, user_name, keep_alive, clean_session, session_present, code, end}]` |
 //! | `wait_connected` | `device`, `connected`, `timeout` | |
 //! | `subscriptions` | `device` | the topic filters |
 //! | `requests` | | `[{route, method, path, status}]` |
@@ -122,12 +123,15 @@
 //! | `refuse_connects` | `code`, `count`? | |
 //! | `refuse_messages` | `refuse` | |
 //! | `go_silent`, `accept_connections` | `silent`, `accept` | |
+//! | `block` | `way`: `mqtt`, `web_socket`, `https`; `blockage`: `refused`, `silent`, `cut`, `foreign` | |
+//! | `unblock` | `way` | |
+//! | `websocket_frame_bytes` | `bytes`? | |
 //! | `twin_status` | `status`, `count` | |
 //! | `http_status` | `route`, `status`, `problem_type`?, `count` | |
 //! | `http_hang` | `route`, `hang` | |
 //!
-//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`, `tunnel`,
-//! `any`.
+//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`,
+//! `hub_web_socket`, `tunnel`, `any`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -136,6 +140,7 @@ mod ca;
 mod clock;
 mod error;
 mod faults;
+mod foreign;
 mod front;
 mod hub;
 mod message;
@@ -154,10 +159,10 @@ mod websocket;
 
 pub use ca::ServerCertificate;
 pub use error::{Error, Timeout};
-pub use faults::{AckMode, CutPoint};
+pub use faults::{AckMode, Blockage, CutPoint, Way};
 pub use hub::{
     Connection, Direction, DropReason, DroppedAnswer, MethodAnswer, MethodCall, MethodOutcome,
-    PacketKind, PacketSeen,
+    PacketKind, PacketSeen, Transport,
 };
 pub use message::Message;
 pub use news::Event;

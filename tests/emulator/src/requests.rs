@@ -24,6 +24,8 @@ pub enum Route {
     BlobPut,
     /// `POST /devices/{id}/files/notifications`: tells how the upload went.
     FileNotification,
+    /// `GET /$iothub/websocket`: MQTT over WebSocket.
+    HubWebSocket,
     /// `GET /remote-access/tunnels/{id}`: a device's connection to the relay.
     Tunnel,
     /// For faults and questions: all of them, and what is none of them.
@@ -41,6 +43,7 @@ impl Route {
             ("POST", path) if path.ends_with("/files/notifications") => Self::FileNotification,
             ("POST", path) if path.ends_with("/files") => Self::FileUpload,
             ("PUT", path) if path.starts_with(crate::upload::CONTAINER_PATH) => Self::BlobPut,
+            ("GET", crate::hub::websocket::PATH) => Self::HubWebSocket,
             ("GET", path) if path.starts_with(crate::relay::PATH) => Self::Tunnel,
             _ => Self::Any,
         }

@@ -48,6 +48,11 @@ const CASE_LIMIT: Duration = Duration::from_secs(60);
 /// When the property does not hold, with the seed and the choices that the failure shrank to; and when a
 /// case does not end.
 pub fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 'static) {
+    fuzz_boxed(decoder, Box::new(property));
+}
+
+/// Not generic, so that it is compiled with this crate, and optimised as the workspace's profile says.
+fn fuzz_boxed(decoder: &'static str, property: Box<dyn Fn(&mut Choices<'_>) + Send>) {
     let cases = number("FUZZ_CASES").unwrap_or(CASES.into());
     let cases = u32::try_from(cases).expect("FUZZ_CASES is below 2^32");
     let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
@@ -57,7 +62,7 @@ pub fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 
     let (counter, (done, is_done)) = (Arc::clone(&progress), channel());
     let began = Instant::now();
     let worker = thread::spawn(move || {
-        run(cases, seed, |bytes| {
+        run(cases, seed, &|bytes| {
             counter.fetch_add(1, Ordering::Relaxed);
             property(&mut Choices::new(bytes));
         });
@@ -78,7 +83,7 @@ pub fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 
     println!("fuzz {decoder}: {:.1} s", began.elapsed().as_secs_f64());
 }
 
-fn run(cases: u32, seed: u64, property: impl Fn(&[u8])) {
+fn run(cases: u32, seed: u64, property: &dyn Fn(&[u8])) {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn a_property_that_does_not_hold_is_found_and_shrunk() {
         let run = || {
-            run(10_000, 7, |bytes| {
+            run(10_000, 7, &|bytes| {
                 assert!(!bytes.contains(&200), "two hundred")
             })
         };
@@ -131,7 +136,7 @@ mod tests {
     fn a_seed_repeats_its_run() {
         let inputs = |seed| {
             let seen = std::cell::RefCell::new(Vec::new());
-            run(100, seed, |bytes| seen.borrow_mut().push(bytes.to_vec()));
+            run(100, seed, &|bytes| seen.borrow_mut().push(bytes.to_vec()));
             seen.into_inner()
         };
         assert_eq!(inputs(1), inputs(1));

@@ -235,9 +235,10 @@ impl World {
             let next = next.unwrap_or(cut_at).max(self.now);
             if cut_at <= next {
                 self.now = self.now.max(cut_at);
-                let end = match self.random.f64() < self.conditions.looks_like_hub {
-                    true => End::Closed,
-                    false => End::Failed,
+                let end = if self.random.f64() < self.conditions.looks_like_hub {
+                    End::Closed
+                } else {
+                    End::Failed
                 };
                 return (self.suspects.lost(end, oldest, self.now), acknowledged);
             }

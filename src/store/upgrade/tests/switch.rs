@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::super::{STEPS, TakeOver, temporary};
+use super::super::take_over::{STEPS, TakeOver, temporary};
 use super::fixture::{Age, Published, Row, files, texts};
 use crate::error::Error;
 use crate::store::Store;
@@ -214,10 +214,15 @@ struct Holder(std::process::Child);
 #[cfg(target_os = "linux")]
 impl Holder {
     fn of(path: &Path) -> Holder {
-        let mut command = std::process::Command::new("sleep");
+        Holder::that("exec sleep 600", path)
+    }
+
+    /// A shell that does this, with the file as its standard input.
+    fn that(does: &str, path: &Path) -> Holder {
+        let mut command = std::process::Command::new("sh");
         Holder(
             command
-                .arg("600")
+                .args(["-c", does])
                 .stdin(File::open(path).unwrap())
                 .spawn()
                 .unwrap(),
@@ -237,6 +242,14 @@ impl Drop for Holder {
     fn drop(&mut self) {
         self.0.kill().and_then(|()| self.0.wait()).unwrap();
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_has_the_file_open_only_in_passing_does_not_keep_it_from_being_taken_over() {
+    let published = published(3);
+    let _holder = Holder::that("sleep 0.1; exec sleep 600 </dev/null", &published.path);
+    assert_starts(published.directory(), 3);
 }
 
 #[cfg(target_os = "linux")]

@@ -17,6 +17,7 @@ from .emulator import Emulator
 from .errors import CommandFailed, EmulatorEnded, EmulatorError, ProgramNotFound
 from .records import (
     AckMode,
+    Blockage,
     Connection,
     CutPoint,
     Device,
@@ -34,12 +35,15 @@ from .records import (
     Request,
     Route,
     Traffic,
+    Transport,
     Tunnel,
     Upload,
+    Way,
 )
 
 __all__ = [
     "AckMode",
+    "Blockage",
     "CommandFailed",
     "Connection",
     "CutPoint",
@@ -62,6 +66,8 @@ __all__ = [
     "Request",
     "Route",
     "Traffic",
+    "Transport",
     "Tunnel",
     "Upload",
+    "Way",
 ]

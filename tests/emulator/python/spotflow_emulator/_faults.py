@@ -3,7 +3,7 @@
 from typing import Optional
 
 from ._channel import Channel
-from .records import AckMode, CutPoint, RelayFault, Route
+from .records import AckMode, Blockage, CutPoint, RelayFault, Route, Way
 
 
 class Faults(Channel):
@@ -48,6 +48,20 @@ class Faults(Channel):
         Existing MQTT connections stay (see :meth:`close_connections`); HTTP connections end with the request that
         they are at."""
         self.command("accept_connections", accept=accept)
+
+    def block(self, way: Way, blockage: Blockage) -> None:
+        """Blocks a way to the Platform for connections that come from now on, until :meth:`unblock`. Each way is blocked
+        by itself; connections that are there stay (see :meth:`close_connections`)."""
+        self.command("block", way=way, blockage=blockage)
+
+    def unblock(self, way: Way) -> None:
+        """Opens a way again. Connections that were taken in silence go on."""
+        self.command("unblock", way=way)
+
+    def websocket_frame_bytes(self, bytes: Optional[int]) -> None:
+        """Sends to devices that use WebSockets in frames of at most so many bytes, so that packets span them. None: in
+        frames as large as what is to be sent at once, which may be several packets."""
+        self.command("websocket_frame_bytes", bytes=bytes)
 
     def forget_sessions(self) -> None:
         """Forgets all sessions: the next CONNACK says so, and subscriptions are gone. Live connections stay, but what

@@ -24,6 +24,8 @@ class Route(str, Enum):
     """``PUT /{container}/{blob}``: the upload."""
     FILE_NOTIFICATION = "file_notification"
     """``POST /devices/{id}/files/notifications``: tells how the upload went."""
+    HUB_WEB_SOCKET = "hub_web_socket"
+    """``GET /$iothub/websocket``: MQTT over WebSocket."""
     TUNNEL = "tunnel"
     """``GET /remote-access/tunnels/{id}``: a device's connection to the relay."""
     ANY = "any"
@@ -48,6 +50,41 @@ class CutPoint(str, Enum):
     """The Message is recorded, its acknowledgement never sent."""
     AFTER_ACK = "after_ack"
     """The acknowledgement is sent, and nothing after it."""
+
+
+class Transport(str, Enum):
+    """What MQTT goes over."""
+
+    MQTT = "mqtt"
+    """TLS, usually on port 8883."""
+    WEB_SOCKET = "web_socket"
+    """A WebSocket over TLS, usually on port 443."""
+
+
+class Way(str, Enum):
+    """A way to the Platform that can be blocked."""
+
+    MQTT = "mqtt"
+    """MQTT to the hub. With ``"--standard-ports"`` that is the port 8883; else it shares a port with HTTP, and is
+    blocked as soon as a connection turns out to be MQTT."""
+    WEB_SOCKET = "web_socket"
+    """MQTT over WebSocket to the hub, which shares a port with HTTP: blocked as soon as it is asked for."""
+    HTTPS = "https"
+    """The ports for HTTP, which serve the API, uploads, WebSockets, and MQTT where it has no port of its own."""
+
+
+class Blockage(str, Enum):
+    """How a way is blocked."""
+
+    REFUSED = "refused"
+    """Nothing listens. Where the port is shared the connection is closed, a WebSocket is answered with 403."""
+    SILENT = "silent"
+    """Connections are taken, and nothing is ever said, not even for TLS. They go on when the blockage ends."""
+    CUT = "cut"
+    """Connections are closed once the device has said something: amid the TLS handshake, or after it where the port is
+    shared."""
+    FOREIGN = "foreign"
+    """Something else answers: HTTP without TLS; with TLS where the port is shared, and HTML to WebSockets."""
 
 
 class OperationState(str, Enum):
@@ -376,6 +413,13 @@ class Connection(Record):
     """The CONNACK's return code; 0 if it was accepted."""
     end: Optional[str]
     """Why it ended; nothing while it lives."""
+    transport: Transport = Transport.MQTT
+    """What it came over."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "Connection":
+        """Makes the record of what the program wrote."""
+        return super().from_json({**told, "transport": Transport(told["transport"])})
 
 
 @dataclass(frozen=True)

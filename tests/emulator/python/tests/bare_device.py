@@ -73,8 +73,12 @@ class Connection:
         user = f"{host}/{self._hub_id}/?api-version=2018-06-30"
         fields = (self._hub_id, user, connection_string["SharedAccessSignature"])
         # Protocol level 4; user name, password, no clean session; a minute's keep-alive.
-        self._write(0x10, _text("MQTT") + b"\x04\xc0\x00\x3c" + b"".join(map(_text, fields)))
-        self.code = self._read()[3]
+        try:
+            self._write(0x10, _text("MQTT") + b"\x04\xc0\x00\x3c" + b"".join(map(_text, fields)))
+            self.code = self._read()[3]
+        except BaseException:
+            self._stream.close()
+            raise
 
     def publish(self, properties, payload):
         """Sends a Message with QoS 1 and reads the acknowledgement."""

@@ -10,6 +10,7 @@ import pytest
 import bare_device
 from spotflow_emulator import (
     AckMode,
+    Blockage,
     CommandFailed,
     Connection,
     CutPoint,
@@ -25,6 +26,8 @@ from spotflow_emulator import (
     RelayFault,
     Request,
     Route,
+    Transport,
+    Way,
 )
 
 
@@ -198,6 +201,28 @@ def test_direct_methods_are_called_and_their_answers_told(spotflow_emulator):
     [dropped] = spotflow_emulator.dropped_method_answers()
     assert (dropped.reason, dropped.request_id) == (DropReason.LATE, last.request_id)
     assert dropped.answer.payload == "too late"
+
+
+def test_ways_are_blocked_and_opened(spotflow_emulator):
+    connection_string = bare_device.registered(spotflow_emulator, "blocked")
+    for blockage in Blockage:
+        for way in (Way.WEB_SOCKET, Way.MQTT):
+            spotflow_emulator.block(way, blockage)
+    spotflow_emulator.block(Way.MQTT, Blockage.CUT)
+    with pytest.raises((AssertionError, ConnectionError, ssl.SSLError)):
+        bare_device.Connection(connection_string)
+    spotflow_emulator.unblock(Way.MQTT)
+    with bare_device.Connection(connection_string) as connection:
+        assert connection.code == 0
+    [seen] = spotflow_emulator.connections()
+    assert seen.transport is Transport.MQTT
+    spotflow_emulator.websocket_frame_bytes(3)
+    spotflow_emulator.websocket_frame_bytes(None)
+    spotflow_emulator.block(Way.HTTPS, Blockage.REFUSED)
+    with pytest.raises(OSError):
+        bare_device.init(spotflow_emulator, "blocked")
+    spotflow_emulator.unblock(Way.HTTPS)
+    assert bare_device.init(spotflow_emulator, "blocked")[0] == 200
 
 
 def test_ports_lead_to_devices(spotflow_emulator):

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
+use crate::faults::Way;
 use crate::requests::{Replacement, Route};
 use crate::state::Core;
 
@@ -16,6 +17,10 @@ pub(crate) async fn watch(State(core): State<Arc<Core>>, request: Request, next:
     let route = Route::of(method, path);
     let number = core.change(|state| state.http.arrived(route, method, path));
     hold(&core, route).await;
+    if route == Route::HubWebSocket {
+        // Silence only: what else blocks it is said before.
+        core.blockage(Way::WebSocket).await;
+    }
     let replacement = core.change(|state| state.http.take_replacement(route));
     let mut response = match replacement {
         None => next.run(request).await,

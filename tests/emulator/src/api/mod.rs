@@ -20,6 +20,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::hub;
 use crate::hub::connection::Stream;
 use crate::relay;
 use crate::state::Core;
@@ -82,6 +83,7 @@ fn router(core: Arc<Core>) -> Router {
             &blob,
             put(files::put).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
         )
+        .route(hub::websocket::PATH, get(hub::websocket::connect))
         .route(&tunnel, get(relay::socket::connect))
         .fallback(async || Problem::new(404, "Not Found", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {

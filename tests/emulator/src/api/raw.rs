@@ -8,6 +8,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::time::sleep;
 
 use super::faults::hold;
+use crate::faults::{Blockage, Way};
+use crate::foreign;
 use crate::hub::connection::Stream;
 use crate::requests::{RawAnswer, RawEnd, Route};
 use crate::state::Core;
@@ -26,7 +28,14 @@ pub(super) async fn answer(
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let path = target.split('?').next().unwrap_or("");
     let route = Route::of(method, path);
-    let Some(answer) = core.change(|state| state.http.take_raw(route)) else {
+    let answer = core.change(|state| {
+        let blocked = state.faults.blockage(Way::WebSocket);
+        let blocked = blocked.filter(|_| route == Route::HubWebSocket);
+        blocked
+            .and_then(instead_of_a_websocket)
+            .or_else(|| state.http.take_raw(route))
+    });
+    let Some(answer) = answer else {
         let (read, write) = tokio::io::split(stream);
         return Some(tokio::io::join(Cursor::new(head).chain(read), write));
     };
@@ -35,6 +44,17 @@ pub(super) async fn answer(
     // Nothing is made of errors: the client has gone, which is how many of these end.
     let _ = give(stream, &answer, content_length(&text)).await;
     None
+}
+
+fn instead_of_a_websocket(blockage: Blockage) -> Option<RawAnswer> {
+    let answer = match blockage {
+        // Waits like other requests that are held.
+        Blockage::Silent => return None,
+        Blockage::Refused => "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        Blockage::Foreign => foreign::PORTAL,
+        Blockage::Cut => return Some(RawAnswer::new("").cut()),
+    };
+    Some(RawAnswer::new(answer))
 }
 
 /// Reads a request's head, as far as there is one.

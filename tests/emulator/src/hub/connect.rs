@@ -8,7 +8,7 @@ use rmqtt_codec::v3::{Connect, ConnectAck, ConnectAckReason, Packet};
 use tokio::sync::Notify;
 
 use super::packet_log::Direction;
-use super::{Connection, Link, Live, Session};
+use super::{Connection, Link, Live, Session, Transport};
 use crate::news::Event;
 use crate::state::{Core, State};
 
@@ -22,7 +22,12 @@ pub(crate) enum Outcome {
 }
 
 /// Decides on a CONNECT. What the device is to receive first is in the connection's output.
-pub(crate) fn connect(core: &Core, state: &mut State, packet: &Connect) -> Outcome {
+pub(crate) fn connect(
+    core: &Core,
+    state: &mut State,
+    packet: &Connect,
+    transport: Transport,
+) -> Outcome {
     let number = state.connections.history.len() as u64 + 1;
     let verdict = match state.faults.refuse_this_connect() {
         Some(code) => Err(code),
@@ -30,6 +35,7 @@ pub(crate) fn connect(core: &Core, state: &mut State, packet: &Connect) -> Outco
     };
     state.connections.history.push(Connection {
         number,
+        transport,
         client_id: packet.client_id.to_string(),
         user_name: packet.username.as_ref().map(ToString::to_string),
         keep_alive: packet.keep_alive,

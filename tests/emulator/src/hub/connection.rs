@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use rmqtt_codec::error::DecodeError;
 use rmqtt_codec::v3::{Codec, Connect, Packet};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::Transport;
 use super::connect::{self, Outcome};
 use super::session::Turn;
 use crate::news::Event;
@@ -26,19 +27,29 @@ const READ_BYTES: usize = 64 * 1024;
 /// A socket that said nothing yet is not kept for long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a closed connection is read on, so that what was written last is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 pub(crate) type Stream = BufReader<Tap<TlsStream<TcpStream>>>;
 
+/// What packets go over.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    const TRANSPORT: Transport;
+
+    /// Ends without a farewell, as hubs under load do; what was written before still arrives.
+    fn cut(self) -> impl Future<Output = ()> + Send;
+}
+
 /// Serves one client from its CONNECT to its end.
-pub(crate) async fn serve(core: Arc<Core>, mut stream: Stream) {
+pub(crate) async fn serve<W: Wire>(core: Arc<Core>, mut stream: W) {
     let mut reader = PacketReader::default();
     let mut silent = core.silent.subscribe();
     let first = timeout(CONNECT_TIMEOUT, reader.first(&mut stream)).await;
     // Only an error if the Platform is gone, and then this task is, too.
     let _ = silent.wait_for(|silent| !silent).await;
     let outcome = match first {
-        Ok(Ok(packet)) => core.change(|state| connect::connect(&core, state, &packet)),
+        Ok(Ok(packet)) => {
+            core.change(|state| connect::connect(&core, state, &packet, W::TRANSPORT))
+        }
         Ok(Err(Some(code))) => Outcome::Refused { code },
         Ok(Err(None)) | Err(_) => return,
     };
@@ -48,7 +59,7 @@ pub(crate) async fn serve(core: Arc<Core>, mut stream: Stream) {
                 .await
                 .is_ok()
             {
-                cut(stream).await;
+                stream.cut().await;
             }
         }
         Outcome::Accepted { number, wake } => {
@@ -67,7 +78,7 @@ pub(crate) async fn serve(core: Arc<Core>, mut stream: Stream) {
             match pump.run().await {
                 Ok(()) => {
                     drop(end);
-                    cut(pump.stream).await;
+                    pump.stream.cut().await;
                 }
                 Err(error) => end.because(&error),
             }
@@ -75,11 +86,11 @@ pub(crate) async fn serve(core: Arc<Core>, mut stream: Stream) {
     }
 }
 
-struct Pump {
+struct Pump<W> {
     core: Arc<Core>,
     number: u64,
     wake: Arc<Notify>,
-    stream: Stream,
+    stream: W,
     reader: PacketReader,
     silent: watch::Receiver<bool>,
 }
@@ -91,7 +102,7 @@ struct Next {
     close: bool,
 }
 
-impl Pump {
+impl<W: Wire> Pump<W> {
     /// Until the hub wants to close (Ok) or the socket fails.
     async fn run(&mut self) -> io::Result<()> {
         loop {
@@ -236,7 +247,7 @@ impl Default for PacketReader {
 
 impl PacketReader {
     /// Reads once, and decodes all packets that are complete. Loses nothing when cancelled.
-    async fn read(&mut self, stream: &mut Stream) -> io::Result<()> {
+    async fn read(&mut self, stream: &mut impl Wire) -> io::Result<()> {
         if self.buffer.capacity() - self.buffer.len() < READ_BYTES / 4 {
             self.buffer.reserve(READ_BYTES);
         }
@@ -260,7 +271,7 @@ impl PacketReader {
     }
 
     /// The CONNECT packet; else the code to refuse with, if one is to be sent.
-    async fn first(&mut self, stream: &mut Stream) -> Result<Box<Connect>, Option<u8>> {
+    async fn first(&mut self, stream: &mut impl Wire) -> Result<Box<Connect>, Option<u8>> {
         loop {
             self.buffer.reserve(READ_BYTES);
             match stream.read_buf(&mut self.buffer).await {
@@ -280,7 +291,7 @@ impl PacketReader {
     }
 }
 
-async fn write(stream: &mut Stream, output: &[u8]) -> io::Result<()> {
+async fn write(stream: &mut impl Wire, output: &[u8]) -> io::Result<()> {
     stream.write_all(output).await?;
     stream.flush().await
 }
@@ -292,14 +303,18 @@ fn encoded(packet: Packet) -> BytesMut {
     output
 }
 
-/// Ends a connection without TLS's farewell, as hubs under load do; what was written before still arrives.
-async fn cut(stream: Stream) {
-    let (mut tcp, _) = stream.into_inner().into_inner().into_inner();
-    if tcp.shutdown().await.is_err() {
-        return;
+impl Wire for Stream {
+    const TRANSPORT: Transport = Transport::Mqtt;
+
+    /// Without TLS's farewell.
+    async fn cut(self) {
+        let (mut tcp, _) = self.into_inner().into_inner().into_inner();
+        if tcp.shutdown().await.is_err() {
+            return;
+        }
+        let mut scratch = [0; 4096];
+        let drained = async { while tcp.read(&mut scratch).await.is_ok_and(|read| read > 0) {} };
+        // Either the client closed, or it had its time.
+        let _ = timeout(LINGER, drained).await;
     }
-    let mut scratch = [0; 4096];
-    let drained = async { while tcp.read(&mut scratch).await.is_ok_and(|read| read > 0) {} };
-    // Either the client closed, or it had its time.
-    let _ = timeout(LINGER, drained).await;
 }

@@ -15,6 +15,7 @@ mod session;
 pub(crate) mod topics;
 mod twin;
 mod twin_requests;
+pub(crate) mod websocket;
 
 use std::collections::HashMap;
 
@@ -57,12 +58,23 @@ impl Session {
     }
 }
 
+/// What MQTT goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TLS, usually on port 8883.
+    Mqtt,
+    /// A WebSocket over TLS, usually on port 443.
+    WebSocket,
+}
+
 /// One MQTT connection, past or present.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Connection {
     /// Counts the CONNECT packets that the hub received, from 1.
     pub number: u64,
+    /// What it came over.
+    pub transport: Transport,
     /// The client identifier, `{workspaceId}:{deviceId}` if it was right.
     pub client_id: String,
     /// The user name of the CONNECT packet.

@@ -1,5 +1,6 @@
 //! The handle to a running Platform. What it can do is in one file for each concern.
 
+mod blockages;
 mod builder;
 mod devices;
 mod http;
@@ -25,6 +26,7 @@ pub use builder::Builder;
 pub(crate) use builder::Settings;
 
 use crate::ca::{Authority, ServerCertificate};
+use crate::faults::Way;
 use crate::hub::Connections;
 use crate::provisioning::{Provisioning, ProvisioningToken};
 use crate::record::Record;
@@ -57,6 +59,7 @@ struct Running {
 
 /// One listening port, which can be closed and opened.
 struct Gate {
+    way: Way,
     hub_only: bool,
     accepting: watch::Sender<bool>,
     listening: watch::Receiver<bool>,
@@ -99,18 +102,20 @@ impl Platform {
         let core = Arc::new(Core::new(settings, ports.instance, ports.hub_host, state));
         let entered = runtime.enter();
         let mut gates = Vec::new();
-        for (listener, hub_only) in ports.listeners {
+        for listener in ports.listeners {
             let (accepting, accept) = watch::channel(true);
             let (listens, listening) = watch::channel(true);
             gates.push(Gate {
-                hub_only,
+                way: listener.way,
+                hub_only: listener.hub_only,
                 accepting,
                 listening,
             });
             runtime.spawn(front::listen(
                 core.clone(),
-                listener,
+                listener.tcp,
                 server.subscribe(),
+                listener.way,
                 accept,
                 listens,
             ));

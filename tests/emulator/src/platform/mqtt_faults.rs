@@ -1,19 +1,15 @@
 //! Telling the broker to misbehave. All of it holds for what happens after the call returned.
 
-use std::num::NonZeroU16;
-use std::time::{Duration, Instant};
+use std::num::{NonZeroU16, NonZeroUsize};
+use std::time::Instant;
 
 use rmqtt_codec::v3::QoS;
-use tokio::time::timeout;
 
-use super::{Gate, Platform};
+use super::Platform;
 use crate::Message;
 use crate::ca::ServerCertificate;
-use crate::error::{Error, Timeout};
+use crate::error::Error;
 use crate::faults::{AckMode, CutPoint};
-
-/// A port is closed or taken again at once, unless somebody else has taken it meanwhile.
-const PORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Platform {
     /// Sets when Messages are acknowledged. Any mode but [`AckMode::Withhold`] also releases what is held back.
@@ -122,6 +118,14 @@ impl Platform {
         self.core.change(|state| state.faults.poison = None);
     }
 
+    /// Sends to devices that use WebSockets in frames of at most so many bytes, so that packets span them.
+    /// `None`: in frames as large as what is to be sent at once, which may be several packets.
+    pub fn websocket_frame_bytes(&self, bytes: Option<NonZeroUsize>) {
+        let bytes = bytes.map(NonZeroUsize::get);
+        self.core
+            .change(|state| state.faults.websocket_frame_bytes = bytes);
+    }
+
     /// Publishes to the device what nothing on the hub stands behind, whether or not it subscribed to it; with QoS 1
     /// under that packet id, else with QoS 0.
     ///
@@ -183,47 +187,5 @@ impl Platform {
     pub fn announce_hub(&self, host: Option<&str>) {
         let host = host.map(str::to_owned);
         self.core.change(|state| state.announced_hub = host);
-    }
-
-    /// Stops listening, so that new connections of both kinds are refused, or listens again on the same ports.
-    /// Existing MQTT connections stay (see [`Platform::close_connections`]); HTTP connections end with the request
-    /// that they are at. Returns when it is so.
-    ///
-    /// # Errors
-    /// If a port cannot be taken again.
-    pub fn accept_connections(&self, accept: bool) -> Result<(), Timeout> {
-        self.set_gates(accept, |_| true)
-    }
-
-    /// The same for the hub's own port only: see [`Builder::own_hub_port`](crate::Builder::own_hub_port) and
-    /// [`Builder::standard_ports`](crate::Builder::standard_ports). Without such a port it does nothing.
-    ///
-    /// # Errors
-    /// If the port cannot be taken again.
-    pub fn accept_hub_connections(&self, accept: bool) -> Result<(), Timeout> {
-        self.set_gates(accept, |gate| gate.hub_only)
-    }
-
-    fn set_gates(&self, accept: bool, which: impl Fn(&Gate) -> bool) -> Result<(), Timeout> {
-        let failed = |awaited: &str| Timeout {
-            waited: PORT_TIMEOUT,
-            awaited: awaited.to_owned(),
-        };
-        let running = self.running.lock();
-        let running = running
-            .as_ref()
-            .ok_or_else(|| failed("the Platform has ended"))?;
-        for gate in self.gates.iter().filter(|gate| which(gate)) {
-            gate.accepting.send_replace(accept);
-            let mut listening = gate.listening.clone();
-            let done = running.runtime.block_on(async {
-                let done = listening.wait_for(|listening| *listening == accept);
-                timeout(PORT_TIMEOUT, done).await.is_ok()
-            });
-            if !done {
-                return Err(failed("a port is still in use"));
-            }
-        }
-        Ok(())
     }
 }

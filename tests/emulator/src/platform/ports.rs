@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use super::{Settings, io_error};
 use crate::Error;
+use crate::faults::Way;
 
 const HTTPS_PORT: u16 = 443;
 const MQTT_PORT: u16 = 8883;
@@ -16,8 +17,21 @@ pub(crate) struct Ports {
     pub address: IpAddr,
     pub instance: String,
     pub hub_host: String,
-    /// Each with whether it serves the hub only.
-    pub listeners: Vec<(TcpListener, bool)>,
+    pub listeners: Vec<Listener>,
+}
+
+/// An open port.
+pub(crate) struct Listener {
+    pub tcp: TcpListener,
+    /// What is blocked with it.
+    pub way: Way,
+    pub hub_only: bool,
+}
+
+impl Listener {
+    fn new(tcp: TcpListener, way: Way, hub_only: bool) -> Self {
+        Self { tcp, way, hub_only }
+    }
 }
 
 impl Ports {
@@ -31,11 +45,11 @@ impl Ports {
         )))?;
         let instance = name(&api)?;
         let mut hub_host = instance.clone();
-        let mut listeners = vec![(api, false)];
+        let mut listeners = vec![Listener::new(api, Way::Https, false)];
         if settings.own_hub_port {
             let hub = bind(settings.bind, 0).map_err(io_error("cannot listen on a second port"))?;
             hub_host = name(&hub)?;
-            listeners.push((hub, true));
+            listeners.push(Listener::new(hub, Way::Https, true));
         }
         Ok(Self {
             address: settings.bind,
@@ -51,7 +65,10 @@ impl Ports {
             match bind(address, HTTPS_PORT).and_then(|api| Ok((api, bind(address, MQTT_PORT)?))) {
                 Ok((api, hub)) => {
                     let host = host(address);
-                    let listeners = vec![(api, false), (hub, true)];
+                    let listeners = vec![
+                        Listener::new(api, Way::Https, false),
+                        Listener::new(hub, Way::Mqtt, true),
+                    ];
                     return Ok(Self {
                         address,
                         instance: host.clone(),

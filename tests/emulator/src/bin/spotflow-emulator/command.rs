@@ -1,10 +1,11 @@
 //! The commands as they are written in JSON.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use spotflow_emulator::{RelayFault, Route};
+use spotflow_emulator::{Blockage, RelayFault, Route, Way};
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
@@ -165,6 +166,16 @@ pub(crate) enum Command {
     AcceptConnections {
         accept: bool,
     },
+    Block {
+        way: WayName,
+        blockage: BlockageName,
+    },
+    Unblock {
+        way: WayName,
+    },
+    WebsocketFrameBytes {
+        bytes: Option<NonZeroUsize>,
+    },
     ForgetSessions,
     TwinStatus {
         status: u16,
@@ -202,6 +213,44 @@ pub(crate) enum AckModeName {
 pub(crate) enum CutPointName {
     BeforeAck,
     AfterAck,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WayName {
+    Mqtt,
+    WebSocket,
+    Https,
+}
+
+impl From<WayName> for Way {
+    fn from(name: WayName) -> Self {
+        match name {
+            WayName::Mqtt => Self::Mqtt,
+            WayName::WebSocket => Self::WebSocket,
+            WayName::Https => Self::Https,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BlockageName {
+    Refused,
+    Silent,
+    Cut,
+    Foreign,
+}
+
+impl From<BlockageName> for Blockage {
+    fn from(name: BlockageName) -> Self {
+        match name {
+            BlockageName::Refused => Self::Refused,
+            BlockageName::Silent => Self::Silent,
+            BlockageName::Cut => Self::Cut,
+            BlockageName::Foreign => Self::Foreign,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -248,6 +297,7 @@ pub(crate) enum RouteName {
     FileUpload,
     BlobPut,
     FileNotification,
+    HubWebSocket,
     Tunnel,
     Any,
 }
@@ -262,6 +312,7 @@ impl From<RouteName> for Route {
             RouteName::FileUpload => Self::FileUpload,
             RouteName::BlobPut => Self::BlobPut,
             RouteName::FileNotification => Self::FileNotification,
+            RouteName::HubWebSocket => Self::HubWebSocket,
             RouteName::Tunnel => Self::Tunnel,
             RouteName::Any => Self::Any,
         }
@@ -278,6 +329,7 @@ impl From<Route> for RouteName {
             Route::FileUpload => Self::FileUpload,
             Route::BlobPut => Self::BlobPut,
             Route::FileNotification => Self::FileNotification,
+            Route::HubWebSocket => Self::HubWebSocket,
             Route::Tunnel => Self::Tunnel,
             // What is none of the others.
             _ => Self::Any,

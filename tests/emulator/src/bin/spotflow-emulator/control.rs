@@ -314,6 +314,9 @@ fn execute_fault(platform: &Platform, command: Command) -> Result<Value, Failure
         Command::RefuseMessages { refuse: false } => platform.accept_all_messages(),
         Command::GoSilent { silent } => platform.go_silent(silent),
         Command::AcceptConnections { accept } => platform.accept_connections(accept)?,
+        Command::Block { way, blockage } => platform.block(way.into(), blockage.into())?,
+        Command::Unblock { way } => platform.unblock(way.into())?,
+        Command::WebsocketFrameBytes { bytes } => platform.websocket_frame_bytes(bytes),
         Command::ForgetSessions => platform.forget_sessions(),
         Command::TwinStatus { status, count } => platform.twin_status(status, count),
         Command::HttpStatus {

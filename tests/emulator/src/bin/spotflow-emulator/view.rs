@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{
     Connection, Device, DropReason, DroppedAnswer, HttpRequest, Message, MethodAnswer, MethodCall,
-    MethodOutcome, Operation, OperationState, Platform, Traffic, Tunnel, Upload,
+    MethodOutcome, Operation, OperationState, Platform, Traffic, Transport, Tunnel, Upload,
 };
 
 use crate::command::RouteName;
@@ -141,6 +141,10 @@ pub(crate) fn uploads(platform: &Platform) -> Value {
 pub(crate) fn connection(connection: &Connection) -> Value {
     json!({
         "number": connection.number,
+        "transport": match connection.transport {
+            Transport::Mqtt => "mqtt",
+            Transport::WebSocket => "web_socket",
+        },
         "client_id": connection.client_id,
         "user_name": connection.user_name,
         "keep_alive": connection.keep_alive,

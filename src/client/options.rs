@@ -1,0 +1,105 @@
+//! What a client can be told at its start, and the rules for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::callbacks::{ConnectionCallback, DesiredCallback};
+use crate::clock::{Clock, SystemClock};
+use crate::compression::Codec;
+use crate::error::{Error, Result};
+use crate::message::rules::validate_device_id;
+use crate::methods::MethodOptions;
+use crate::outbox::OutboxLimits;
+use crate::registration::{DisplayCallback, display_on_stdout};
+use crate::store::{Durability, validate_path};
+use crate::tunnels::RemoteAccess;
+use crate::wait::InterruptCheck;
+
+/// The keep-alive unless another is chosen. With IoT Hub's tolerance of half as much again, a 250 KB
+/// Message may take 125 s on a 2 KB/s link without the hub giving up on the device.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// IoT Hub's limit (<https://learn.microsoft.com/azure/iot-hub/iot-hub-mqtt-support>).
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1767);
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+const WINDOW_MAX: usize = 256;
+
+/// What [`DeviceClientBuilder`](super::DeviceClientBuilder) has gathered.
+pub(super) struct Options {
+    pub provisioning_token: String,
+    pub database: PathBuf,
+    pub device_id: Option<String>,
+    pub instance: Option<String>,
+    pub display: DisplayCallback,
+    pub desired_callback: Option<DesiredCallback>,
+    pub connection_callback: Option<ConnectionCallback>,
+    pub methods: MethodOptions,
+    /// Nobody has it unless it is set.
+    pub remote_access: Option<RemoteAccess>,
+    pub ca_file: Option<PathBuf>,
+    pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
+    pub cloud_messages: bool,
+    pub codec: Codec,
+    pub durability: Durability,
+    pub window: usize,
+    pub keep_alive: Duration,
+    pub outbox_limits: OutboxLimits,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    pub fn new(provisioning_token: String, database: PathBuf) -> Options {
+        Options {
+            provisioning_token,
+            database,
+            device_id: None,
+            instance: None,
+            display: Box::new(display_on_stdout),
+            desired_callback: None,
+            connection_callback: None,
+            methods: MethodOptions::default(),
+            remote_access: None,
+            ca_file: None,
+            interrupt_check: None,
+            cloud_messages: false,
+            codec: Codec::default(),
+            durability: Durability::default(),
+            window: 1,
+            keep_alive: KEEP_ALIVE,
+            outbox_limits: OutboxLimits::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Fails with the option that breaks a rule.
+    pub fn validate(&self) -> Result<()> {
+        let token = &self.provisioning_token;
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let rule = "must be printable ASCII without spaces or line ends, and not empty";
+            return Err(Error::invalid("provisioning_token", rule));
+        }
+        validate_path(&self.database)?;
+        if let Some(device_id) = &self.device_id {
+            validate_device_id(device_id)?;
+        }
+        self.outbox_limits.validate()?;
+        self.methods.validate()?;
+        if let Some(remote_access) = &self.remote_access {
+            remote_access.validate()?;
+        }
+        if !(1..=WINDOW_MAX).contains(&self.window) {
+            let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);
+            return Err(Error::invalid("in_flight_window", rule));
+        }
+        if !(KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&self.keep_alive) {
+            let rule = format!(
+                "must be {} s to {} s, but is {:?}",
+                KEEP_ALIVE_MIN.as_secs(),
+                KEEP_ALIVE_MAX.as_secs(),
+                self.keep_alive
+            );
+            return Err(Error::invalid("keep_alive", rule));
+        }
+        Ok(())
+    }
+}

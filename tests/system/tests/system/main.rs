@@ -1,0 +1,17 @@
+//! What the library does on a system that a test has to be given: a broker of another make, a wall clock that is
+//! wrong, a disk that is full or read-only.
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "shared with the contract's tests")]
+#[path = "../../../contract/support.rs"]
+mod support;
+
+#[allow(dead_code, reason = "shared with the contract's tests")]
+#[path = "../../../contract/published_file.rs"]
+mod published_file;
+
+mod clocks;
+mod full_disk;
+mod mosquitto;
+mod read_only;
+mod small_disk;
