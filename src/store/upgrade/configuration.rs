@@ -1,10 +1,9 @@
 //! The published SDK's table `SdkConfiguration`: who the device is.
 
-use std::path::Path;
-
 use rusqlite::{Connection, OptionalExtension, Result, Row};
 
 use super::columns::{Problems, required_text, text};
+use super::old_file::OldFile;
 use crate::identity::HubDeviceId;
 use crate::instance::{DEFAULT_INSTANCE, Instance};
 use crate::secret::Secret;
@@ -29,22 +28,18 @@ pub(super) fn version(old: &Connection) -> Result<Option<String>> {
 ///
 /// The expiration of the Registration Token is left behind: whether it holds is the Platform's to
 /// say, when the device registers, and not the device's clock's.
-pub(super) fn copy(
-    old: &Connection,
-    transaction: &mut Transaction,
-    path: &Path,
-) -> Result<Option<HubDeviceId>> {
+pub(super) fn copy(old: OldFile<'_>, transaction: &mut Transaction) -> Result<Option<HubDeviceId>> {
     let mut problems = Problems::new();
     let device = old
+        .connection
         .query_row("SELECT * FROM SdkConfiguration ORDER BY id", (), |row| {
             Ok(read(row, &mut problems))
         })
         .optional()?;
     for problem in problems {
-        log::error!(
-            "{}: SdkConfiguration is not taken over as a whole: {problem}",
-            path.display()
-        );
+        old.log(format_args!(
+            "SdkConfiguration is not taken over as a whole: {problem}"
+        ));
     }
     if let Some(device) = &device {
         device::save(transaction, device)?;

@@ -4,12 +4,11 @@
 //! it is sent. Each Message becomes the one that the published SDK would have sent.
 
 use std::borrow::Cow;
-use std::path::Path;
 
-use rusqlite::{Connection, Result, Row};
+use rusqlite::{Result, Row};
 
-use super::Taken;
 use super::columns::{Problems, bytes, required_text, text};
+use super::old_file::OldFile;
 use crate::compression::{Codec, Compression, compress};
 use crate::identity::HubDeviceId;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_rendered};
@@ -25,16 +24,24 @@ const CODEC: Codec = Codec::Brotli;
 /// too long, and a watchdog might never let it end.
 const SMALLEST_SIZE_BUDGET_BYTES: usize = 1 << 20;
 
+/// How many were copied.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Copied {
+    pub pending: u64,
+    pub set_aside: u64,
+}
+
 /// Copies them in their order, one at a time in memory. What breaks a rule is set aside.
 pub(super) fn copy(
-    old: &Connection,
+    old: OldFile<'_>,
     transaction: &mut Transaction,
-    path: &Path,
-    now_ms: i64,
     device: &HubDeviceId,
-    taken: &mut Taken,
-) -> Result<()> {
-    let mut statement = old.prepare("SELECT * FROM Messages ORDER BY id")?;
+    now_ms: i64,
+) -> Result<Copied> {
+    let mut copied = Copied::default();
+    let mut statement = old
+        .connection
+        .prepare("SELECT * FROM Messages ORDER BY id")?;
     let mut rows = statement.query(())?;
     let mut effort = Effort(SMALLEST_SIZE_BUDGET_BYTES);
     while let Some(row) = rows.next()? {
@@ -42,27 +49,26 @@ pub(super) fn copy(
         let (bag, upload) = (&message.properties, message.upload);
         let id = outbox::insert(transaction, now_ms, bag, upload, &message.body)?;
         if message.problems.is_empty() {
-            taken.messages += 1;
+            copied.pending += 1;
             continue;
         }
         let reason = format!(
             "taken over from the published SDK: {}",
             message.problems.join("; ")
         );
-        log::error!(
-            "{}: row {} of Messages is set aside: {reason}",
-            path.display(),
-            row.get::<_, i64>("id")?
-        );
+        let row_id: i64 = row.get("id")?;
+        old.log(format_args!(
+            "row {row_id} of Messages is set aside: {reason}"
+        ));
         let cause = Cause {
             reason: &reason,
             identity: device,
             now_ms,
         };
         set_aside::move_one(transaction, id, cause)?;
-        taken.set_aside += 1;
+        copied.set_aside += 1;
     }
-    Ok(())
+    Ok(copied)
 }
 
 /// A Message as it is stored here, and why it cannot be sent.

@@ -6,7 +6,9 @@ use std::path::Path;
 use rusqlite::{Connection, params_from_iter};
 use spotflow_fuzz::{Choices, fuzz};
 
-use super::super::{Taken, cloud_messages, configuration, messages, nobody, properties};
+use super::super::old_file::OldFile;
+use super::super::take_over::nobody;
+use super::super::{cloud_messages, configuration, messages, properties};
 use crate::store::rows::ids::RowIds;
 use crate::store::rows::tests::fuzz::{begin, value};
 use crate::store::rows::{Transaction, schema, set_aside};
@@ -141,13 +143,16 @@ fn rows_of_any_shape_are_taken_over_or_refused_and_no_message_is_lost() {
         begin(old);
         begin(transaction.connection());
         fill(lax, choices);
-        let (path, mut taken) = (Path::new("device.db"), Taken::default());
+        let file = OldFile {
+            connection: old,
+            path: Path::new("device.db"),
+        };
 
         let _ = configuration::version(old);
-        let device = configuration::copy(old, transaction, path);
+        let device = configuration::copy(file, transaction);
         let device = device.ok().flatten().unwrap_or_else(nobody);
-        let copied = messages::copy(old, transaction, path, 0, &device, &mut taken);
-        if copied.is_ok() {
+        let copied = messages::copy(file, transaction, &device, 0);
+        if let Ok(copied) = copied {
             let count = |connection: &Connection, table: &str| -> i64 {
                 let sql = format!("SELECT count(*) FROM {table}");
                 connection.query_row(&sql, (), |row| row.get(0)).unwrap()
@@ -155,9 +160,9 @@ fn rows_of_any_shape_are_taken_over_or_refused_and_no_message_is_lost() {
             let there = count(old, "Messages");
             let set_aside = set_aside::list(transaction).unwrap().len() as i64;
             assert_eq!(there, count(transaction.connection(), "outbox") + set_aside);
-            assert_eq!(there as u64, taken.messages + taken.set_aside);
+            assert_eq!(there as u64, copied.pending + copied.set_aside);
         }
-        let _ = cloud_messages::copy(old, transaction, path, &mut taken);
-        let _ = properties::copy(old, transaction, path, &mut taken);
+        let _ = cloud_messages::copy(file, transaction);
+        let _ = properties::copy(file, transaction);
     });
 }

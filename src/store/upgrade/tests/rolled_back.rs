@@ -1,6 +1,6 @@
 //! An upgrade that was rolled back, and done again: the published SDK has run on a file of ours.
 
-use super::super::{STEPS, TakeOver};
+use super::super::take_over::{STEPS, TakeOver};
 use super::fixture::{Age, Published, Row, texts};
 use crate::store::disk::sqlite;
 use crate::store::rows::documents::{self, DocumentKind};

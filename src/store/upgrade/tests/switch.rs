@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::super::{STEPS, TakeOver, temporary};
+use super::super::take_over::{STEPS, TakeOver, temporary};
 use super::fixture::{Age, Published, Row, files, texts};
 use crate::error::Error;
 use crate::store::Store;

@@ -15,6 +15,7 @@ mod shim;
 mod survey;
 
 mod careless;
+mod earlier_version;
 mod io_errors;
 mod messages;
 mod refresh;
