@@ -83,7 +83,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// A record has [written](write) Messages: there are so many now.
+    /// A record has [written](fn@write) Messages: there are so many now.
     pub(super) fn recorded(&self, count: u64) {
         self.count.store(count, Ordering::Release);
     }

@@ -335,3 +335,17 @@ fn the_wal_stays_bounded_under_load() {
     }
     assert!(largest < 8 << 20, "the WAL grew to {largest} bytes");
 }
+
+#[test]
+fn what_cannot_be_written_back_into_a_rebuilt_database_does_not_stop_what_is_stored_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    store.on_recovery(|_, _| Err(rusqlite::Error::InvalidQuery));
+    let found_damage = |_: &mut Transaction| -> rusqlite::Result<()> {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Err(rusqlite::Error::SqliteFailure(code, None))
+    };
+    let failed = store.execute(Durability::PowerSafe, found_damage, |()| {});
+    assert!(failed.is_err());
+    insert(&store, b"x");
+}

@@ -11,7 +11,7 @@ use crate::message::outgoing::Body;
 use crate::store::rows::documents::{self, DocumentKind};
 use crate::store::rows::open_upload::{self, OpenUpload};
 use crate::store::rows::{device, inbox, outbox, set_aside};
-use crate::store::{Durability, Recovery, Store, rows};
+use crate::store::{Durability, Recovery, Store, repair, rows};
 
 /// The tables of version 1, as they were.
 const VERSION_1: &str = "
@@ -266,4 +266,22 @@ fn a_damaged_file_of_version_1_is_saved_with_all_that_can_be_read() {
         assert!(recovery.has_registration);
         assert_eq!(recovery.messages, MESSAGES as u64);
     }
+}
+
+#[test]
+fn a_whole_file_of_version_1_is_rebuilt_as_a_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = closed(directory.path());
+    let connection = Connection::open(&path).unwrap();
+    // The table begins on another page than in a new file: only its name leads there.
+    connection
+        .execute_batch(
+            "ALTER TABLE twin RENAME TO old; CREATE TABLE twin (kind TEXT PRIMARY KEY, version, document) WITHOUT ROWID;
+             INSERT INTO twin SELECT * FROM old; DROP TABLE old;",
+        )
+        .unwrap();
+    drop(connection);
+    let recovery = repair::rebuild(&path, 0, 0).unwrap();
+    assert!(recovery.is_complete, "{recovery:?}");
+    assert_all_there(&path);
 }
