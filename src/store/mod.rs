@@ -1,7 +1,6 @@
 //! The database: one SQLite file in WAL mode, one connection, group commit.
 //!
-//! It stores and reads rows. What is pending, in flight or wanted is decided elsewhere
-//! ([`outbox`](crate::outbox), [`inbox`](crate::inbox), [`twin`](crate::twin)).
+//! It stores and reads rows. What is pending, in flight or wanted is decided by those that use it.
 //!
 //! Its floors, each of which knows only those below: [`opening`] finds out what is under the name; [`upgrade`] takes
 //! a file of the published SDK over, and [`repair`] mends a damaged one; [`commit`] writes what is queued; [`rows`]
