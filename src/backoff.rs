@@ -28,12 +28,6 @@ impl Backoff {
         delay
     }
 
-    /// The latest that the next attempt may come.
-    #[cfg(test)]
-    pub fn ceiling(&self) -> Duration {
-        self.ceiling
-    }
-
     /// Whether the last attempt failed.
     pub fn is_waiting(&self) -> bool {
         self.ceiling != self.first

@@ -147,7 +147,9 @@
 //! same call can succeed later. Causes are in the chain of [sources](std::error::Error::source), each once.
 //!
 //! The client itself retries whatever can pass, for ever: no network, TLS failures (the clock of a device
-//! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. Each delay is
+//! may be wrong until it has a network), HTTP 423, 429 and 5xx, refused and lost connections. The first attempt
+//! after a loss comes within a second. While hub or Platform cannot be reached, no wait is longer than half of the
+//! time that this has lasted, nor than 30 s. Who answers, but not as wanted, is asked ever less often: the delay is
 //! drawn evenly from zero to a bound, which doubles from 1 s to 60 s; for properties and uploads to 120 s, and
 //! uploads wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad
 //! Provisioning Token, a refused operation, HTTP 400. After the start it shows in the log and as
@@ -246,6 +248,7 @@ mod link;
 mod message;
 mod methods;
 mod net;
+mod outage;
 mod outbox;
 mod properties;
 mod registration;

@@ -241,8 +241,7 @@ impl DeviceClientBuilder {
     /// when the Platform does not answer; the client then goes on offline and registers when it can.
     /// It does not wait for the hub.
     ///
-    /// No network, HTTP 423, 429 and 5xx are retried with exponential back-off (full jitter, 60 s at
-    /// most).
+    /// No network, HTTP 423, 429 and 5xx are [retried](crate#errors-and-retries).
     ///
     /// # Errors
     /// - [`Error::InvalidArgument`]: an option breaks a rule.

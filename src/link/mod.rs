@@ -385,6 +385,7 @@ impl Link {
 
     /// The connection was left as planned; with credentials and no wish to end, the next follows.
     fn left(&mut self, now: Moment) {
+        self.reconnect.start_over();
         self.close_connection(None);
         self.phase = Phase::Idle;
         self.start_attempt(now);
@@ -425,7 +426,7 @@ impl Link {
         let delay = if self.suspects.wants_witness() {
             Duration::ZERO
         } else {
-            self.reconnect.next_delay(fastrand::f64())
+            self.reconnect.next_delay(now, fastrand::f64())
         };
         self.phase = Phase::BackingOff { until: now + delay };
         self.parts.status.failed(error);

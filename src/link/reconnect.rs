@@ -1,23 +1,21 @@
 //! When the link tries again: pure, on the monotonic clock.
 //!
-//! After a drop the next attempt comes within a second; while none succeeds, ever later (exponential
-//! back-off with full jitter). What succeeds and ends again soon is not simply a success: a hub that
-//! closes each connection, or two programs with one identity that take it from each other, would
-//! otherwise go on once a second for ever.
+//! While the hub cannot be reached, the waits follow how [long](Outage) that has lasted. What succeeds and ends again
+//! soon is not simply a success: a hub that closes each connection, or two programs with one identity that take it
+//! from each other, would otherwise go on once a second for ever. There the waits double.
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::clock::Moment;
+use crate::outage::{FIRST, Outage};
 
-/// The next attempt after a drop comes within this time, those after it exponentially later.
-const FIRST: Duration = Duration::from_secs(1);
-/// No attempt comes later than this after the one before.
-pub(crate) const CAP: Duration = Duration::from_secs(60);
-/// A connection that lasted so long starts the back-off over.
+/// After connections that were of no use, no attempt comes later than this.
+const CAP: Duration = Duration::from_secs(60);
+/// A connection that lasted so long was of use.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
-/// One that ended sooner starts it over, too, if a Message was acknowledged on it: a bad link may be used
-/// for what it is worth. But only so often in a row, and then once in `STABLE_AFTER`.
+/// One that ended sooner was, too, if a Message was acknowledged on it: a bad link may be used for what it is worth.
+/// But only so often in a row, and then once in `STABLE_AFTER`.
 const SHORT_MAX: u32 = 20;
 
 /// How a connection that the hub had accepted ended.
@@ -30,8 +28,12 @@ pub(super) struct Ended {
 
 /// The back-off of a link.
 pub(super) struct Reconnect {
-    backoff: Backoff,
-    /// How many more short connections may start the back-off over.
+    outage: Outage,
+    /// For connections that the hub accepts, and that are of no use.
+    fruitless: Backoff,
+    /// The last connection was one.
+    was_fruitless: bool,
+    /// How many more short connections count as of use.
     short_left: u32,
     /// When the last of them was given back.
     given_back_at: Moment,
@@ -40,7 +42,9 @@ pub(super) struct Reconnect {
 impl Reconnect {
     pub fn new(now: Moment) -> Reconnect {
         Reconnect {
-            backoff: Backoff::new(FIRST, CAP),
+            outage: Outage::default(),
+            fruitless: Backoff::new(FIRST, CAP),
+            was_fruitless: false,
             short_left: SHORT_MAX,
             given_back_at: now,
         }
@@ -49,12 +53,16 @@ impl Reconnect {
     /// A connection ended, not by our own wish.
     pub fn ended(&mut self, ended: Ended, now: Moment) {
         self.give_back(now);
-        if ended.lasted >= STABLE_AFTER {
-            self.backoff.reset();
-        } else if ended.has_acknowledged && self.short_left > 0 {
-            self.short_left -= 1;
-            self.backoff.reset();
+        let is_long = ended.lasted >= STABLE_AFTER;
+        if !is_long && (!ended.has_acknowledged || self.short_left == 0) {
+            self.outage.end();
+            self.was_fruitless = true;
+            return;
         }
+        if !is_long {
+            self.short_left -= 1;
+        }
+        self.start_over();
     }
 
     fn give_back(&mut self, now: Moment) {
@@ -69,12 +77,17 @@ impl Reconnect {
 
     /// The hub and the network are known to be well.
     pub fn start_over(&mut self) {
-        self.backoff.reset();
+        self.outage.end();
+        self.fruitless.reset();
+        self.was_fruitless = false;
     }
 
-    /// The delay before the next attempt; `random` is even in `0.0..1.0`.
-    pub fn next_delay(&mut self, random: f64) -> Duration {
-        self.backoff.next_delay(random)
+    /// There is no connection: the delay before the next attempt; `random` is even in `0.0..1.0`.
+    pub fn next_delay(&mut self, now: Moment, random: f64) -> Duration {
+        if std::mem::take(&mut self.was_fruitless) {
+            return self.fruitless.next_delay(random);
+        }
+        self.outage.next_delay(now, random)
     }
 }
 

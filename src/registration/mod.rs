@@ -227,11 +227,13 @@ impl Registrar {
             Err(RegistrationFailure::Retry(error)) => {
                 self.parts.status.failed(&error);
                 let now = self.parts.clock.now();
-                let delay = self
-                    .state
-                    .lock()
-                    .schedule
-                    .registration_failed(now, fastrand::f64());
+                let was_answered =
+                    matches!(error, Error::Unavailable { .. } | Error::Refused { .. });
+                let delay = self.state.lock().schedule.registration_failed(
+                    was_answered,
+                    now,
+                    fastrand::f64(),
+                );
                 let then = retry_in(delay);
                 self.failures
                     .lock()

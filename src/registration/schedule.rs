@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::clock::Moment;
+use crate::outage::Outage;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
@@ -17,6 +18,9 @@ const RENEWAL_MIN: Duration = Duration::from_secs(1);
 pub(super) struct Schedule {
     register_at: Option<Moment>,
     refresh_at: Option<Moment>,
+    /// While the Platform cannot be reached.
+    outage: Outage,
+    /// While it answers, but not as wanted.
     register_backoff: Backoff,
     refresh_backoff: Backoff,
 }
@@ -33,6 +37,7 @@ impl Schedule {
         Schedule {
             register_at: Some(now),
             refresh_at: None,
+            outage: Outage::default(),
             register_backoff: Backoff::new(RETRY_FIRST, RETRY_CAP),
             refresh_backoff: Backoff::new(RETRY_FIRST, RETRY_CAP),
         }
@@ -57,7 +62,7 @@ impl Schedule {
     /// Registers as soon as possible, unless a registration is planned: that one may be waiting for
     /// its back-off.
     pub fn register_soon(&mut self, now: Moment) {
-        let in_backoff = self.register_backoff.is_waiting();
+        let in_backoff = self.register_backoff.is_waiting() || self.outage.is_on();
         if !in_backoff || self.register_at.is_none() {
             self.register_at = Some(now);
         }
@@ -66,6 +71,7 @@ impl Schedule {
     /// The device is registered: again at half of the SAS's life, and the token refreshed at half of
     /// its own. Half a life is also more than 10 minutes before the end of one over 25 minutes.
     pub fn registered(&mut self, now: Moment, sas: Option<Duration>, token: Option<Duration>) {
+        self.outage.end();
         self.register_backoff.reset();
         self.register_at = sas.and_then(|life| half_of(now, life));
         // A planned refresh stays: half of what is left, again and again, would never be reached.
@@ -73,9 +79,20 @@ impl Schedule {
         self.refresh_at = self.refresh_at.into_iter().chain(refresh_at).min();
     }
 
-    /// Returns the delay until the next attempt.
-    pub fn registration_failed(&mut self, now: Moment, random: f64) -> Duration {
-        let delay = self.register_backoff.next_delay(random);
+    /// The Platform did not register the device this time, or could not be reached; returns the delay until the
+    /// next attempt.
+    pub fn registration_failed(
+        &mut self,
+        was_answered: bool,
+        now: Moment,
+        random: f64,
+    ) -> Duration {
+        let delay = if was_answered {
+            self.outage.end();
+            self.register_backoff.next_delay(random)
+        } else {
+            self.outage.next_delay(now, random)
+        };
         self.register_at = Some(now + delay);
         delay
     }
@@ -169,7 +186,7 @@ mod tests {
         let mut schedule = registered(HOUR, HOUR);
         schedule.take_due(Moment::START + HOUR);
         for _ in 0..3 {
-            schedule.registration_failed(Moment::START + HOUR, 1.0);
+            schedule.registration_failed(true, Moment::START + HOUR, 1.0);
         }
         let planned = schedule.next_due();
         assert_eq!(planned, Some(Moment::START + HOUR + Duration::from_secs(4)));
@@ -187,6 +204,26 @@ mod tests {
         assert_eq!(schedule.next_due(), Some(now + HOUR));
         let due = schedule.take_due(now + HOUR);
         assert!(due.register && due.refresh);
+    }
+
+    #[test]
+    fn a_platform_that_cannot_be_reached_is_tried_as_its_outage_lasts_and_a_refusal_does_not_cut_that_short()
+     {
+        let mut schedule = registered(HOUR, HOUR);
+        let mut now = Moment::START + HOUR;
+        schedule.take_due(now);
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let wait = schedule.registration_failed(false, now, 1.0);
+            schedule.register_soon(now);
+            assert_eq!(schedule.next_due(), Some(now + wait));
+            waits.push(wait.as_secs());
+            now = now + wait;
+            assert!(schedule.take_due(now).register);
+        }
+        assert_eq!(waits, [1, 1, 1, 1, 2, 3, 5, 7, 11, 17, 25, 30]);
+        schedule.registered(now, Some(HOUR), Some(HOUR));
+        assert_eq!(schedule.registration_failed(false, now, 1.0).as_secs(), 1);
     }
 
     #[test]
