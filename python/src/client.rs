@@ -52,7 +52,8 @@ impl DeviceClient {
     ///   default it is printed. Called again for each new operation, also long after the start.
     /// - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
     ///   start and after every update. If it is slow, it sees only the latest version.
-    /// - `allow_remote_access`: `True` is accepted, with a warning in the log: there is no remote access yet.
+    /// - `allow_remote_access`: whether a technician can reach ports of this device through the Platform: `True`
+    ///   for every port, or a `RemoteAccess` that says which, and how much at once.
     /// - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
     /// - `ca_file`: a PEM file with certificates to trust beside the system's.
     /// - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
@@ -124,9 +125,6 @@ impl DeviceClient {
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;
-        if arguments.wants_remote_access()? {
-            warn_of_remote_access(py)?;
-        }
         let client = start(py, builder, &callbacks)?;
         clients::remember(client.handle());
         Ok(DeviceClient { client })
@@ -335,15 +333,4 @@ impl DeviceClient {
             client.device_id()
         ))
     }
-}
-
-/// Says that `allow_remote_access` has no effect.
-fn warn_of_remote_access(py: Python<'_>) -> PyResult<()> {
-    let logger = py
-        .import("logging")?
-        .call_method1("getLogger", ("spotflow_device",))?;
-    let text =
-        "allow_remote_access: this version has no remote access yet; requests are not answered";
-    logger.call_method1("warning", (text,))?;
-    Ok(())
 }

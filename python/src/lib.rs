@@ -33,6 +33,7 @@ mod own_threads;
 mod owned;
 mod per_process;
 mod provisioning_operation;
+mod remote_access;
 mod sender;
 mod signal_mask;
 mod signals;
@@ -71,6 +72,8 @@ mod _native {
     use super::own_threads::start_thread;
     #[pymodule_export]
     use super::provisioning_operation::ProvisioningOperation;
+    #[pymodule_export]
+    use super::remote_access::{RemoteAccess, TunnelStatus};
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]

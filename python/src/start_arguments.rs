@@ -8,6 +8,7 @@ use crate::arguments::{
 };
 use crate::handle::Callbacks;
 use crate::options::{Codec, Durability, WhenFull};
+use crate::remote_access;
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -63,6 +64,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         if let Some(codec) = self.codec {
             builder = builder.codec(choice::<Codec>("codec", codec)?.into());
         }
+        if let Some(options) = remote_access::allowed(self.allow_remote_access)? {
+            builder = builder.remote_access(options);
+        }
         Ok(builder.outbox_limits(self.outbox_limits()?))
     }
 
@@ -98,13 +102,6 @@ impl<'a, 'py> StartArguments<'a, 'py> {
                 self.connection_changed_callback,
             )?,
         })
-    }
-
-    pub fn wants_remote_access(&self) -> PyResult<bool> {
-        let wanted = self
-            .allow_remote_access
-            .map(|wanted| boolean("allow_remote_access", wanted));
-        Ok(wanted.transpose()?.unwrap_or(false))
     }
 }
 

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errors::to_python;
+use crate::remote_access::TunnelStatus;
 
 /// How the client is doing, at one moment. Made by `DeviceClient.status`.
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
@@ -87,6 +88,13 @@ impl Status {
     #[getter]
     fn set_aside_messages(&self) -> u64 {
         self.status.set_aside_messages
+    }
+
+    /// The remote access that is open, or being opened.
+    #[getter]
+    fn tunnels(&self) -> Vec<TunnelStatus> {
+        let tunnels = self.status.tunnels.iter().cloned();
+        tunnels.map(TunnelStatus::new).collect()
     }
 
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the

@@ -275,18 +275,6 @@ def test_spotflow_error_is_an_exception_of_this_package():
     assert all(issubclass(kind, SpotflowError) for kind in errors)
 
 
-def test_allowing_remote_access_logs_a_warning(spotflow_emulator, start_client, caplog):
-    start_client(spotflow_emulator, allow_remote_access=True)
-    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert [record.name for record in warnings] == ["spotflow_device"]
-    assert "remote access" in warnings[0].getMessage()
-
-
-def test_not_allowing_remote_access_logs_no_warning(spotflow_emulator, start_client, caplog):
-    start_client(spotflow_emulator, allow_remote_access=False)
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
 def test_an_operation_is_printed_unless_there_is_a_callback(start_spotflow_emulator, start_client, capfd):
     emulator = start_spotflow_emulator("--approve", "manual")
     starting = in_thread(start_client, emulator, display_provisioning_operation_callback=None)

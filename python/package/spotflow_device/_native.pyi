@@ -32,9 +32,11 @@ __all__ = [
     "Message",
     "ProvisioningOperation",
     "Recovery",
+    "RemoteAccess",
     "SetAsideMessage",
     "Status",
     "StreamSender",
+    "TunnelStatus",
     "WhenFull",
 ]
 
@@ -61,7 +63,7 @@ class DeviceClient:
         instance: Optional[str] = None,
         display_provisioning_operation_callback: Optional[Callable[[ProvisioningOperation], object]] = None,
         desired_properties_updated_callback: Optional[Callable[[DesiredProperties], object]] = None,
-        allow_remote_access: bool = False,
+        allow_remote_access: Union[bool, RemoteAccess] = False,
         *,
         connection_changed_callback: Optional[Callable[[ConnectionChange], object]] = None,
         ca_file: Optional[_Path] = None,
@@ -95,7 +97,6 @@ class DeviceClient:
           default it is printed. Called again for each new operation, also long after the start.
         - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
           start and after every update. If it is slow, it sees only the latest version.
-        - `allow_remote_access`: `True` is accepted, with a warning in the log: there is no remote access yet.
         - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
         - `ca_file`: a PEM file with certificates to trust beside the system's.
         - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
@@ -409,10 +410,52 @@ class Status:
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""
     @property
+    def tunnels(self) -> List[TunnelStatus]:
+        """The remote access that is open, or being opened."""
+    @property
     def recovery(self) -> Optional[Recovery]:
         """What was saved of a damaged database file, the last time that it was damaged since, or at, the
         start, or `None`.
         """
+
+@final
+class RemoteAccess:
+    """Which ports of this device a technician can reach through the Platform, for `DeviceClient.start`.
+
+    - `ports`: the ports of 127.0.0.1 that are allowed, or `None` for all of them.
+    - `max_tunnels`: how many connections may be open at once, 1 to 256, by default 8; each has a thread.
+    - `idle_limit`: seconds without a byte after which one is ended, by default never.
+    - `bytes_per_second`: how much each may bring and take together, 1,024 at least, by default without limit.
+    """
+    def __new__(
+        cls,
+        ports: Optional[Iterable[int]],
+        *,
+        max_tunnels: int = 8,
+        idle_limit: Optional[float] = None,
+        bytes_per_second: Optional[int] = None,
+    ) -> RemoteAccess: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+
+@final
+class TunnelStatus:
+    """A connection of a technician's: see `Status.tunnels`."""
+    @property
+    def tunnel_id(self) -> str:
+        """The Platform's name for it."""
+    @property
+    def port(self) -> int:
+        """The port of this device that it leads to."""
+    @property
+    def age(self) -> timedelta:
+        """How long ago the Platform asked for it, a `timedelta`."""
+    @property
+    def received_bytes(self) -> int:
+        """Bytes that came through it to the device."""
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that the device sent through it."""
 
 @final
 class Recovery:
