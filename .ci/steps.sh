@@ -52,10 +52,14 @@ must() { # NAME COMMAND...
     [ $steps_failed = 0 ] || finish
 }
 
-# What each runner said of itself, and what came of each step; ends the script.
+# What came of each step, and what each runner said of itself; ends the script.
 finish() {
-    [ -n "$steps_inside" ] || .ci/summary.py "$steps_log"
     printf '\n=== [%s] What came of each step\n' "$(clock)"
     printf '%s\n' "${steps_ended[@]}"
+    if [ -z "$steps_inside" ] && command -v python3 >/dev/null; then
+        printf '\n=== What each runner says\n'
+        .ci/summary.py "$steps_log"
+        if [ $steps_failed = 0 ]; then echo "All passed."; else echo "Not all passed."; fi
+    fi
     exit $steps_failed
 }

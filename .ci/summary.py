@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what each runner in a log said of itself, what failed, and how many tests there were."""
+"""Prints what each runner in a log said of itself, which tests failed, and how many passed."""
 
 import re
 import sys
@@ -24,7 +24,7 @@ def main():
         if found := RUNNER.match(line):
             runner = found["crate"] and f"documentation of {found['crate']}" or f"{found['program']} ({found['file']})"
         elif found := HEADLINE.match(line):
-            headline = found["text"]
+            runner = headline = found["text"]
         elif found := RUST.match(line):
             rust += int(found["passed"])
             # Programs without tests of their own are built as tests, too.
@@ -37,9 +37,9 @@ def main():
             print(f"{headline:<58} {line}")
         elif found := FAILURE.match(line):
             failures.append(f"{runner}: {found['rust']}" if found["rust"] else f"{headline}: {found['python']}")
-    print(f"\n{rust} tests passed in Rust, {python} in Python.")
     if failures:
-        print("\nFailed:", *failures, sep="\n")
+        print("\nWhat failed:", *failures, sep="\n")
+    print(f"\nTests that passed: {rust} in Rust, {python} in Python.")
 
 
 main()

@@ -98,12 +98,12 @@ struct State {
 impl Inbox {
     /// Counts what an earlier run left.
     pub fn open(store: Arc<Store>) -> Result<Arc<Inbox>> {
-        let (stored, newest) = store.read(|writer| {
+        let (stored, newest) = store.read(|transaction| {
             let newest = "SELECT coalesce(max(id), 0) FROM inbox";
-            let newest = writer
+            let newest = transaction
                 .connection()
                 .query_row(newest, (), |row| row.get(0))?;
-            Ok((rows::inbox::totals(writer)?, newest))
+            Ok((rows::inbox::totals(transaction)?, newest))
         })?;
         let state = Arc::new(Mutex::new(State {
             stored,
@@ -113,8 +113,8 @@ impl Inbox {
             closed: false,
         }));
         let counted = Arc::clone(&state);
-        store.on_recovery(move |writer, _| {
-            counted.lock().stored = rows::inbox::totals(writer)?;
+        store.on_recovery(move |transaction, _| {
+            counted.lock().stored = rows::inbox::totals(transaction)?;
             Ok(())
         });
         Ok(Arc::new(Inbox {
@@ -160,7 +160,7 @@ impl Inbox {
         let inbox = Arc::clone(self);
         self.store.post(
             Durability::PowerSafe,
-            move |writer| rows::inbox::insert(writer, &properties, &payload),
+            move |transaction| rows::inbox::insert(transaction, &properties, &payload),
             move |stored| match stored {
                 Ok(id) => {
                     inbox.state.lock().stored_through = id;
@@ -198,7 +198,7 @@ impl Inbox {
             };
             let row = self
                 .store
-                .read(move |writer| rows::inbox::next(writer, after))?;
+                .read(move |transaction| rows::inbox::next(transaction, after))?;
             let mut state = self.state.lock();
             // Another thread may have been faster: then the next one is tried.
             if state.handed_through != after {
@@ -219,7 +219,7 @@ impl Inbox {
         let inbox = Arc::clone(self);
         self.store.execute(
             Durability::KillSafe,
-            move |writer| rows::inbox::delete(writer, id),
+            move |transaction| rows::inbox::delete(transaction, id),
             move |deleted| {
                 if let Some(bytes) = *deleted {
                     let mut state = inbox.state.lock();

@@ -110,6 +110,10 @@
 //! - *Cloud-to-device messages* are received only if the application
 //!   [asks for them](DeviceClientBuilder::cloud_messages). They are stored before they are acknowledged,
 //!   and stay stored until the application [completes](CloudMessage::complete) them.
+//! - *Direct methods* are functions of the device that the cloud calls, for each of which there is a
+//!   [handler](DeviceClientBuilder::on_method). The hub delivers a call once, and only to a connected device.
+//! - *Remote access* lets a technician reach ports of the device through the Platform: those that
+//!   [the application allows](DeviceClientBuilder::remote_access), and none unless it does.
 //!
 //! # Threads
 //!
@@ -120,6 +124,8 @@
 //! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties and the connection |
 //! | `spotflow-http` | while there is a call | registration, approval, refresh, and the callback that shows an operation |
 //! | `spotflow-upload` | while there is large content | file uploads |
+//! | `spotflow-method` | while methods are called | their handlers, several at once |
+//! | `spotflow-tunnel` | while a tunnel is open | one tunnel of remote access each |
 //! | `spotflow-dial` | while a connection to the hub is made | the hub's addresses, tried in turn |
 //! | `spotflow-resolve` | while a name is looked up | the system's resolver, which cannot be interrupted |
 //!
@@ -168,6 +174,8 @@
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |
 //! | [keep-alive](DeviceClientBuilder::keep_alive) | 5 s to 1,767 s; 120 s unless changed |
 //! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
+//! | [method calls](DeviceClientBuilder::on_method) at once | 1 to 64, 4 unless changed, and 64 that wait; answers of 128 KB |
+//! | [tunnels](RemoteAccess::max_tunnels) at once | 1 to 256; 8 unless changed |
 //! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
 //! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) are held in memory. Content

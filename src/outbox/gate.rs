@@ -50,14 +50,14 @@ impl Gate {
     /// Sees to it that there is room for `added`, or says which limit is reached.
     fn make_room(
         &self,
-        writer: &mut Transaction,
+        transaction: &mut Transaction,
         added: Totals,
     ) -> rusqlite::Result<Result<Option<Dropped>, OutboxLimit>> {
         if self.limits.is_unlimited() || added.count == 0 {
             return Ok(Ok(None));
         }
         let request = Request {
-            transaction: writer.number(),
+            transaction: transaction.number(),
             added,
             free_disk_bytes: self.free_disk_bytes(),
         };
@@ -75,7 +75,7 @@ impl Gate {
                 behind,
             } => (limit, excess, behind),
         };
-        match rows::outbox::drop_oldest(writer, behind, excess)? {
+        match rows::outbox::drop_oldest(transaction, behind, excess)? {
             Some(rows) => {
                 let messages = &mut self.shared.lock().messages;
                 messages.replaced(rows.totals, added);
@@ -102,15 +102,19 @@ impl Gate {
 
 impl Entry {
     /// Writes all of them, or none if a limit is reached.
-    pub fn write(&self, writer: &mut Transaction) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
-        self.transaction.store(writer.number(), Ordering::Relaxed);
-        let dropped = match self.gate.make_room(writer, self.added)? {
+    pub fn write(
+        &self,
+        transaction: &mut Transaction,
+    ) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
+        self.transaction
+            .store(transaction.number(), Ordering::Relaxed);
+        let dropped = match self.gate.make_room(transaction, self.added)? {
             Ok(dropped) => dropped,
             Err(limit) => return Ok(Err(limit)),
         };
         let insert = |message: &NewMessage| {
             rows::outbox::insert(
-                writer,
+                transaction,
                 message.stored_at_ms,
                 &message.properties,
                 message.upload,

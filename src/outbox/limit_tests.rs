@@ -41,10 +41,10 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
     let shared = Arc::clone(&outbox.shared);
     outbox
         .store
-        .read(move |writer| {
+        .read(move |transaction| {
             // Inside the transaction, as nothing is deleted between.
             let sent = shared.lock().messages.noted().to_vec();
-            let mut statement = writer
+            let mut statement = transaction
                 .connection()
                 .prepare("SELECT id, length(body) FROM outbox")?;
             let rows = statement.query_map((), |row| {
@@ -67,7 +67,7 @@ fn fail_inserts(outbox: &Outbox, fails: bool) {
         .store
         .execute(
             Durability::KillSafe,
-            move |writer| writer.connection().execute_batch(sql),
+            move |transaction| transaction.connection().execute_batch(sql),
             |()| {},
         )
         .unwrap();

@@ -23,9 +23,9 @@ impl Loader {
         let (state, shared) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
         self.store.post(
             Durability::KillSafe,
-            move |writer| {
+            move |transaction| {
                 let after = state.lock().messages.loaded_through();
-                rows::outbox::load(writer, after, READY_COUNT, READY_BYTES)
+                rows::outbox::load(transaction, after, READY_COUNT, READY_BYTES)
             },
             move |loaded| match loaded {
                 Ok((rows, more)) => shared.change(|it| {
@@ -43,13 +43,13 @@ impl Loader {
 }
 
 /// What an earlier run left.
-pub(super) fn first_load(writer: &mut Transaction) -> rusqlite::Result<State> {
+pub(super) fn first_load(transaction: &mut Transaction) -> rusqlite::Result<State> {
     let newest = "SELECT coalesce(max(id), 0) FROM outbox";
-    let newest = writer
+    let newest = transaction
         .connection()
         .query_row(newest, (), |row| row.get(0))?;
-    let mut messages = State::new(rows::outbox::totals(writer)?, newest);
-    let (rows, more) = rows::outbox::load(writer, i64::MIN, READY_COUNT, READY_BYTES)?;
+    let mut messages = State::new(rows::outbox::totals(transaction)?, newest);
+    let (rows, more) = rows::outbox::load(transaction, i64::MIN, READY_COUNT, READY_BYTES)?;
     messages.loaded(rows, more);
     Ok(messages)
 }

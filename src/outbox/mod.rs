@@ -16,10 +16,10 @@
 //! The database is the only queue; the [sent log](sent) takes from it. What is in memory are its oldest rows, so that
 //! the link never waits for a read or a sync.
 //!
-//! What happens to a Message is decided by pure code: [`state`], of which [`ready`], [`records`] and [`admission`] are
-//! parts. [`shared`] puts one lock around it. Those with the database below them ([`gate`], [`loader`], [`recorder`],
-//! [`shelf`], [`uploads`]) know that lock and not each other, but for the recorder and the shelf, which use those
-//! before them; jobs in the store's queue hold the parts that they need.
+//! What happens to a Message is decided by pure code: [`state`], of which [`admission`], [`ready`] and [`records`] are
+//! parts. [`shared`] puts one lock around it. Above are those that use the database: [`gate`], [`loader`],
+//! [`uploads`], then [`shelf`], which uses the loader, then [`recorder`], which uses the shelf and the sent log. What
+//! they put into the store's queue holds the parts that it needs, and nothing above them.
 
 mod admission;
 mod drop_log;
@@ -88,12 +88,16 @@ impl Outbox {
         limits: OutboxLimits,
     ) -> Result<Outbox> {
         let sent_log = Arc::new(Mutex::new(sent::open(&store)?));
-        let (messages, set_aside) = store
-            .read(|writer| Ok((loader::first_load(writer)?, rows::set_aside::count(writer)?)))?;
+        let (messages, set_aside) = store.read(|transaction| {
+            Ok((
+                loader::first_load(transaction)?,
+                rows::set_aside::count(transaction)?,
+            ))
+        })?;
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
-        store.on_recovery(move |writer, recovery| {
-            recovery::write_back(&memory, &log, writer, recovery)
+        store.on_recovery(move |transaction, recovery| {
+            recovery::write_back(&memory, &log, transaction, recovery)
         });
         let gate = Arc::new(Gate {
             limits,
@@ -142,7 +146,7 @@ impl Outbox {
         let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
         let outcome = self.store.execute(
             durability,
-            move |writer| rows.write(writer),
+            move |transaction| rows.write(transaction),
             move |outcome| {
                 if let Ok(stored) = outcome {
                     loader.load_if(shared.change(|it| it.stored(stored, &messages.messages)));

@@ -29,13 +29,13 @@ struct Written {
     set_aside: Option<u64>,
 }
 
-fn write(record: &Record, writer: &mut Transaction) -> rusqlite::Result<Written> {
+fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Written> {
     let set_aside = if record.set_aside.is_empty() {
         None
     } else {
-        Some(shelf::write(writer, &record.set_aside)?)
+        Some(shelf::write(transaction, &record.set_aside)?)
     };
-    let generation = sent::delete(writer, &record.sent_rows())?;
+    let generation = sent::delete(transaction, &record.sent_rows())?;
     Ok(Written {
         generation,
         set_aside,
@@ -56,7 +56,7 @@ impl Recorder {
         let (rows, recorder) = (record.clone(), Arc::clone(self));
         self.store.post(
             record.durability(),
-            move |writer| write(&rows, writer),
+            move |transaction| write(&rows, transaction),
             move |written| recorder.written(record, written),
         );
     }

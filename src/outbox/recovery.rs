@@ -11,18 +11,18 @@ use crate::sync::Mutex;
 pub(super) fn write_back(
     shared: &Shared,
     sent_log: &Mutex<SentLog>,
-    writer: &mut Transaction,
+    transaction: &mut Transaction,
     recovery: &mut Recovery,
 ) -> rusqlite::Result<()> {
     let generation = sent_log.lock().generation();
     let mut it = shared.lock();
-    rows::outbox::delete_all(writer, it.messages.noted())?;
-    rows::outbox::set_sent_generation(writer, generation)?;
-    let rows = rows::outbox::ids(writer, it.messages.loaded_through())?;
+    rows::outbox::delete_all(transaction, it.messages.noted())?;
+    rows::outbox::set_sent_generation(transaction, generation)?;
+    let rows = rows::outbox::ids(transaction, it.messages.loaded_through())?;
     for (message, body) in it.messages.missing(&rows) {
-        rows::outbox::put_back(writer, &message, &body)?;
+        rows::outbox::put_back(transaction, &message, &body)?;
     }
-    let stored = rows::outbox::totals(writer)?;
+    let stored = rows::outbox::totals(transaction)?;
     let lost = it.messages.rebuilt(&rows, stored);
     recovery.lost_messages = Some(lost);
     recovery.messages = stored.count;

@@ -41,8 +41,8 @@ impl Shelf {
     ) -> Arc<Shelf> {
         let count = Arc::new(AtomicU64::new(count));
         let saved = Arc::clone(&count);
-        store.on_recovery(move |writer, _| {
-            saved.store(rows::set_aside::count(writer)?, Ordering::Release);
+        store.on_recovery(move |transaction, _| {
+            saved.store(rows::set_aside::count(transaction)?, Ordering::Release);
             Ok(())
         });
         Arc::new(Shelf {
@@ -60,7 +60,8 @@ impl Shelf {
 
     /// The Messages, oldest first.
     pub fn list(&self) -> Result<Vec<SetAsideRow>> {
-        self.store.read(|writer| rows::set_aside::list(writer))
+        self.store
+            .read(|transaction| rows::set_aside::list(transaction))
     }
 
     /// Sets a Message aside that is not in flight.
@@ -69,7 +70,7 @@ impl Shelf {
         let (shared, count) = (Arc::clone(&self.shared), Arc::clone(&self.count));
         self.store.execute(
             Durability::PowerSafe,
-            move |writer| write(writer, std::slice::from_ref(&message)),
+            move |transaction| write(transaction, std::slice::from_ref(&message)),
             move |total| {
                 // First: who is told then looks at it.
                 count.store(*total, Ordering::Release);
@@ -109,16 +110,16 @@ impl Shelf {
         let count = Arc::clone(&self.count);
         let (moved, _) = self.store.execute(
             Durability::PowerSafe,
-            move |writer| {
-                rows::outbox::delete_all(writer, &state.lock().messages.sent())?;
+            move |transaction| {
+                rows::outbox::delete_all(transaction, &state.lock().messages.sent())?;
                 let cause = Cause {
                     reason: &reason,
                     identity: &before,
                     now_ms,
                 };
-                let moved = rows::set_aside::move_all(writer, cause)?;
-                also(writer)?;
-                Ok((moved, rows::set_aside::count(writer)?))
+                let moved = rows::set_aside::move_all(transaction, cause)?;
+                also(transaction)?;
+                Ok((moved, rows::set_aside::count(transaction)?))
             },
             move |(_, total)| {
                 count.store(*total, Ordering::Release);
@@ -141,9 +142,9 @@ impl Shelf {
         let count = Arc::clone(&self.count);
         let ((totals, _), _) = self.store.execute(
             Durability::PowerSafe,
-            move |writer| {
-                let put_back = rows::set_aside::put_back(writer, &ids, &identity)?;
-                Ok((put_back, rows::set_aside::count(writer)?))
+            move |transaction| {
+                let put_back = rows::set_aside::put_back(transaction, &ids, &identity)?;
+                Ok((put_back, rows::set_aside::count(transaction)?))
             },
             move |((totals, through), left)| {
                 count.store(*left, Ordering::Release);
@@ -164,9 +165,9 @@ impl Shelf {
         let count = Arc::clone(&self.count);
         let (deleted, _) = self.store.execute(
             Durability::PowerSafe,
-            move |writer| {
-                let deleted = rows::set_aside::delete(writer, &ids)?;
-                Ok((deleted, rows::set_aside::count(writer)?))
+            move |transaction| {
+                let deleted = rows::set_aside::delete(transaction, &ids)?;
+                Ok((deleted, rows::set_aside::count(transaction)?))
             },
             move |(_, left)| count.store(*left, Ordering::Release),
         )?;
@@ -175,7 +176,7 @@ impl Shelf {
 }
 
 /// Inside a transaction: sets these aside; returns how many there are then.
-pub(super) fn write(writer: &mut Transaction, messages: &[SetAside]) -> rusqlite::Result<u64> {
+pub(super) fn write(transaction: &mut Transaction, messages: &[SetAside]) -> rusqlite::Result<u64> {
     for message in messages {
         let SetAside {
             id,
@@ -188,7 +189,7 @@ pub(super) fn write(writer: &mut Transaction, messages: &[SetAside]) -> rusqlite
             identity,
             now_ms: *now_ms,
         };
-        rows::set_aside::move_one(writer, *id, cause)?;
+        rows::set_aside::move_one(transaction, *id, cause)?;
     }
-    rows::set_aside::count(writer)
+    rows::set_aside::count(transaction)
 }

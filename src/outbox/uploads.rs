@@ -24,17 +24,19 @@ impl Uploads {
     /// The content of a Message that is to be uploaded; `None` if it is not there any more.
     pub fn content(&self, id: i64) -> Result<Option<Vec<u8>>> {
         self.store
-            .read(move |writer| rows::outbox::content(writer, id))
+            .read(move |transaction| rows::outbox::content(transaction, id))
     }
 
     /// The upload that an earlier run left open.
     pub fn left_open(&self) -> Result<Option<OpenUpload>> {
-        self.store.read(|writer| rows::open_upload::load(writer))
+        self.store
+            .read(|transaction| rows::open_upload::load(transaction))
     }
 
     /// The hub has this upload open, until [`uploaded`](Self::uploaded).
     pub fn opened(&self, upload: OpenUpload) -> Result<()> {
-        let save = move |writer: &mut Transaction| rows::open_upload::save(writer, &upload);
+        let save =
+            move |transaction: &mut Transaction| rows::open_upload::save(transaction, &upload);
         self.store.execute(Durability::KillSafe, save, |()| {})
     }
 
@@ -44,9 +46,9 @@ impl Uploads {
         let row = link.clone();
         self.store.execute(
             Durability::KillSafe,
-            move |writer| {
-                rows::open_upload::forget(writer)?;
-                rows::outbox::replace_content(writer, id, &row)
+            move |transaction| {
+                rows::open_upload::forget(transaction)?;
+                rows::outbox::replace_content(transaction, id, &row)
             },
             move |()| shared.change(|it| it.messages.uploaded(id, link)),
         )

@@ -138,7 +138,10 @@ impl Store {
     /// Commits what is queued, closes the file and joins the storage thread.
     pub fn close(&self) {
         self.queue.close();
+        // It is the storage thread that closes when the last handle goes with a job.
+        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
         if let Some(thread) = self.thread.lock().take()
+            && !is_own(&thread)
             && thread.join().is_err()
         {
             log::error!("{}: the storage thread panicked", self.path.display());

@@ -270,6 +270,28 @@ fn holds_come_about_while_threads_store_without_a_pause() {
 }
 
 #[test]
+fn the_last_handle_may_go_with_a_job_and_those_behind_it_are_still_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&directory));
+    let last = Arc::clone(&store);
+    let hold = store.hold();
+    store.post(
+        Durability::KillSafe,
+        |_| Ok(()),
+        move |_: Result<()>| drop(last),
+    );
+    let (tell, told) = std::sync::mpsc::channel();
+    store.post(
+        Durability::KillSafe,
+        |_| Ok(()),
+        move |result| tell.send(result).unwrap(),
+    );
+    drop(store);
+    drop(hold);
+    told.recv().unwrap().unwrap();
+}
+
+#[test]
 fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(&directory);

@@ -96,6 +96,28 @@ fn messages_of_another_device_id_are_set_aside_and_sent_when_it_is_back() {
 }
 
 #[test]
+fn what_is_stored_under_the_new_identity_is_sent_after_a_restart() {
+    let stage = Stage::new();
+    leave_unsent(&stage, &["old"]);
+    let token = stage
+        .platform
+        .add_provisioning_token(None, Some("other-workspace"));
+    let client = with_token(&stage, token.clone()).start().unwrap();
+    stage.platform.accept_connections(false).unwrap();
+    stage.platform.close_connections();
+    eventually("it is cut off", || !client.status().is_connected);
+    sender(&client).enqueue_message("new").unwrap();
+    client.close();
+    stage.platform.accept_connections(true).unwrap();
+    let client = with_token(&stage, token).start().unwrap();
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    assert_eq!(stage.received(), ["new"]);
+    assert_eq!(client.status().set_aside_messages, 1);
+}
+
+#[test]
 fn another_token_for_the_same_identity_sets_nothing_aside() {
     let stage = Stage::new();
     leave_unsent(&stage, &["1", "2"]);
@@ -214,7 +236,11 @@ fn properties_do_not_pass_from_one_identity_to_another() {
     });
     client.close();
     stage.platform.withhold_twin_answers(true);
-    let client = stage.device().device_id("another-device").start().unwrap();
+    let as_another = || stage.device().device_id("another-device").start().unwrap();
+    let client = as_another();
+    assert_eq!(client.get_desired_properties_if_newer(None), None);
+    client.close();
+    let client = as_another();
     assert_eq!(client.get_desired_properties_if_newer(None), None);
     stage.platform.withhold_twin_answers(false);
     stage.platform.close_connections();

@@ -24,7 +24,7 @@ use crate::store::{Durability, Store, Transaction};
 /// Deletes the rows that an earlier run has noted, and opens the file for this one.
 pub(super) fn open(store: &Store) -> Result<SentLog> {
     let mut log = SentLog::open(store.path());
-    let generation = store.read(|writer| outbox::sent_generation(writer))?;
+    let generation = store.read(|transaction| outbox::sent_generation(transaction))?;
     let found = generation.map(|generation| log.read(generation));
     let generation = match (generation, found) {
         (Some(generation), Some(found)) if found.is_clean => generation,
@@ -32,7 +32,7 @@ pub(super) fn open(store: &Store) -> Result<SentLog> {
             let sent = found.map_or(Vec::new(), |found| found.sent);
             store.execute(
                 Durability::PowerSafe,
-                move |writer| delete(writer, &sent),
+                move |transaction| delete(transaction, &sent),
                 |_| {},
             )?
         }
@@ -43,9 +43,9 @@ pub(super) fn open(store: &Store) -> Result<SentLog> {
 
 /// Inside a transaction: deletes these rows, which must be all that are noted, and with it what the file says.
 /// Returns the generation to [begin](SentLog::begin) with once that is committed.
-pub(super) fn delete(writer: &mut Transaction, rows: &[i64]) -> rusqlite::Result<i64> {
-    outbox::delete_all(writer, rows)?;
+pub(super) fn delete(transaction: &mut Transaction, rows: &[i64]) -> rusqlite::Result<i64> {
+    outbox::delete_all(transaction, rows)?;
     let generation = fastrand::i64(1..);
-    outbox::set_sent_generation(writer, generation)?;
+    outbox::set_sent_generation(transaction, generation)?;
     Ok(generation)
 }

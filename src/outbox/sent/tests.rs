@@ -156,7 +156,7 @@ fn without_a_sent_log_acknowledged_messages_are_deleted_at_once() {
 }
 
 fn run(outbox: &Outbox, sql: &'static str) {
-    let run = move |writer: &mut Transaction| writer.connection().execute_batch(sql);
+    let run = move |transaction: &mut Transaction| transaction.connection().execute_batch(sql);
     outbox
         .store
         .execute(Durability::KillSafe, run, |()| {})
@@ -286,10 +286,12 @@ fn a_rebuilt_database_forgets_what_was_noted() {
     let sent_log = Arc::clone(&outbox.sent_log);
     let rebuilt = outbox.store.execute(
         Durability::PowerSafe,
-        move |writer| {
+        move |transaction| {
             // What was saved of the damaged file may name no generation.
-            writer.connection().execute("DELETE FROM counter", ())?;
-            recovery::write_back(&shared, &sent_log, writer, &mut nothing_saved())
+            transaction
+                .connection()
+                .execute("DELETE FROM counter", ())?;
+            recovery::write_back(&shared, &sent_log, transaction, &mut nothing_saved())
         },
         |()| {},
     );

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::Message;
+use crate::throttle::Throttle;
 
 /// When the hub acknowledges Messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,6 +74,7 @@ pub(crate) struct Faults {
     /// What reads of the twin are answered with instead of it, one after the other.
     pub false_twins: VecDeque<Bytes>,
     pub poison: Option<Poison>,
+    pub throttle: Option<Throttle>,
     /// The size of frames to devices that use WebSockets; nothing: as large as what is to be sent.
     pub websocket_frame_bytes: Option<usize>,
     pub blocked: HashMap<Way, Blockage>,

@@ -48,9 +48,10 @@
 //!
 //! Acknowledgements can be withheld, delayed and invented ([`Platform::acknowledge`]), connections cut at a Message
 //! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
-//! sessions forgotten, twin requests throttled or left unanswered, sockets left open in silence
+//! sessions forgotten, Messages throttled ([`Platform::throttle_messages`]), twin requests throttled or left unanswered, sockets left open in silence
 //! ([`Platform::go_silent`]), ports closed, ways blocked ([`Platform::block`]). HTTP calls can be answered with any status or body, late, or not at all
 //! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]).
+//! The storage refuses blocks, lets a SAS expire, takes content slowly or cuts ([`Platform::storage_rate`]).
 //! The relay sends garbage, stalls and more ([`RelayFault`]). An order holds for everything that happens after the call that gave it returned.
 //!
 //! # Limits
@@ -111,7 +112,14 @@
 //! | `messages` | `device`? `after`? (a sequence) | `[{sequence, workspace_id, device_id, connection, topic, properties: [[key, value]], payload (Base64), text, payload_error, raw_length, external, packet_id, dup, repeat, acknowledged}]` |
 //! | `wait_messages` | `count`, `timeout` | all, when there are so many |
 //! | `clear_messages` | | |
-//! | `uploads` | | `[{hub_id, blob_name, bytes, success}]` |
+//! | `uploads` | | `[{hub_id, blob_name, bytes, blocks, success}]` |
+//! | `storage_writes` | | `[{hub_id, blob_name, kind: blob, block or block_list, block_id, content_length, received_bytes, status}]` |
+//! | `wait_storage_writes` | `count` (at least so many answered), `timeout` | all |
+//! | `uncommitted_blocks` | `device`, `blob_name` | `[[id, bytes]]` |
+//! | `expire_uploads`, `expire_upload_sas` | | |
+//! | `refuse_blocks` | `refuse` | |
+//! | `storage_rate` | `bytes_per_second`? | |
+//! | `cut_storage_after` | `bytes`? | |
 //! | `connections` | | `[{number, transport: mqtt or web_socket, client_id, user_name, keep_alive, clean_session, session_present, code, end}]` |
 //! | `wait_connected` | `device`, `connected`, `timeout` | |
 //! | `subscriptions` | `device` | the topic filters |
@@ -122,6 +130,7 @@
 //! | `cut_after_messages` | `count`, `point`: `before_ack`, `after_ack` | |
 //! | `refuse_connects` | `code`, `count`? | |
 //! | `refuse_messages` | `refuse` | |
+//! | `throttle_messages`, `stop_throttling` | `per_second`, `burst`, - | |
 //! | `go_silent`, `accept_connections` | `silent`, `accept` | |
 //! | `block` | `way`: `mqtt`, `web_socket`, `https`; `blockage`: `refused`, `silent`, `cut`, `foreign` | |
 //! | `unblock` | `way` | |
@@ -130,8 +139,8 @@
 //! | `http_status` | `route`, `status`, `problem_type`?, `count` | |
 //! | `http_hang` | `route`, `hang` | |
 //!
-//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `file_notification`,
-//! `hub_web_socket`, `tunnel`, `any`.
+//! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `block_put`,
+//! `block_list_put`, `file_notification`, `hub_web_socket`, `tunnel`, `any`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -153,8 +162,9 @@ mod relay;
 mod requests;
 mod secrets;
 mod state;
+mod storage;
+mod throttle;
 mod traffic;
-mod upload;
 mod websocket;
 
 pub use ca::ServerCertificate;
@@ -171,5 +181,5 @@ pub use provisioning::{Approval, Operation, OperationState};
 pub use registry::Device;
 pub use relay::{RelayFault, Tunnel};
 pub use requests::{HttpRequest, RawAnswer, Route};
+pub use storage::{StorageWrite, Upload, WriteKind};
 pub use traffic::Traffic;
-pub use upload::Upload;

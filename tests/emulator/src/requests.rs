@@ -20,8 +20,12 @@ pub enum Route {
     Refresh,
     /// `POST /devices/{id}/files`: asks for a place to upload to.
     FileUpload,
-    /// `PUT /{container}/{blob}`: the upload.
+    /// `PUT /{container}/{blob}`: the upload, as a whole.
     BlobPut,
+    /// `PUT /{container}/{blob}?...&comp=block`: a block of it.
+    BlockPut,
+    /// `PUT /{container}/{blob}?...&comp=blocklist`: the list that makes blocks a blob.
+    BlockListPut,
     /// `POST /devices/{id}/files/notifications`: tells how the upload went.
     FileNotification,
     /// `GET /$iothub/websocket`: MQTT over WebSocket.
@@ -34,7 +38,7 @@ pub enum Route {
 
 impl Route {
     /// Of a request; [`Route::Any`] if it is none of the others.
-    pub(crate) fn of(method: &str, path: &str) -> Self {
+    pub(crate) fn of(method: &str, path: &str, query: Option<&str>) -> Self {
         match (method, path) {
             ("POST", "/provisioning-operations/init") => Self::Init,
             ("PUT", "/provisioning-operations/complete") => Self::Complete,
@@ -42,10 +46,20 @@ impl Route {
             ("PUT", "/devices/registration-tokens/refresh") => Self::Refresh,
             ("POST", path) if path.ends_with("/files/notifications") => Self::FileNotification,
             ("POST", path) if path.ends_with("/files") => Self::FileUpload,
-            ("PUT", path) if path.starts_with(crate::upload::CONTAINER_PATH) => Self::BlobPut,
+            ("PUT", path) if path.starts_with(crate::storage::CONTAINER_PATH) => Self::write(query),
             ("GET", crate::hub::websocket::PATH) => Self::HubWebSocket,
             ("GET", path) if path.starts_with(crate::relay::PATH) => Self::Tunnel,
             _ => Self::Any,
+        }
+    }
+
+    /// A write to the storage.
+    fn write(query: Option<&str>) -> Self {
+        let mut pairs = query.unwrap_or("").split('&');
+        match pairs.find_map(|pair| pair.strip_prefix("comp=")) {
+            Some("block") => Self::BlockPut,
+            Some("blocklist") => Self::BlockListPut,
+            _ => Self::BlobPut,
         }
     }
 

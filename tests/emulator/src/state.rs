@@ -19,8 +19,8 @@ use crate::record::Record;
 use crate::registry::Registry;
 use crate::relay::{Forwards, Tunnels};
 use crate::requests::HttpState;
+use crate::storage::Storage;
 use crate::traffic::TrafficLog;
-use crate::upload::Uploads;
 
 pub(crate) struct State {
     pub provisioning: Provisioning,
@@ -28,7 +28,7 @@ pub(crate) struct State {
     pub connections: Connections,
     pub methods: Methods,
     pub record: Record,
-    pub uploads: Uploads,
+    pub storage: Storage,
     pub faults: Faults,
     pub http: HttpState,
     pub tunnels: Tunnels,

@@ -169,6 +169,25 @@ fn a_poisoned_message_closes_the_connection_each_time() {
 }
 
 #[test]
+fn more_messages_than_the_hub_takes_close_the_connection() {
+    let platform = Platform::start().unwrap();
+    let (mut client, credentials) = connected(&platform);
+    platform.throttle_messages(0.001, 2);
+    (1..=3).for_each(|packet_id| client.publish(&credentials.events(""), packet_id, b"x"));
+    assert_eq!(client.until_closed(), acks(1..=2));
+    assert_eq!(platform.received_count(), 2);
+    let (mut client, _) = Client::connect(&platform, &credentials);
+    client.publish(&credentials.events(""), 3, b"x");
+    assert_eq!(client.until_closed(), []);
+    platform.stop_throttling();
+    let (mut client, _) = Client::connect(&platform, &credentials);
+    client.deliver(&credentials.events(""), 3, b"x");
+    let ends: Vec<_> = platform.connections().into_iter().map(|c| c.end).collect();
+    let throttled = Some("throttled".to_owned());
+    assert_eq!(ends, [throttled.clone(), throttled, None]);
+}
+
+#[test]
 fn bytes_and_acknowledgements_are_made_up() {
     let platform = Platform::start().unwrap();
     let (mut client, _) = connected(&platform);

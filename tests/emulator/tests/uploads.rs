@@ -4,68 +4,8 @@ mod support;
 
 use serde_json::{Value, json};
 use spotflow_emulator::{Platform, Route};
-use support::{Answer, Client, Credentials, call, device};
-
-const VERSION: &str = "api-version=2020-03-13";
-
-fn hub_call(platform: &Platform, credentials: &Credentials, path: &str, body: &Value) -> Answer {
-    let url = format!(
-        "https://{}/devices/{}/{path}",
-        platform.hub_host_name(),
-        credentials.hub_id
-    );
-    let headers = [
-        ("authorization", credentials.sas.as_str()),
-        ("content-type", "application/json"),
-    ];
-    call(
-        platform,
-        "POST",
-        &url,
-        &headers,
-        body.to_string().as_bytes(),
-    )
-}
-
-fn open(platform: &Platform, credentials: &Credentials, blob_name: &str) -> Answer {
-    hub_call(
-        platform,
-        credentials,
-        &format!("files?{VERSION}"),
-        &json!({ "blobName": blob_name }),
-    )
-}
-
-fn put(platform: &Platform, place: &Value, content: &[u8]) -> u16 {
-    let part = |name: &str| place[name].as_str().unwrap().to_owned();
-    let (host, container) = (part("hostName"), part("containerName"));
-    let (blob, sas) = (part("blobName"), part("sasToken"));
-    let url = format!("https://{host}/{container}/{blob}{sas}");
-    call(
-        platform,
-        "PUT",
-        &url,
-        &[("x-ms-blob-type", "BlockBlob")],
-        content,
-    )
-    .status
-}
-
-fn notify(platform: &Platform, credentials: &Credentials, place: &Value, success: bool) -> u16 {
-    let body = json!({
-        "correlationId": place["correlationId"],
-        "isSuccess": success,
-        "statusCode": 200,
-        "statusDescription": "Done",
-    });
-    hub_call(
-        platform,
-        credentials,
-        &format!("files/notifications?{VERSION}"),
-        &body,
-    )
-    .status
-}
+use support::upload::{hub_call, notify, open, put};
+use support::{Client, device};
 
 #[test]
 fn uploaded_content_is_joined_to_its_message() {

@@ -34,11 +34,13 @@ from .records import (
     RelayFault,
     Request,
     Route,
+    StorageWrite,
     Traffic,
     Transport,
     Tunnel,
     Upload,
     Way,
+    WriteKind,
 )
 
 __all__ = [
@@ -65,9 +67,11 @@ __all__ = [
     "RelayFault",
     "Request",
     "Route",
+    "StorageWrite",
     "Traffic",
     "Transport",
     "Tunnel",
     "Upload",
     "Way",
+    "WriteKind",
 ]

@@ -16,6 +16,7 @@ from .records import (
     Properties,
     Request,
     Route,
+    StorageWrite,
     Traffic,
     Tunnel,
     Upload,
@@ -123,6 +124,32 @@ class Commands(Channel):
     def uploads(self) -> List[Upload]:
         """All file uploads that were opened, the oldest first."""
         return [Upload.from_json(told) for told in self.command("uploads")]
+
+    def storage_writes(self) -> List[StorageWrite]:
+        """Every write to the storage whose SAS was right, the oldest first: blobs, blocks and lists of blocks, with how
+        much of each came, those that broke off too."""
+        return [StorageWrite.from_json(told) for told in self.command("storage_writes")]
+
+    def wait_storage_writes(self, count: int, timeout: float = WAIT_TIMEOUT) -> List[StorageWrite]:
+        """Waits until so many writes to the storage were answered, and returns all."""
+        return [
+            StorageWrite.from_json(told) for told in self.command("wait_storage_writes", count=count, timeout=timeout)
+        ]
+
+    def uncommitted_blocks(self, device: str, blob_name: str) -> Dict[str, int]:
+        """The blocks that a device sent for a blob and did not commit: their ids (Base64) and sizes."""
+        told = self.command("uncommitted_blocks", device=device, blob_name=blob_name)
+        return {block: int(size) for block, size in told}
+
+    def expire_uploads(self) -> None:
+        """Ends the uploads that were never notified, as IoT Hub does when their time is over: their places are
+        free."""
+        self.command("expire_uploads")
+
+    def expire_upload_sas(self) -> None:
+        """Has every SAS expire that devices were given for uploads: the storage answers 403. Blocks stay, also for a
+        newer upload of the same name."""
+        self.command("expire_upload_sas")
 
     # Configuration, and what else goes to devices
 

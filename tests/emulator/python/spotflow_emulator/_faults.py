@@ -38,6 +38,15 @@ class Faults(Channel):
         """Closes the connection over which a Message comes, and does not record it, until told otherwise."""
         self.command("refuse_messages", refuse=refuse)
 
+    def throttle_messages(self, per_second: float, burst: int) -> None:
+        """Takes so many Messages a second, over all devices, and `burst` at once after a pause. The connection over
+        which another comes is closed, and that Message is not recorded."""
+        self.command("throttle_messages", per_second=per_second, burst=burst)
+
+    def stop_throttling(self) -> None:
+        """Ends :meth:`throttle_messages`."""
+        self.command("stop_throttling")
+
     def go_silent(self, silent: bool = True) -> None:
         """Goes silent: MQTT connections stay open, new ones are taken, but nothing that arrives is handled and nothing
         is sent. `False`: goes on, with all that arrived meanwhile. The HTTP API works on."""
@@ -50,8 +59,8 @@ class Faults(Channel):
         self.command("accept_connections", accept=accept)
 
     def block(self, way: Way, blockage: Blockage) -> None:
-        """Blocks a way to the Platform for connections that come from now on, until :meth:`unblock`. Each way is blocked
-        by itself; connections that are there stay (see :meth:`close_connections`)."""
+        """Blocks a way to the Platform for connections that come from now on, until :meth:`unblock`. Each way is
+        blocked by itself; connections that are there stay (see :meth:`close_connections`)."""
         self.command("block", way=way, blockage=blockage)
 
     def unblock(self, way: Way) -> None:
@@ -72,6 +81,21 @@ class Faults(Channel):
         """Answers the next `count` twin requests, reads and patches, with that status, and does nothing else for
         them."""
         self.command("twin_status", status=status, count=count)
+
+    # Of the storage
+
+    def refuse_blocks(self, refuse: bool = True) -> None:
+        """Has the storage know no blocks: it answers them with 400, which names neither signature nor expiry."""
+        self.command("refuse_blocks", refuse=refuse)
+
+    def storage_rate(self, bytes_per_second: Optional[float]) -> None:
+        """Has the storage take so many bytes of content a second, over all connections; None: as many as come."""
+        self.command("storage_rate", bytes_per_second=bytes_per_second)
+
+    def cut_storage_after(self, bytes: Optional[int]) -> None:
+        """Cuts the connection over which the n-th next byte of content comes to the storage, without an answer, once.
+        None takes the order back."""
+        self.command("cut_storage_after", bytes=bytes)
 
     # Of the relay
 

@@ -21,7 +21,11 @@ class Route(str, Enum):
     FILE_UPLOAD = "file_upload"
     """``POST /devices/{id}/files``: asks for a place to upload to."""
     BLOB_PUT = "blob_put"
-    """``PUT /{container}/{blob}``: the upload."""
+    """``PUT /{container}/{blob}``: the upload, as a whole."""
+    BLOCK_PUT = "block_put"
+    """``PUT /{container}/{blob}?...&comp=block``: a block of it."""
+    BLOCK_LIST_PUT = "block_list_put"
+    """``PUT /{container}/{blob}?...&comp=blocklist``: the list that makes blocks a blob."""
     FILE_NOTIFICATION = "file_notification"
     """``POST /devices/{id}/files/notifications``: tells how the upload went."""
     HUB_WEB_SOCKET = "hub_web_socket"
@@ -388,9 +392,47 @@ class Upload(Record):
     blob_name: str
     """The name that the device chose."""
     bytes: Optional[int]
-    """How much was uploaded; nothing as long as nothing was."""
+    """How large the content is that was stored; nothing as long as none was. Blocks count once they are committed."""
+    blocks: int
+    """Of how many blocks it was made; none if it came as a whole."""
     success: Optional[bool]
     """What the device said about it; nothing as long as it did not."""
+
+
+class WriteKind(str, Enum):
+    """What was written to the storage."""
+
+    BLOB = "blob"
+    """A blob as a whole."""
+    BLOCK = "block"
+    """A block."""
+    BLOCK_LIST = "block_list"
+    """A list that makes blocks a blob."""
+
+
+@dataclass(frozen=True)
+class StorageWrite(Record):
+    """A write to the storage whose SAS was right."""
+
+    hub_id: str
+    """The device, ``{workspaceId}:{deviceId}``."""
+    blob_name: str
+    """The name that the device chose."""
+    kind: WriteKind
+    """What was written."""
+    block_id: Optional[str]
+    """A block's id (Base64)."""
+    content_length: int
+    """How much content was to come."""
+    received_bytes: int
+    """How much came so far."""
+    status: Optional[int]
+    """What was answered; nothing yet, or never, if it broke off."""
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> "StorageWrite":
+        """Makes the record of what the program wrote."""
+        return super().from_json({**told, "kind": WriteKind(told["kind"])})
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,12 @@ def _trust():
     return ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 
 
+def _direct():
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trust())
+    )
+
+
 def call(emulator, method, path, token, body):
     """The status and the JSON of the answer."""
     request = urllib.request.Request(
@@ -23,11 +29,8 @@ def call(emulator, method, path, token, body):
         headers={"Authorization": f"DeviceToken {token}", "Content-Type": "application/json"},
         method=method,
     )
-    direct = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=_trust())
-    )
     try:
-        with direct.open(request, timeout=DEADLINE) as answer:
+        with _direct().open(request, timeout=DEADLINE) as answer:
             return answer.status, json.loads(answer.read().decode() or "null")
     except urllib.error.HTTPError as error:
         with error:
@@ -59,6 +62,30 @@ def registered(emulator, device_id):
     _, approved = complete(emulator, operation)
     _, registration = register(emulator, approved["registrationToken"])
     return dict(part.split("=", 1) for part in registration["connectionString"].split(";"))
+
+
+def open_upload(connection_string, blob_name):
+    """Asks for a place to upload to; returns its URL with the SAS."""
+    path = f"/devices/{connection_string['DeviceId']}/files?api-version=2020-03-13"
+    request = urllib.request.Request(
+        f"https://{connection_string['HostName']}{path}",
+        data=json.dumps({"blobName": blob_name}).encode(),
+        headers={"Authorization": connection_string["SharedAccessSignature"]},
+    )
+    with _direct().open(request, timeout=DEADLINE) as answer:
+        place = json.loads(answer.read().decode())
+    return "https://{hostName}/{containerName}/{blobName}{sasToken}".format(**place)
+
+
+def put(url, content):
+    """The status of the answer."""
+    request = urllib.request.Request(url, data=content, method="PUT")
+    try:
+        with _direct().open(request, timeout=DEADLINE) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 class Connection:

@@ -26,8 +26,11 @@ from spotflow_emulator import (
     RelayFault,
     Request,
     Route,
+    StorageWrite,
     Transport,
+    Upload,
     Way,
+    WriteKind,
 )
 
 
@@ -201,6 +204,57 @@ def test_direct_methods_are_called_and_their_answers_told(spotflow_emulator):
     [dropped] = spotflow_emulator.dropped_method_answers()
     assert (dropped.reason, dropped.request_id) == (DropReason.LATE, last.request_id)
     assert dropped.answer.payload == "too late"
+
+
+def test_uploads_are_told_block_by_block(start_spotflow_emulator):
+    emulator = start_spotflow_emulator("--upload-sas-lifetime", "5m")
+    connection_string = bare_device.registered(emulator, "loader")
+
+    def block_put(sas, content=b"block"):
+        return bare_device.put(f"{sas}&comp=block&blockid=MDAx", content)
+
+    sas = bare_device.open_upload(connection_string, "blob")
+    assert block_put(sas) == 201
+    assert emulator.uncommitted_blocks("loader", "blob") == {"MDAx": 5}
+    emulator.cut_storage_after(3)
+    with pytest.raises(OSError):
+        block_put(sas)
+    emulator.cut_storage_after(None)
+    emulator.refuse_blocks()
+    assert block_put(sas) == 400
+    emulator.refuse_blocks(False)
+    emulator.storage_rate(1000.0)
+    assert block_put(sas, b"x") == 201
+    emulator.storage_rate(None)
+    assert bare_device.put(f"{sas}&comp=blocklist", b"<BlockList><Latest>MDAx</Latest></BlockList>") == 201
+    emulator.expire_upload_sas()
+    assert block_put(sas) == 403
+    hub_id = connection_string["DeviceId"]
+    assert emulator.uploads() == [Upload(hub_id, "blob", bytes=1, blocks=1, success=None)]
+    emulator.expire_uploads()
+    assert emulator.uploads()[0].success is False
+    writes = emulator.wait_storage_writes(3)
+    assert writes == emulator.storage_writes()
+    assert writes[0] == StorageWrite(hub_id, "blob", WriteKind.BLOCK, "MDAx", 5, 5, 201)
+    assert [(w.kind, w.block_id, w.received_bytes, w.status) for w in writes[1:]] == [
+        (WriteKind.BLOCK, "MDAx", 3, None),
+        (WriteKind.BLOCK, "MDAx", 1, 201),
+        (WriteKind.BLOCK_LIST, None, 44, 201),
+    ]
+    assert emulator.request_count(Route.BLOCK_PUT) == 5
+
+
+def test_messages_are_throttled(spotflow_emulator):
+    connection_string = bare_device.registered(spotflow_emulator, "eager")
+    spotflow_emulator.throttle_messages(per_second=0.001, burst=1)
+    with bare_device.Connection(connection_string) as connection:
+        connection.publish("", b"first")
+        with pytest.raises((AssertionError, ConnectionError, ssl.SSLError)):
+            connection.publish("", b"second")
+    spotflow_emulator.stop_throttling()
+    with bare_device.Connection(connection_string) as connection:
+        connection.publish("", b"second")
+    assert len(spotflow_emulator.messages()) == 2
 
 
 def test_ways_are_blocked_and_opened(spotflow_emulator):

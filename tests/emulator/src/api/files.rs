@@ -1,4 +1,4 @@
-//! IoT Hub's file upload, and the storage that it hands out.
+//! IoT Hub's file upload: hands out places in the storage, and hears what became of it.
 
 use std::sync::Arc;
 
@@ -7,13 +7,15 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::state::{self, Core};
-use crate::upload::{self, PutRefused};
+use crate::storage;
 
-const API_VERSION: &str = "api-version=2020-03-13";
+/// The oldest version with a storage that is not Azure's in the device's eyes; any later one will do.
+const API_VERSION_MIN: &str = "2018-06-30";
 
 /// An error as IoT Hub tells it.
 pub(crate) struct HubError(u16, u32, String);
@@ -51,60 +53,27 @@ pub(crate) async fn open(
                 "the blob's name must have 1 to 1024 bytes".to_owned(),
             ));
         }
-        let active = state.uploads.active(&hub_id);
-        if active >= upload::ACTIVE_MAX {
+        let uploads = &mut state.storage.uploads;
+        let active = uploads.active(&hub_id);
+        if active >= storage::ACTIVE_MAX {
             return Err(HubError(
                 403,
                 403_006,
                 format!("{active} uploads are active"),
             ));
         }
-        let (correlation_id, signature) = state.uploads.open(&hub_id, &blob_name);
+        let lifetime = core.settings.upload_sas_lifetime;
+        let (correlation_id, signature) = uploads.open(&hub_id, &blob_name, lifetime);
+        let expiry = core.clock.rfc3339(lifetime);
+        let expiry = utf8_percent_encode(&expiry, NON_ALPHANUMERIC);
         Ok(Json(json!({
             "correlationId": correlation_id,
             "hostName": core.hub_host,
-            "containerName": upload::CONTAINER,
+            "containerName": storage::CONTAINER,
             "blobName": format!("{hub_id}/{blob_name}"),
-            "sasToken": format!("?sv=2018-03-28&sr=b&sig={signature}&sp=rw"),
+            "sasToken": format!("?sv=2018-03-28&sr=b&sig={signature}&se={expiry}&sp=rw"),
         })))
     })
-}
-
-/// Step 2: the content, into storage.
-pub(crate) async fn put(
-    State(core): State<Arc<Core>>,
-    Path(blob): Path<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    content: Bytes,
-) -> Result<StatusCode, HubError> {
-    if headers
-        .get("x-ms-blob-type")
-        .is_none_or(|value| value != "BlockBlob")
-    {
-        return Err(HubError(
-            400,
-            400_000,
-            "x-ms-blob-type must be BlockBlob".to_owned(),
-        ));
-    }
-    let not_found = || HubError(404, 404_000, "there is no such blob".to_owned());
-    let (hub_id, blob_name) = blob.split_once('/').ok_or_else(not_found)?;
-    let signature = query
-        .as_deref()
-        .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("sig=")))
-        .unwrap_or("");
-    core.change(
-        |state| match state.uploads.put(hub_id, blob_name, signature, content) {
-            Ok(()) => Ok(StatusCode::CREATED),
-            Err(PutRefused::UnknownBlob) => Err(not_found()),
-            Err(PutRefused::WrongSignature) => Err(HubError(
-                403,
-                403_000,
-                "the signature is not of this blob".to_owned(),
-            )),
-        },
-    )
 }
 
 #[derive(Deserialize)]
@@ -128,7 +97,11 @@ pub(crate) async fn notify(
             correlation_id,
             is_success,
         } = parse(&body)?;
-        if state.uploads.notified(&hub_id, &correlation_id, is_success) {
+        if state
+            .storage
+            .uploads
+            .notified(&hub_id, &correlation_id, is_success)
+        {
             Ok(StatusCode::NO_CONTENT)
         } else {
             Err(HubError(404, 404_000, "there is no such upload".to_owned()))
@@ -142,8 +115,11 @@ fn check(
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<(), HubError> {
-    if !query.is_some_and(|query| query.split('&').any(|pair| pair == API_VERSION)) {
-        return Err(HubError(400, 400_000, format!("{API_VERSION} is needed")));
+    let mut pairs = query.unwrap_or("").split('&');
+    let version = pairs.find_map(|pair| pair.strip_prefix("api-version="));
+    if version.is_none_or(|version| version < API_VERSION_MIN) {
+        let needed = format!("api-version={API_VERSION_MIN} or later is needed");
+        return Err(HubError(400, 400_000, needed));
     }
     let sas = headers
         .get(header::AUTHORIZATION)

@@ -5,15 +5,15 @@ mod files;
 pub(crate) mod problem;
 mod provisioning;
 mod raw;
+mod storage;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,12 +24,9 @@ use crate::hub;
 use crate::hub::connection::Stream;
 use crate::relay;
 use crate::state::Core;
-use crate::upload;
 use problem::Problem;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Control calls are short, uploads may be large.
-const UPLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Serves one connection's requests, as long as the port is open.
 pub(crate) async fn serve(
@@ -47,7 +44,8 @@ pub(crate) async fn serve(
     let Some(stream) = raw::answer(&core, stream, head).await else {
         return;
     };
-    let service = TowerToHyperService::new(router(core));
+    let cut = storage::Cut::default();
+    let service = TowerToHyperService::new(router(core, cut.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -58,14 +56,16 @@ pub(crate) async fn serve(
     // Nothing is made of errors: a client that breaks off or talks nonsense harms nobody but itself.
     tokio::select! {
         _ = connection.as_mut() => return,
+        // Before all of the request was read, and the answer is none.
+        () = cut.notified() => return,
         _ = closed => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
 
-fn router(core: Arc<Core>) -> Router {
+fn router(core: Arc<Core>, cut: storage::Cut) -> Router {
     let tunnel = format!("{}{{id}}", relay::PATH);
-    let blob = format!("{}{{*blob}}", upload::CONTAINER_PATH);
+    let blob = format!("{}{{*blob}}", crate::storage::CONTAINER_PATH);
     Router::new()
         .route("/provisioning-operations/init", post(provisioning::init))
         .route(
@@ -79,16 +79,14 @@ fn router(core: Arc<Core>) -> Router {
         )
         .route("/devices/{hub_id}/files", post(files::open))
         .route("/devices/{hub_id}/files/notifications", post(files::notify))
-        .route(
-            &blob,
-            put(files::put).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
-        )
+        .route(&blob, put(storage::put))
         .route(hub::websocket::PATH, get(hub::websocket::connect))
         .route(&tunnel, get(relay::socket::connect))
         .fallback(async || Problem::new(404, "Not Found", "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(405, "Method Not Allowed", "this path has another method")
         })
+        .layer(Extension(cut))
         .layer(from_fn_with_state(core.clone(), faults::watch))
         .with_state(core)
 }

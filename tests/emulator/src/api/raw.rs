@@ -26,8 +26,11 @@ pub(super) async fn answer(
     let text = String::from_utf8_lossy(&head);
     let mut words = text.split(' ');
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let path = target.split('?').next().unwrap_or("");
-    let route = Route::of(method, path);
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let route = Route::of(method, path, query);
     let answer = core.change(|state| {
         let blocked = state.faults.blockage(Way::WebSocket);
         let blocked = blocked.filter(|_| route == Route::HubWebSocket);

@@ -13,6 +13,10 @@ use crate::record::Recorded;
 
 impl Turn<'_> {
     pub(super) fn event(&mut self, publish: Publish) -> Result<(), Offence> {
+        let throttle = self.faults.throttle.as_mut();
+        if throttle.is_some_and(|throttle| !throttle.pass(self.now)) {
+            return Err("throttled".to_owned());
+        }
         let arrived = Recorded {
             sequence: 0,
             device: self.device.public.clone(),
@@ -79,7 +83,7 @@ impl Turn<'_> {
                 }
                 let Link { link } = serde_json::from_slice(&publish.payload)
                     .map_err(|error| format!("the payload is not a link: {error}"))?;
-                self.uploads
+                self.blobs
                     .content(&self.live.hub_id, &link)
                     .ok_or_else(|| format!("nothing was uploaded as {link:?}"))
             })

@@ -16,7 +16,7 @@ use crate::platform::Settings;
 use crate::record::Record;
 use crate::registry::DeviceEntry;
 use crate::state::State;
-use crate::upload::Uploads;
+use crate::storage::Blobs;
 
 /// Why the connection has to be closed.
 pub(crate) type Offence = String;
@@ -28,7 +28,7 @@ pub(crate) struct Turn<'a> {
     pub device: &'a mut DeviceEntry,
     pub methods: &'a mut Methods,
     pub record: &'a mut Record,
-    pub uploads: &'a Uploads,
+    pub blobs: &'a Blobs,
     pub faults: &'a mut Faults,
     pub events: &'a mut Events,
     pub now: Instant,
@@ -45,7 +45,7 @@ impl<'a> Turn<'a> {
             device,
             methods: &mut state.methods,
             record: &mut state.record,
-            uploads: &state.uploads,
+            blobs: &state.storage.blobs,
             faults: &mut state.faults,
             events: &mut state.events,
             now: Instant::now(),

@@ -16,6 +16,7 @@ pub(crate) struct Settings {
     pub own_hub_port: bool,
     pub registration_token_lifetime: Option<Duration>,
     pub sas_lifetime: Duration,
+    pub upload_sas_lifetime: Duration,
     pub operation_lifetime: Duration,
     pub cloud_message_lock: Duration,
     pub workspace_id: String,
@@ -44,6 +45,7 @@ impl Default for Builder {
                 own_hub_port: false,
                 registration_token_lifetime: Some(30 * day),
                 sas_lifetime: day,
+                upload_sas_lifetime: Duration::from_secs(3600),
                 operation_lifetime: Duration::from_secs(600),
                 cloud_message_lock: Duration::from_secs(60),
                 workspace_id: uuid::Uuid::new_v4().to_string(),
@@ -98,6 +100,12 @@ impl Builder {
     /// How long a device may use one password at the hub. Default: a day.
     pub fn sas_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.sas_lifetime = lifetime;
+        self
+    }
+
+    /// How long a device may write to a place in the storage that it was given. Default: an hour.
+    pub fn upload_sas_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.upload_sas_lifetime = lifetime;
         self
     }
 

@@ -1,4 +1,4 @@
-//! The Messages that arrived, and the uploads.
+//! The Messages that arrived.
 
 use std::time::Duration;
 
@@ -6,7 +6,6 @@ use super::Platform;
 use crate::Message;
 use crate::error::Timeout;
 use crate::record::Recorded;
-use crate::upload::Upload;
 
 impl Platform {
     /// All Messages that arrived, in order, repeats too.
@@ -100,16 +99,6 @@ impl Platform {
     pub fn record_payloads(&self, record: bool) {
         self.core
             .change(|state| state.record.keep_payloads = record);
-    }
-
-    /// Ends the uploads that were never notified, as IoT Hub does when their time is over: their places are free.
-    pub fn expire_uploads(&self) {
-        self.core.change(|state| state.uploads.expire());
-    }
-
-    /// All file uploads that were opened, the oldest first.
-    pub fn uploads(&self) -> Vec<Upload> {
-        self.core.look().uploads.all()
     }
 
     fn recorded(&self) -> Vec<Recorded> {

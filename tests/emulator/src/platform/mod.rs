@@ -9,6 +9,7 @@ mod methods;
 mod mqtt_faults;
 mod ports;
 mod provisioning;
+mod storage;
 mod tunnels;
 mod twins;
 
@@ -177,7 +178,7 @@ impl Platform {
             .cloned()
             .collect();
         secrets.extend(devices.flat_map(|device| device.signatures.iter().cloned()));
-        secrets.extend(state.uploads.signatures().map(str::to_owned));
+        secrets.extend(state.storage.uploads.signatures().map(str::to_owned));
         secrets.extend(state.tunnels.tokens().map(str::to_owned));
         secrets
     }
@@ -218,7 +219,7 @@ fn new_state(settings: &Settings) -> State {
         connections: Connections::default(),
         methods: Default::default(),
         record: Record::new(settings.record_payloads),
-        uploads: Default::default(),
+        storage: Default::default(),
         faults: Default::default(),
         http: Default::default(),
         tunnels: Default::default(),

@@ -10,6 +10,7 @@ use crate::Message;
 use crate::ca::ServerCertificate;
 use crate::error::Error;
 use crate::faults::{AckMode, CutPoint};
+use crate::throttle::Throttle;
 
 impl Platform {
     /// Sets when Messages are acknowledged. Any mode but [`AckMode::Withhold`] also releases what is held back.
@@ -80,6 +81,19 @@ impl Platform {
                 device.mailbox.cloud.session_lost();
             }
         });
+    }
+
+    /// Takes so many Messages a second, over all devices, and `burst` at once after a pause. The connection over which
+    /// another comes is closed, and that Message is not recorded. A burst of 0 closes at every Message.
+    pub fn throttle_messages(&self, per_second: f64, burst: u32) {
+        let throttle = Throttle::new(per_second, burst, Instant::now());
+        self.core
+            .change(|state| state.faults.throttle = Some(throttle));
+    }
+
+    /// Ends [`Platform::throttle_messages`].
+    pub fn stop_throttling(&self) {
+        self.core.change(|state| state.faults.throttle = None);
     }
 
     /// Answers the next `count` twin requests with 429.

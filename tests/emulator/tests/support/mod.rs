@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod socket;
+pub mod upload;
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

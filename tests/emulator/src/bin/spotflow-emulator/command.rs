@@ -132,6 +132,26 @@ pub(crate) enum Command {
     },
     ClearMessages,
     Uploads,
+    StorageWrites,
+    WaitStorageWrites {
+        count: usize,
+        timeout: f64,
+    },
+    UncommittedBlocks {
+        device: String,
+        blob_name: String,
+    },
+    ExpireUploads,
+    ExpireUploadSas,
+    RefuseBlocks {
+        refuse: bool,
+    },
+    StorageRate {
+        bytes_per_second: Option<f64>,
+    },
+    CutStorageAfter {
+        bytes: Option<u64>,
+    },
     Connections,
     WaitConnected {
         device: String,
@@ -160,6 +180,11 @@ pub(crate) enum Command {
     RefuseMessages {
         refuse: bool,
     },
+    ThrottleMessages {
+        per_second: f64,
+        burst: u32,
+    },
+    StopThrottling,
     GoSilent {
         silent: bool,
     },
@@ -296,6 +321,8 @@ pub(crate) enum RouteName {
     Refresh,
     FileUpload,
     BlobPut,
+    BlockPut,
+    BlockListPut,
     FileNotification,
     HubWebSocket,
     Tunnel,
@@ -311,6 +338,8 @@ impl From<RouteName> for Route {
             RouteName::Refresh => Self::Refresh,
             RouteName::FileUpload => Self::FileUpload,
             RouteName::BlobPut => Self::BlobPut,
+            RouteName::BlockPut => Self::BlockPut,
+            RouteName::BlockListPut => Self::BlockListPut,
             RouteName::FileNotification => Self::FileNotification,
             RouteName::HubWebSocket => Self::HubWebSocket,
             RouteName::Tunnel => Self::Tunnel,
@@ -328,6 +357,8 @@ impl From<Route> for RouteName {
             Route::Refresh => Self::Refresh,
             Route::FileUpload => Self::FileUpload,
             Route::BlobPut => Self::BlobPut,
+            Route::BlockPut => Self::BlockPut,
+            Route::BlockListPut => Self::BlockListPut,
             Route::FileNotification => Self::FileNotification,
             Route::HubWebSocket => Self::HubWebSocket,
             Route::Tunnel => Self::Tunnel,

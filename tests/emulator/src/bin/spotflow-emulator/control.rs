@@ -9,13 +9,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use spotflow_emulator::{AckMode, CutPoint, Platform, Tunnel};
+use spotflow_emulator::{AckMode, CutPoint, Platform, StorageWrite, Tunnel};
 
 use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
 use crate::view::{
     connection, devices, dropped_answer, forwardings, message, method_answer, method_call,
-    operation, request, traffic, tunnel, uploads,
+    operation, request, storage_write, traffic, tunnel, uploads,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -241,8 +241,39 @@ fn execute_tunnel_command(platform: &Platform, command: Command) -> Result<Value
             platform.mend_relay();
             Ok(Value::Null)
         }
-        other => execute_message_command(platform, other),
+        other => execute_storage_command(platform, other),
     }
+}
+
+fn execute_storage_command(platform: &Platform, command: Command) -> Result<Value, Failure> {
+    match command {
+        Command::Uploads => return Ok(uploads(platform)),
+        Command::StorageWrites => {
+            return Ok(platform
+                .storage_writes()
+                .iter()
+                .map(storage_write)
+                .collect());
+        }
+        Command::WaitStorageWrites { count, timeout } => {
+            let answered = |writes: &[StorageWrite]| {
+                writes.iter().filter(|write| write.status.is_some()).count() >= count
+            };
+            let writes = platform.wait_for_storage_writes(answered, seconds(timeout)?)?;
+            return Ok(writes.iter().map(storage_write).collect());
+        }
+        Command::UncommittedBlocks { device, blob_name } => {
+            let blocks = platform.uncommitted_blocks(&device, &blob_name);
+            return Ok(json!(blocks));
+        }
+        Command::ExpireUploads => platform.expire_uploads(),
+        Command::ExpireUploadSas => platform.expire_upload_sas(),
+        Command::RefuseBlocks { refuse } => platform.refuse_blocks(refuse),
+        Command::StorageRate { bytes_per_second } => platform.storage_rate(bytes_per_second),
+        Command::CutStorageAfter { bytes } => platform.cut_storage_after(bytes),
+        other => return execute_message_command(platform, other),
+    }
+    Ok(Value::Null)
 }
 
 /// JSON, or bytes that need be none; nothing if neither is told.
@@ -272,7 +303,6 @@ fn execute_message_command(platform: &Platform, command: Command) -> Result<Valu
                 .collect());
         }
         Command::ClearMessages => platform.clear_messages(),
-        Command::Uploads => return Ok(uploads(platform)),
         Command::Connections => return Ok(platform.connections().iter().map(connection).collect()),
         Command::WaitConnected {
             device,
@@ -312,6 +342,10 @@ fn execute_fault(platform: &Platform, command: Command) -> Result<Value, Failure
         Command::RefuseConnects { code, count } => platform.refuse_connects(code, count),
         Command::RefuseMessages { refuse: true } => platform.close_on_message(|_| true),
         Command::RefuseMessages { refuse: false } => platform.accept_all_messages(),
+        Command::ThrottleMessages { per_second, burst } => {
+            platform.throttle_messages(per_second, burst)
+        }
+        Command::StopThrottling => platform.stop_throttling(),
         Command::GoSilent { silent } => platform.go_silent(silent),
         Command::AcceptConnections { accept } => platform.accept_connections(accept)?,
         Command::Block { way, blockage } => platform.block(way.into(), blockage.into())?,

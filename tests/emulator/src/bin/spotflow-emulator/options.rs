@@ -62,6 +62,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TIME", default_value = "1day", value_parser = humantime::parse_duration)]
     sas_lifetime: Duration,
 
+    /// How long a device may write to a place in the storage that it was given.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    upload_sas_lifetime: Duration,
+
     /// Keep every byte that goes over a connection, for the command "traffic".
     #[arg(long, requires = "control")]
     record_traffic: bool,
@@ -103,7 +107,8 @@ impl Options {
             .own_hub_port(self.own_hub_port)
             .record_traffic(self.record_traffic)
             .registration_token_lifetime(self.registration_token_lifetime.0)
-            .sas_lifetime(self.sas_lifetime);
+            .sas_lifetime(self.sas_lifetime)
+            .upload_sas_lifetime(self.upload_sas_lifetime);
         if let Some(token) = &self.provisioning_token {
             builder = builder.provisioning_token(token);
         }

@@ -7,7 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{
     Connection, Device, DropReason, DroppedAnswer, HttpRequest, Message, MethodAnswer, MethodCall,
-    MethodOutcome, Operation, OperationState, Platform, Traffic, Transport, Tunnel, Upload,
+    MethodOutcome, Operation, OperationState, Platform, StorageWrite, Traffic, Transport, Tunnel,
+    Upload, WriteKind,
 };
 
 use crate::command::RouteName;
@@ -132,10 +133,28 @@ pub(crate) fn uploads(platform: &Platform) -> Value {
             "hub_id": upload.hub_id,
             "blob_name": upload.blob_name,
             "bytes": upload.bytes,
+            "blocks": upload.blocks,
             "success": upload.success,
         })
     };
     platform.uploads().iter().map(upload).collect()
+}
+
+pub(crate) fn storage_write(write: &StorageWrite) -> Value {
+    let (kind, block_id) = match &write.kind {
+        WriteKind::Block(id) => ("block", Some(id)),
+        WriteKind::BlockList => ("block_list", None),
+        _ => ("blob", None),
+    };
+    json!({
+        "hub_id": write.hub_id,
+        "blob_name": write.blob_name,
+        "kind": kind,
+        "block_id": block_id,
+        "content_length": write.content_length,
+        "received_bytes": write.received_bytes,
+        "status": write.status,
+    })
 }
 
 pub(crate) fn connection(connection: &Connection) -> Value {

@@ -1,16 +1,12 @@
-//! File uploads: places given out, their content, and what the device said about them.
+//! File uploads: places given out, and what the device said about them.
 
-use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use crate::registry::HubId;
+use crate::registry::is_past;
 use crate::secrets;
 
 /// IoT Hub's limit for a device.
 pub(crate) const ACTIVE_MAX: usize = 10;
-pub(crate) const CONTAINER: &str = "device-uploads";
-pub(crate) const CONTAINER_PATH: &str = "/device-uploads/";
 
 /// A file upload.
 #[derive(Debug, Clone)]
@@ -22,8 +18,11 @@ pub struct Upload {
     pub blob_name: String,
     /// The hub's name for the upload.
     pub correlation_id: String,
-    /// How much was uploaded; nothing as long as nothing was.
+    /// How large the content is that was stored with this upload's SAS; nothing as long as none was. Blocks count
+    /// once they are committed.
     pub bytes: Option<usize>,
+    /// Of how many blocks it was made; none if it came as a whole.
+    pub blocks: usize,
     /// What the device notified; nothing as long as it did not, and then the upload counts as active.
     pub success: Option<bool>,
 }
@@ -31,20 +30,23 @@ pub struct Upload {
 struct Entry {
     public: Upload,
     signature: String,
-    content: Option<Bytes>,
+    expires: Option<Instant>,
+}
+
+/// What a signature allows.
+pub(crate) enum Access {
+    /// To write, for the upload at that index.
+    Granted(usize),
+    /// Nothing was ever opened under that name.
+    UnknownBlob,
+    /// It is not of this blob.
+    WrongSignature,
+    Expired,
 }
 
 #[derive(Default)]
 pub(crate) struct Uploads {
     entries: Vec<Entry>,
-    /// The newest upload of a device's blob name.
-    by_name: HashMap<(HubId, String), usize>,
-}
-
-/// Why a blob was not stored.
-pub(crate) enum PutRefused {
-    UnknownBlob,
-    WrongSignature,
 }
 
 impl Uploads {
@@ -55,45 +57,46 @@ impl Uploads {
     }
 
     /// Opens an upload; returns its correlation id and the signature that the upload needs.
-    pub fn open(&mut self, hub_id: &str, blob_name: &str) -> (String, String) {
+    pub fn open(&mut self, hub_id: &str, blob_name: &str, lifetime: Duration) -> (String, String) {
         let correlation_id = uuid::Uuid::new_v4().to_string();
         let signature = secrets::token("");
-        self.by_name.insert(
-            (hub_id.to_owned(), blob_name.to_owned()),
-            self.entries.len(),
-        );
         self.entries.push(Entry {
             public: Upload {
                 hub_id: hub_id.to_owned(),
                 blob_name: blob_name.to_owned(),
                 correlation_id: correlation_id.clone(),
                 bytes: None,
+                blocks: 0,
                 success: None,
             },
             signature: signature.clone(),
-            content: None,
+            expires: Instant::now().checked_add(lifetime),
         });
         (correlation_id, signature)
     }
 
-    pub fn put(
-        &mut self,
-        hub_id: &str,
-        blob_name: &str,
-        signature: &str,
-        content: Bytes,
-    ) -> Result<(), PutRefused> {
-        let index = *self
-            .by_name
-            .get(&(hub_id.to_owned(), blob_name.to_owned()))
-            .ok_or(PutRefused::UnknownBlob)?;
-        let entry = &mut self.entries[index];
-        if entry.signature != signature {
-            return Err(PutRefused::WrongSignature);
+    /// What that signature allows for that blob. Every upload of the same name has one of its own.
+    pub fn access(&self, hub_id: &str, blob_name: &str, signature: &str) -> Access {
+        let of_blob =
+            |entry: &Entry| entry.public.hub_id == hub_id && entry.public.blob_name == blob_name;
+        let index = self
+            .entries
+            .iter()
+            .position(|entry| of_blob(entry) && entry.signature == signature);
+        match index {
+            Some(index) if is_past(self.entries[index].expires) => Access::Expired,
+            Some(index) => Access::Granted(index),
+            None if self.entries.iter().any(of_blob) => Access::WrongSignature,
+            None => Access::UnknownBlob,
         }
-        entry.public.bytes = Some(content.len());
-        entry.content = Some(content);
-        Ok(())
+    }
+
+    /// Notes what was stored with an upload's signature.
+    pub fn stored(&mut self, index: usize, bytes: usize, blocks: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.public.bytes = Some(bytes);
+            entry.public.blocks = blocks;
+        }
     }
 
     /// Closes an upload; says whether there was such an open one.
@@ -117,11 +120,12 @@ impl Uploads {
         }
     }
 
-    pub fn content(&self, hub_id: &str, blob_name: &str) -> Option<Bytes> {
-        let index = *self
-            .by_name
-            .get(&(hub_id.to_owned(), blob_name.to_owned()))?;
-        self.entries[index].content.clone()
+    /// Has every signature expire that was given out.
+    pub fn expire_signatures(&mut self) {
+        let now = Instant::now();
+        for entry in &mut self.entries {
+            entry.expires = Some(now);
+        }
     }
 
     /// What only the device is told: the signatures of the places.
