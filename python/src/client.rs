@@ -68,8 +68,14 @@ impl DeviceClient {
     /// - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
     /// - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
     /// - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
+    /// - `methods`: functions that the cloud can call (direct methods), a `dict` by name. A function gets a
+    ///   `MethodRequest`, and returns a `MethodResponse`, or a payload to answer with status 200. If it raises, the
+    ///   caller gets status 500. An unknown name is answered 404, a body that is no JSON 400.
+    /// - `method_request_callback`: such a function for all names that are not in `methods`.
+    /// - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
     ///
-    /// Callbacks run in a thread of their own and may use the client; an exception in one is logged.
+    /// Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
+    /// logged.
     ///
     /// Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
     /// `RegistrationError` if the Platform or the technician does not want the device.
@@ -79,8 +85,8 @@ impl DeviceClient {
         desired_properties_updated_callback=None, allow_remote_access=None, *,
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
-        free_disk_bytes_min=None, when_full=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None)")]
+        free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4)")]
     #[allow(clippy::too_many_arguments)]
     fn start(
         py: Python<'_>,
@@ -102,6 +108,9 @@ impl DeviceClient {
         outbox_bytes_max: Argument<'_, '_>,
         free_disk_bytes_min: Argument<'_, '_>,
         when_full: Argument<'_, '_>,
+        methods: Argument<'_, '_>,
+        method_request_callback: Argument<'_, '_>,
+        method_threads: Argument<'_, '_>,
     ) -> PyResult<DeviceClient> {
         let arguments = StartArguments {
             device_id,
@@ -122,6 +131,9 @@ impl DeviceClient {
             outbox_bytes_max,
             free_disk_bytes_min,
             when_full,
+            methods,
+            method_request_callback,
+            method_threads,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;
@@ -234,7 +246,7 @@ impl DeviceClient {
         properties: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let client = self.client.open(py)?;
-        let properties = json::from_dict(properties)?;
+        let properties = json::from_dict("properties", properties)?;
         waiting(py, || client.update_reported_properties(&properties))
     }
 

@@ -83,13 +83,18 @@ pub fn is_forked_thread() -> bool {
     OWN_IN.get().is_some_and(|pid| pid != std::process::id())
 }
 
+/// This thread runs what the program wants to be called for.
+pub fn enter_own_thread() {
+    OWN_IN.set(Some(std::process::id()));
+}
+
 /// [`outside`] for the package's own threads, which may still deliver while the rest is closing; `None` when
 /// that is over.
 pub fn outside_to_the_end<T: Send>(py: Python<'_>, f: impl FnOnce() -> T + Send) -> Option<T> {
     if is_forked_thread() {
         return None;
     }
-    OWN_IN.set(Some(std::process::id()));
+    enter_own_thread();
     let gate = GATE.own();
     if gate.state().over {
         return None;

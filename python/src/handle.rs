@@ -11,6 +11,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::events::{Configured, Events, News};
 use crate::gate::{self, closed, outside};
 use crate::logs;
+use crate::methods::{CallQueue, MethodCalls};
 use crate::owned::Owned;
 use crate::signals::{Signals, waiting};
 
@@ -23,6 +24,7 @@ const CALLBACK_GRACE: Duration = Duration::from_secs(1);
 pub struct Handle {
     client: Owned<spotflow_device::DeviceClient>,
     news: Arc<News>,
+    calls: Arc<CallQueue>,
     is_closed: AtomicBool,
 }
 
@@ -63,6 +65,7 @@ impl Handle {
     pub fn close(&self) {
         // First, so that nobody is told by chance that the connection went.
         self.news.close();
+        self.calls.close();
         self.is_closed.store(true, Ordering::Release);
         if let Ok(client) = self.client.get() {
             client.close();
@@ -108,6 +111,15 @@ impl Drop for EndOfNews {
     }
 }
 
+/// Ends the thread that starts methods in the same way.
+struct EndOfCalls(Arc<CallQueue>);
+
+impl Drop for EndOfCalls {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// The Python side of the threads.
 fn background(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import("spotflow_device._background")
@@ -118,6 +130,21 @@ pub struct Callbacks<'a, 'py> {
     pub display: Argument<'a, 'py>,
     pub desired: Argument<'a, 'py>,
     pub connection: Argument<'a, 'py>,
+    pub methods: Methods<'a, 'py>,
+}
+
+/// The methods that the cloud can call.
+pub struct Methods<'a, 'py> {
+    /// Each name has a callable in the `dict`.
+    pub names: Vec<String>,
+    pub by_name: Argument<'a, 'py>,
+    pub others: Argument<'a, 'py>,
+}
+
+impl Methods<'_, '_> {
+    fn are_none(&self) -> bool {
+        self.names.is_empty() && self.others.is_none()
+    }
 }
 
 /// What each object of Python's has of a client.
@@ -165,6 +192,7 @@ pub fn start(
         display,
         desired,
         connection,
+        methods,
     } = callbacks;
     let background = background(py)?;
     logs::start_handling(&background)?;
@@ -172,9 +200,15 @@ pub fn start(
     // Dropped with the client, or with the builder if there is none.
     let end = EndOfNews(Arc::clone(&news));
     let events = Events::new(Arc::clone(&news));
-    let callbacks = background
-        .call_method1("start_callbacks", (events, display, desired, connection))?
-        .unbind();
+    let callbacks =
+        background.call_method1("start_callbacks", (events, display, desired, connection))?;
+    let queue = Arc::new(CallQueue::default());
+    if !methods.are_none() {
+        let calls = MethodCalls::new(Arc::clone(&queue));
+        let arguments = (calls, &callbacks, methods.by_name, methods.others);
+        background.call_method1("start_methods", arguments)?;
+    }
+    let callbacks = callbacks.unbind();
 
     let mut builder = builder.on_provisioning(move |operation| end.0.operation(operation));
     if desired.is_some() {
@@ -185,6 +219,17 @@ pub fn start(
         let news = Arc::clone(&news);
         builder = builder.on_connection_change(move |change| news.connection(change));
     }
+    // As the news: over with the client, or with the builder.
+    let end = Arc::new(EndOfCalls(Arc::clone(&queue)));
+    for name in &methods.names {
+        let end = Arc::clone(&end);
+        builder = builder.on_method(name, move |request| end.0.call(request));
+    }
+    if methods.others.is_some() {
+        let end = Arc::clone(&end);
+        builder = builder.on_other_methods(move |request| end.0.call(request));
+    }
+    drop(end);
     let signals = Signals::default();
     let builder = builder.interrupt_check(signals.clone());
     let client = waiting(py, || {
@@ -197,6 +242,7 @@ pub fn start(
     let handle = Arc::new(Handle {
         client: Owned::new(client),
         news,
+        calls: queue,
         is_closed: AtomicBool::new(false),
     });
     let configured = Forgettable(Arc::downgrade(&handle));

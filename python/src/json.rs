@@ -7,26 +7,51 @@ use serde_json::{Map, Number, Value};
 use crate::arguments::{invalid, wrong_type};
 use crate::errors::InvalidTypeError;
 
-const ARGUMENT: &str = "properties";
 /// Deeper than any document may be. It bounds what contains itself, and lists of one list twice, of which
 /// each level is as long as all before it.
 const MAX_DEPTH: usize = 16;
 
 /// The object that a `dict` states.
-pub fn from_dict(value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
+pub fn from_dict(argument: &'static str, value: &Bound<'_, PyAny>) -> PyResult<Map<String, Value>> {
     match value.cast::<PyDict>() {
-        Ok(dict) => object(dict, &mut Vec::new()),
-        Err(_) => Err(wrong_type(ARGUMENT, "dict", value)),
+        Ok(dict) => object(dict, &mut Path::to(argument)),
+        Err(_) => Err(wrong_type(argument, "dict", value)),
     }
 }
 
-/// Steps from the document to a value, such as `a` and `[2]`.
-type Path = Vec<String>;
+/// Any value that JSON can say.
+pub fn from_any(argument: &'static str, value: &Bound<'_, PyAny>) -> PyResult<Value> {
+    json(value, &mut Path::to(argument))
+}
+
+/// Where a value is: the argument, and the steps from there, such as `a` and `[2]`.
+struct Path {
+    argument: &'static str,
+    steps: Vec<String>,
+}
+
+impl Path {
+    fn to(argument: &'static str) -> Path {
+        Path {
+            argument,
+            steps: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, step: String) {
+        self.steps.push(step);
+    }
+
+    fn pop(&mut self) {
+        self.steps.pop();
+    }
+}
 
 fn place(path: &Path) -> String {
-    match path.as_slice() {
-        [] => ARGUMENT.to_owned(),
-        _ => format!("{ARGUMENT}: \"{}\"", path.join(".").replace(".[", "[")),
+    let argument = path.argument;
+    match path.steps.as_slice() {
+        [] => argument.to_owned(),
+        steps => format!("{argument}: \"{}\"", steps.join(".").replace(".[", "[")),
     }
 }
 
@@ -57,7 +82,7 @@ fn array<'py>(items: impl Iterator<Item = Bound<'py, PyAny>>, path: &mut Path) -
 }
 
 fn json(value: &Bound<'_, PyAny>, path: &mut Path) -> PyResult<Value> {
-    if path.len() > MAX_DEPTH {
+    if path.steps.len() > MAX_DEPTH {
         let rule = format_args!("is nested deeper than {MAX_DEPTH} levels");
         return Err(invalid(&place(path), rule));
     }
@@ -117,7 +142,8 @@ pub fn to_dict<'py>(py: Python<'py>, object: &Map<String, Value>) -> PyResult<Bo
     Ok(dict)
 }
 
-fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+/// What Python makes of a value.
+pub fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => py.None().into_bound(py),
         Value::Bool(boolean) => PyBool::new(py, *boolean).to_owned().into_any(),

@@ -28,6 +28,7 @@ mod json;
 mod logs;
 mod main_thread;
 mod message;
+mod methods;
 mod options;
 mod own_threads;
 mod owned;
@@ -66,6 +67,8 @@ mod _native {
     use super::logs::{logging_is_over, next_log_records};
     #[pymodule_export]
     use super::message::Message;
+    #[pymodule_export]
+    use super::methods::{MethodCall, MethodCalls, MethodRequest, MethodResponse};
     #[pymodule_export]
     use super::options::{Codec, Compression, Durability, WhenFull};
     #[pymodule_export]

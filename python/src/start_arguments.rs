@@ -6,7 +6,8 @@ use spotflow_device::{DeviceClientBuilder, OutboxLimits};
 use crate::arguments::{
     boolean, callback, choice, count, invalid, optional_text, path, seconds, text,
 };
-use crate::handle::Callbacks;
+use crate::handle::{Callbacks, Methods};
+use crate::methods;
 use crate::options::{Codec, Durability, WhenFull};
 use crate::remote_access;
 
@@ -32,6 +33,9 @@ pub struct StartArguments<'a, 'py> {
     pub outbox_bytes_max: Argument<'a, 'py>,
     pub free_disk_bytes_min: Argument<'a, 'py>,
     pub when_full: Argument<'a, 'py>,
+    pub methods: Argument<'a, 'py>,
+    pub method_request_callback: Argument<'a, 'py>,
+    pub method_threads: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -67,6 +71,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         if let Some(options) = remote_access::allowed(self.allow_remote_access)? {
             builder = builder.remote_access(options);
         }
+        if let Some(threads) = self.method_threads {
+            builder = builder.method_threads(count("method_threads", threads)?);
+        }
         Ok(builder.outbox_limits(self.outbox_limits()?))
     }
 
@@ -101,6 +108,11 @@ impl<'a, 'py> StartArguments<'a, 'py> {
                 "connection_changed_callback",
                 self.connection_changed_callback,
             )?,
+            methods: Methods {
+                names: methods::names(self.methods)?,
+                by_name: self.methods,
+                others: callback("method_request_callback", self.method_request_callback)?,
+            },
         })
     }
 }

@@ -78,6 +78,9 @@ START = {
     "outbox_bytes_max": (NOT_A_COUNT, NOT_A_LIMIT),
     "free_disk_bytes_min": (NOT_A_COUNT, NOT_A_LIMIT),
     "when_full": ([0, "DROP_OLDEST", Compression.FASTEST, WhenFull], []),
+    "methods": ([0, "restart", [print], {1: print}, {"restart": 1}], []),
+    "method_request_callback": (NOT_CALLABLE, []),
+    "method_threads": (NOT_A_COUNT, [0, 65, -1, 2 ** 64, 2 ** 200]),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}

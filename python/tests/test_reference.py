@@ -59,6 +59,9 @@ ADDED = {
         ("outbox_bytes_max", None),
         ("free_disk_bytes_min", None),
         ("when_full", None),
+        ("methods", None),
+        ("method_request_callback", None),
+        ("method_threads", 4),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

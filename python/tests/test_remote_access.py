@@ -16,7 +16,9 @@ METHODS = "$iothub/methods/POST/#"
 @contextmanager
 def echo_service():
     """A port of 127.0.0.1 that sends back what it gets."""
-    with socket.create_server(("127.0.0.1", 0)) as service:
+    with socket.socket() as service:
+        service.bind(("127.0.0.1", 0))
+        service.listen()
 
         def serve():
             while True:

@@ -30,6 +30,7 @@ pub type MethodError = Box<dyn std::error::Error + Send + Sync>;
 ///     Ok(MethodResponse::ok(serde_json::json!({ "intervalSeconds": seconds })))
 /// }
 /// ```
+#[derive(Clone)]
 pub struct MethodRequest {
     name: String,
     payload: Value,

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import weakref
-from typing import Callable, Optional
+from typing import Callable, Dict, Optional
 
 from . import _native
 from ._errors import ClosedError
@@ -46,6 +46,8 @@ class Callbacks:
         self.display_provisioning_operation_callback = _display if display is None else display
         self.desired_properties_updated_callback = desired
         self.connection_changed_callback = connection
+        self.methods: "Dict[str, Callable[[_native.MethodRequest], object]]" = {}
+        self.method_request_callback: "Optional[Callable[[_native.MethodRequest], object]]" = None
 
 
 def start_callbacks(
@@ -80,6 +82,68 @@ def _run_callbacks(events: "_native.Events", callbacks: "weakref.ref[Callbacks]"
     finally:
         _leave()
         events.end()
+
+
+# Methods
+
+
+def start_methods(
+    calls: "_native.MethodCalls",
+    callbacks: Callbacks,
+    methods: "Optional[Dict[str, Callable[[_native.MethodRequest], object]]]",
+    others: "Optional[Callable[[_native.MethodRequest], object]]",
+) -> None:
+    """Starts the thread that starts one for each call of a method, until the calls end."""
+    # Whatever the program does with its own later.
+    callbacks.methods = dict(methods or {})
+    callbacks.method_request_callback = others
+    _native.start_thread(_run_methods, calls, weakref.ref(callbacks))
+
+
+def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks]") -> None:
+    _enter("spotflow_device-methods")
+    try:
+        while True:
+            call = calls.next()
+            if call is None:
+                return
+            try:
+                _native.start_thread(_run_method, calls, call, callbacks)
+            except BaseException:
+                call.fail()
+                _report()
+            # Not kept alive while waiting for the next one.
+            del call
+    finally:
+        _leave()
+
+
+def _run_method(
+    calls: "_native.MethodCalls", call: "_native.MethodCall", callbacks: "weakref.ref[Callbacks]"
+) -> None:
+    _enter("spotflow_device-method")
+    try:
+        request = call.begin()
+        owner = callbacks()
+        function = None if owner is None else owner.methods.get(request.name, owner.method_request_callback)
+        del owner
+        if function is None:
+            call.fail()
+            return
+        try:
+            call.answer(function(request))
+        except BaseException as error:
+            call.fail()
+            if isinstance(error, ClosedError) and calls.are_over:
+                # The usual end of a method that waits in the client.
+                _callback_logger.debug("the method %s was ended by the client's closing", request.name)
+            elif not (isinstance(error, SystemExit) and calls.are_over):
+                _callback_logger.exception("the method %s raised an exception", request.name)
+    except BaseException:
+        # A log handler or filter of the program's.
+        _report()
+    finally:
+        _leave()
 
 
 def _call(events: "_native.Events", name: str, callback: "Callable[..., object]", argument: object) -> None:

@@ -30,6 +30,10 @@ __all__ = [
     "Durability",
     "Events",
     "Message",
+    "MethodCall",
+    "MethodCalls",
+    "MethodRequest",
+    "MethodResponse",
     "ProvisioningOperation",
     "Recovery",
     "RemoteAccess",
@@ -76,6 +80,9 @@ class DeviceClient:
         outbox_bytes_max: Optional[int] = None,
         free_disk_bytes_min: Optional[int] = None,
         when_full: Optional[WhenFull] = None,
+        methods: Optional[Dict[str, Callable[[MethodRequest], object]]] = None,
+        method_request_callback: Optional[Callable[[MethodRequest], object]] = None,
+        method_threads: int = 4,
     ) -> DeviceClient:
         """Start communicating with the Platform.
 
@@ -97,6 +104,8 @@ class DeviceClient:
           default it is printed. Called again for each new operation, also long after the start.
         - `desired_properties_updated_callback`: called with the current `DesiredProperties` right after the
           start and after every update. If it is slow, it sees only the latest version.
+        - `allow_remote_access`: whether a technician can reach ports of this device through the Platform: `True`
+          for every port, or a `RemoteAccess` that says which, and how much at once.
         - `connection_changed_callback`: called with a `ConnectionChange` when the connection comes or goes.
         - `ca_file`: a PEM file with certificates to trust beside the system's.
         - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
@@ -111,8 +120,14 @@ class DeviceClient:
         - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
         - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
         - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
+        - `methods`: functions that the cloud can call (direct methods), a `dict` by name. A function gets a
+          `MethodRequest`, and returns a `MethodResponse`, or a payload to answer with status 200. If it raises, the
+          caller gets status 500. An unknown name is answered 404, a body that is no JSON 400.
+        - `method_request_callback`: such a function for all names that are not in `methods`.
+        - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
 
-        Callbacks run in a thread of their own and may use the client; an exception in one is logged.
+        Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
+        logged.
 
         Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
         `RegistrationError` if the Platform or the technician does not want the device.
@@ -417,6 +432,55 @@ class Status:
         """What was saved of a damaged database file, the last time that it was damaged since, or at, the
         start, or `None`.
         """
+
+@final
+class MethodRequest:
+    """The cloud calls a method of this device: see `DeviceClient.start`."""
+    @property
+    def name(self) -> str:
+        """The name of the method."""
+    @property
+    def payload(self) -> Any:
+        """What the caller sent along, made of `dict`, `list`, `str`, `int`, `float`, `bool` and `None`; `None` for
+        nothing.
+        """
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more: the connection that brought the call has ended, or the client
+        is being closed.
+        """
+
+@final
+class MethodResponse:
+    """What a method answers: a status of the application's own, as of HTTP, and a payload of `dict`, `list`, `str`,
+    `int`, `float`, `bool` and `None`, up to 128 KB as JSON.
+    """
+    def __new__(cls, status: int, payload: object = None) -> MethodResponse: ...
+    @property
+    def status(self) -> int:
+        """The status."""
+    @property
+    def payload(self) -> Any:
+        """The payload."""
+
+@final
+class MethodCalls:
+    """The calls of one client, for its thread that starts those that run them."""
+    def next(self) -> Optional[MethodCall]:
+        """Waits for the next call; `None` at the end."""
+    @property
+    def are_over(self) -> bool:
+        """Whether there will be no more, because the client is closing."""
+
+@final
+class MethodCall:
+    """One call, for the thread that runs it."""
+    def begin(self) -> MethodRequest:
+        """What the method gets. This thread is one of the package's own from here on."""
+    def answer(self, returned: object) -> None:
+        """Answers with what the method returned: a `MethodResponse`, or a payload for status 200."""
+    def fail(self) -> None:
+        """The method has raised an exception, which is logged already."""
 
 @final
 class RemoteAccess:

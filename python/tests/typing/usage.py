@@ -18,11 +18,15 @@ from spotflow_device import (
     Durability,
     InvalidArgumentError,
     Message,
+    MethodRequest,
+    MethodResponse,
     ProvisioningOperation,
+    RemoteAccess,
     SetAsideMessage,
     SpotflowError,
     Status,
     StreamSender,
+    TunnelStatus,
     WaitTimeoutError,
 )
 
@@ -69,6 +73,28 @@ def by_name(configuration: Configuration) -> DeviceClient:
         keep_alive=30,
         codec=Codec.GZIP,
     )
+
+
+def restart(request: MethodRequest) -> MethodResponse:
+    name: str = request.name
+    delay: float = float(request.payload or 0)
+    return MethodResponse(200 if delay >= 0 else 400, {"name": name, "cancelled": request.is_cancelled})
+
+
+def by_the_cloud() -> None:
+    client = DeviceClient.start(
+        None,
+        "CAEaBA...",
+        "spotflow.db",
+        allow_remote_access=RemoteAccess([22], max_tunnels=2, idle_limit=900, bytes_per_second=1 << 20),
+        methods={"restart": restart, "uptime": lambda request: 17},
+        method_request_callback=lambda request: None,
+        method_threads=2,
+    )
+    tunnels: List[TunnelStatus] = client.status().tunnels
+    for tunnel in tunnels:
+        age: timedelta = tunnel.age
+        print(tunnel.tunnel_id, tunnel.port, age, tunnel.received_bytes + tunnel.sent_bytes)
 
 
 def payloads() -> Iterator[Union[Message, bytes, str]]:
