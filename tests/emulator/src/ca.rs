@@ -28,11 +28,15 @@ pub enum ServerCertificate {
     ValidFrom(SystemTime),
     /// For another host.
     OtherName,
+    /// From an authority of that name, as an intercepting proxy's: devices do not trust it.
+    OtherAuthority(&'static str),
     /// From an authority of the same name as the Platform's, with another key.
     UnknownAuthority,
     /// From no authority.
     SelfSigned,
 }
+
+const CA_NAME: &str = "Spotflow emulator's throw-away CA";
 
 pub(crate) struct Authority {
     pub ca_pem: String,
@@ -44,7 +48,7 @@ impl Authority {
     /// Makes a CA. Its certificates are for `localhost`, the loopback addresses, and `bound`.
     pub fn create(bound: IpAddr) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(failed)?;
-        let params = ca_params().map_err(failed)?;
+        let params = ca_params(CA_NAME).map_err(failed)?;
         let ca_pem = params.self_signed(&key).map_err(failed)?.pem();
         Ok(Self {
             ca_pem,
@@ -82,8 +86,12 @@ impl Authority {
                 let seconds = Duration::from_secs(since_1970.as_secs());
                 params.not_before = date_time_ymd(1970, 1, 1) + seconds;
             }
+            ServerCertificate::OtherAuthority(name) => {
+                let other = Issuer::new(ca_params(name)?, KeyPair::generate()?);
+                return params.signed_by(key, &other);
+            }
             ServerCertificate::UnknownAuthority => {
-                let other = Issuer::new(ca_params()?, KeyPair::generate()?);
+                let other = Issuer::new(ca_params(CA_NAME)?, KeyPair::generate()?);
                 return params.signed_by(key, &other);
             }
             ServerCertificate::SelfSigned => return params.self_signed(key),
@@ -106,13 +114,11 @@ impl Authority {
     }
 }
 
-fn ca_params() -> Result<CertificateParams, rcgen::Error> {
+fn ca_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Spotflow emulator's throw-away CA");
+    params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }
 

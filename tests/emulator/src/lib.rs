@@ -46,13 +46,18 @@
 //!
 //! # What it does wrong on request
 //!
-//! Acknowledgements can be withheld, delayed and invented ([`Platform::acknowledge`]), connections cut at a Message
-//! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), CONNECTs refused,
-//! sessions forgotten, Messages throttled ([`Platform::throttle_messages`]), twin requests throttled or left unanswered, sockets left open in silence
-//! ([`Platform::go_silent`]), ports closed, ways blocked ([`Platform::block`]). HTTP calls can be answered with any status or body, late, or not at all
-//! ([`Platform::http_status`]), and with what is no HTTP, too early, byte by byte or cut ([`Platform::http_raw`]).
-//! The storage refuses blocks, lets a SAS expire, takes content slowly or cuts ([`Platform::storage_rate`]).
-//! The relay sends garbage, stalls and more ([`RelayFault`]). An order holds for everything that happens after the call that gave it returned.
+//! The hub withholds, delays and invents acknowledgements ([`Platform::acknowledge`]), cuts connections at a Message
+//! ([`Platform::cut_after_messages`]) or on a poisonous one ([`Platform::close_on_message`]), refuses CONNECTs, forgets
+//! sessions, throttles Messages ([`Platform::throttle_messages`]) and twin requests, leaves sockets open in silence
+//! ([`Platform::go_silent`]). Ports are closed, ways blocked ([`Platform::block`]), certificates wrong
+//! ([`Platform::present_certificate`]).
+//!
+//! HTTP calls are answered with any status ([`Platform::http_status`]), by somebody else, such as a captive portal
+//! ([`Platform::http_answer`]), late, or not at all; with what is no HTTP, too early, byte by byte or cut
+//! ([`Platform::http_raw`]). The storage refuses blocks, lets a SAS expire, takes content slowly or cuts
+//! ([`Platform::storage_rate`]). The relay sends garbage, stalls and more ([`RelayFault`]).
+//!
+//! An order holds for everything that happens after the call that gave it returned.
 //!
 //! # Limits
 //!
@@ -137,6 +142,7 @@
 //! | `websocket_frame_bytes` | `bytes`? | |
 //! | `twin_status` | `status`, `count` | |
 //! | `http_status` | `route`, `status`, `problem_type`?, `count` | |
+//! | `http_answer` | `route`, `status`, `headers`? (`[[name, value]]`), `text`? or `body`? (Base64), `count`? | |
 //! | `http_hang` | `route`, `hang` | |
 //!
 //! A route is one of `init`, `complete`, `register`, `refresh`, `file_upload`, `blob_put`, `block_put`,
@@ -180,6 +186,6 @@ pub use platform::{Builder, Platform};
 pub use provisioning::{Approval, Operation, OperationState};
 pub use registry::Device;
 pub use relay::{RelayFault, Tunnel};
-pub use requests::{HttpRequest, RawAnswer, Route};
+pub use requests::{HttpAnswer, HttpRequest, RawAnswer, Route};
 pub use storage::{StorageWrite, Upload, WriteKind};
 pub use traffic::Traffic;

@@ -91,7 +91,53 @@ pub(crate) enum Replacement {
         status: u16,
         problem_type: Option<String>,
     },
-    Body(Vec<u8>),
+    Answer(HttpAnswer),
+}
+
+/// An answer over HTTP that need not be one of the Platform's: see
+/// [`Platform::http_answer`](crate::Platform::http_answer).
+#[derive(Debug, Clone)]
+#[must_use = "it has to be given to `Platform::http_answer`"]
+pub struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl HttpAnswer {
+    /// Without headers of its own and without a body. The HTTP server adds `Content-Length`, and a `Date` unless
+    /// there is one.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// A page for people, as captive portals and intercepting proxies give it to programs, too.
+    pub fn html(status: u16, text: &str) -> Self {
+        let page = format!(
+            "<!DOCTYPE html><html><head><title>{text}</title></head><body>{text}</body></html>"
+        );
+        Self::new(status)
+            .header("content-type", "text/html; charset=utf-8")
+            .body(page)
+    }
+
+    /// With that header; several of one name are possible. What HTTP does not allow is left out.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With that body.
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            body: body.into(),
+            ..self
+        }
+    }
 }
 
 /// Bytes in place of an answer, whatever they mean: see
@@ -165,7 +211,8 @@ impl RawAnswer {
 struct Rule<T> {
     route: Route,
     replacement: T,
-    remaining: u64,
+    /// Nothing: until further notice.
+    remaining: Option<u64>,
 }
 
 /// What the first rule that covers the route says, counted.
@@ -173,9 +220,11 @@ fn take_first<T: Clone>(rules: &mut Vec<Rule<T>>, route: Route) -> Option<T> {
     let index = rules.iter().position(|rule| rule.route.covers(route))?;
     let rule = &mut rules[index];
     let replacement = rule.replacement.clone();
-    rule.remaining -= 1;
-    if rule.remaining == 0 {
-        rules.remove(index);
+    if let Some(remaining) = &mut rule.remaining {
+        *remaining -= 1;
+        if *remaining == 0 {
+            rules.remove(index);
+        }
     }
     Some(replacement)
 }
@@ -191,8 +240,8 @@ pub(crate) struct HttpState {
 }
 
 impl HttpState {
-    pub fn replace(&mut self, route: Route, replacement: Replacement, count: u64) {
-        if count > 0 {
+    pub fn replace(&mut self, route: Route, replacement: Replacement, count: Option<u64>) {
+        if count != Some(0) {
             self.rules.push(Rule {
                 route,
                 replacement,
@@ -206,7 +255,7 @@ impl HttpState {
             self.raw_rules.push(Rule {
                 route,
                 replacement,
-                remaining: count,
+                remaining: Some(count),
             });
         }
     }

@@ -298,6 +298,10 @@ fn ports_present_the_certificate_that_is_wanted() {
         (ServerCertificate::ValidFrom(now + hour), "not valid yet"),
         (ServerCertificate::OtherName, "not valid for name"),
         (ServerCertificate::UnknownAuthority, "BadSignature"),
+        (
+            ServerCertificate::OtherAuthority("A proxy's CA"),
+            "UnknownIssuer",
+        ),
         (ServerCertificate::SelfSigned, "UnknownIssuer"),
     ] {
         platform.present_certificate(kind).unwrap();

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use spotflow_emulator::{Platform, RawAnswer, Route};
+use spotflow_emulator::{HttpAnswer, Platform, RawAnswer, Route};
 use support::{Client, api, call, device, provision};
 
 const HEAD: &[u8] = b"PUT /devices/register HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n";
@@ -45,6 +45,52 @@ fn raw_bytes_come_as_they_are_and_end_as_told() {
     assert_eq!(answer, b"trickle");
     assert!(start.elapsed() >= 6 * pause);
     assert_eq!(platform.http_request_count(Route::Register), 4);
+}
+
+#[test]
+fn somebody_else_answers_for_a_while() {
+    let platform = Platform::start().unwrap();
+    let body = json!({ "connectionStringType": "SharedAccessSignature" });
+    let token = provision(&platform, "dev-1");
+    let register = || api(&platform, "PUT", "/devices/register", &token, &body);
+    platform.http_answer(Route::Any, HttpAnswer::html(511, "Sign in"), None);
+    for _ in 0..3 {
+        let answer = register();
+        assert_eq!(
+            (answer.status, answer.content_type.as_str()),
+            (511, "text/html; charset=utf-8")
+        );
+        assert!(answer.body.contains("<title>Sign in</title>"));
+        assert!(answer.date.is_some());
+    }
+    platform.clear_http_faults();
+    assert_eq!(register().status, 200);
+
+    let redirect = HttpAnswer::new(302)
+        .header("location", "http://portal.example/")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .header("date", "Thu, 01 Jan 1970 00:00:00 GMT")
+        .header("not allowed", "x")
+        .header("not-allowed", "x\r\n");
+    platform.http_answer(Route::Register, redirect, Some(1));
+    let request = b"PUT /devices/register HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (answer, _) = answer_to(&platform, request);
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    for line in [
+        "http/1.1 302 found",
+        "location: http://portal.example/",
+        "set-cookie: b=2",
+        "content-length: 0",
+    ] {
+        assert!(answer.contains(&format!("{line}\r\n")), "{answer}");
+    }
+    assert_eq!(answer.matches("set-cookie").count(), 2);
+    assert_eq!(answer.matches("date: thu, 01 jan 1970").count(), 1);
+    assert!(!answer.contains("allowed"));
+    assert_eq!(register().status, 200);
+    platform.http_answer(Route::Init, HttpAnswer::new(407), Some(0));
+    assert_eq!(register().status, 200);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """What the Platform does wrong on request, one method each."""
 
-from typing import Optional
+import base64
+from typing import Mapping, Optional, Union
 
 from ._channel import Channel
 from .records import AckMode, Blockage, CutPoint, RelayFault, Route, Way
@@ -118,6 +119,27 @@ class Faults(Channel):
         """Answers the next `count` such requests with that status, as a problem with that type, and does nothing else
         for them. Several orders are followed one after the other."""
         self.command("http_status", route=route, status=status, problem_type=problem_type, count=count)
+
+    def http_answer(
+        self,
+        route: Route,
+        status: int,
+        headers: Optional[Mapping[str, str]] = None,
+        body: Union[str, bytes] = b"",
+        count: Optional[int] = None,
+    ) -> None:
+        """Answers the next `count` such requests, or all until :meth:`clear_http_faults`, with that, and does nothing
+        else for them: as a captive portal or an intercepting proxy would. :attr:`Route.ANY` is all requests, to the
+        storage, the relay and the hub too."""
+        content = body.encode() if isinstance(body, str) else body
+        self.command(
+            "http_answer",
+            route=route,
+            status=status,
+            headers=list((headers or {}).items()),
+            body=base64.b64encode(content).decode(),
+            count=count,
+        )
 
     def http_hang(self, route: Route, hang: bool = True) -> None:
         """Takes such requests and does not answer them; `False`: goes on with those that are still there."""

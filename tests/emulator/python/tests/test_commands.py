@@ -331,6 +331,14 @@ def test_http_faults_are_ordered(spotflow_emulator):
     assert bare_device.init(spotflow_emulator, "refused")[1]["type"] == "/problems/x"
     spotflow_emulator.clear_http_faults()
     assert status() == 200
+    page = "<html>Sign in</html>"
+    spotflow_emulator.http_answer(Route.ANY, 511, {"content-type": "text/html"}, page)
+    for _ in range(3):
+        assert bare_device.put(f"https://{spotflow_emulator.instance}/anything", b"") == 511
+    spotflow_emulator.clear_http_faults()
+    spotflow_emulator.http_answer(Route.INIT, 200, body=b'{"portal": true}', count=1)
+    assert bare_device.init(spotflow_emulator, "refused") == (200, {"portal": True})
+    assert "portal" not in bare_device.init(spotflow_emulator, "refused")[1]
     spotflow_emulator.disable_workspace()
     assert status() == 423
     spotflow_emulator.disable_workspace(False)

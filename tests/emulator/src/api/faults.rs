@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -27,7 +27,8 @@ pub(crate) async fn watch(State(core): State<Arc<Core>>, request: Request, next:
         Some(replacement) => replaced(replacement),
     };
     if let Ok(date) = HeaderValue::from_str(&core.clock.http_date()) {
-        response.headers_mut().insert(header::DATE, date);
+        // Who answers in the Platform's place may have another idea of the time.
+        response.headers_mut().entry(header::DATE).or_insert(date);
     }
     core.change(|state| state.http.answered(number, response.status().as_u16()));
     response
@@ -64,8 +65,15 @@ fn replaced(replacement: Replacement) -> Response {
                 None => problem.into_response(),
             }
         }
-        Replacement::Body(body) => {
-            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        Replacement::Answer(answer) => {
+            let mut response = Response::new(answer.body.into());
+            *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();
+            for (name, value) in &answer.headers {
+                if let (Ok(name), Ok(value)) = (name.parse(), value.parse()) {
+                    response.headers_mut().append::<HeaderName>(name, value);
+                }
+            }
+            response
         }
     }
 }

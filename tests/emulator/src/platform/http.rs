@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Platform;
 use crate::error::Timeout;
-use crate::requests::{HttpRequest, HttpState, RawAnswer, Replacement, Route};
+use crate::requests::{HttpAnswer, HttpRequest, HttpState, RawAnswer, Replacement, Route};
 
 impl Platform {
     /// Answers the next `count` such requests with that status, as a problem with that type, and does nothing else
@@ -16,12 +16,33 @@ impl Platform {
             problem_type,
         };
         self.core
-            .change(|state| state.http.replace(route, replacement, count));
+            .change(|state| state.http.replace(route, replacement, Some(count)));
     }
 
     /// Answers the next `count` such requests with 200 and that body, and does nothing else for them.
     pub fn http_body(&self, route: Route, body: impl Into<Vec<u8>>, count: u64) {
-        let replacement = Replacement::Body(body.into());
+        let json = HttpAnswer::new(200)
+            .header("content-type", "application/json")
+            .body(body);
+        self.http_answer(route, json, Some(count));
+    }
+
+    /// Answers the next `count` such requests, or all until [`Platform::clear_http_faults`], with that, and does
+    /// nothing else for them: as a captive portal or an intercepting proxy would. [`Route::Any`] is all calls, to the
+    /// storage, the relay and the hub too. Several orders are followed one after the other.
+    ///
+    /// ```
+    /// # let platform = spotflow_emulator::Platform::start()?;
+    /// use spotflow_emulator::{HttpAnswer, Route};
+    ///
+    /// let portal = HttpAnswer::new(302).header("location", "http://portal.example/");
+    /// platform.http_answer(Route::Any, portal, None);
+    /// let proxy = HttpAnswer::html(407, "Sign in").header("proxy-authenticate", "Basic realm=\"proxy\"");
+    /// platform.http_answer(Route::Register, proxy, Some(3));
+    /// # Ok::<(), spotflow_emulator::Error>(())
+    /// ```
+    pub fn http_answer(&self, route: Route, answer: HttpAnswer, count: Option<u64>) {
+        let replacement = Replacement::Answer(answer);
         self.core
             .change(|state| state.http.replace(route, replacement, count));
     }

@@ -212,6 +212,15 @@ pub(crate) enum Command {
         problem_type: Option<String>,
         count: u64,
     },
+    HttpAnswer {
+        route: RouteName,
+        status: u16,
+        #[serde(default)]
+        headers: Vec<(String, String)>,
+        text: Option<String>,
+        body: Option<String>,
+        count: Option<u64>,
+    },
     HttpHang {
         route: RouteName,
         hang: bool,

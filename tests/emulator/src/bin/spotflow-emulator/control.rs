@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use spotflow_emulator::{AckMode, CutPoint, Platform, StorageWrite, Tunnel};
+use spotflow_emulator::{AckMode, CutPoint, HttpAnswer, Platform, StorageWrite, Tunnel};
 
 use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
@@ -359,6 +359,25 @@ fn execute_fault(platform: &Platform, command: Command) -> Result<Value, Failure
             problem_type,
             count,
         } => platform.http_status(route.into(), status, problem_type.as_deref(), count),
+        Command::HttpAnswer {
+            route,
+            status,
+            headers,
+            text,
+            body,
+            count,
+        } => {
+            let body = match (text, body) {
+                (text, None) => text.unwrap_or_default().into_bytes(),
+                (None, Some(body)) => BASE64_STANDARD.decode(body)?,
+                _ => Err("either text or body is possible")?,
+            };
+            let mut answer = HttpAnswer::new(status).body(body);
+            for (name, value) in &headers {
+                answer = answer.header(name, value);
+            }
+            platform.http_answer(route.into(), answer, count)
+        }
         Command::HttpHang { route, hang } => platform.http_hang(route.into(), hang),
         Command::ClearHttpFaults => platform.clear_http_faults(),
         // All others were dealt with on the way here.
