@@ -67,6 +67,8 @@ impl DeviceClient {
     /// - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
     /// - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
     /// - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
+    /// - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
+    ///   as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
     ///
     /// Callbacks run in a thread of their own and may use the client; an exception in one is logged.
     ///
@@ -78,8 +80,8 @@ impl DeviceClient {
         desired_properties_updated_callback=None, allow_remote_access=None, *,
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
-        free_disk_bytes_min=None, when_full=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None)")]
+        free_disk_bytes_min=None, when_full=None, proxy=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, proxy=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start(
         py: Python<'_>,
@@ -101,6 +103,7 @@ impl DeviceClient {
         outbox_bytes_max: Argument<'_, '_>,
         free_disk_bytes_min: Argument<'_, '_>,
         when_full: Argument<'_, '_>,
+        proxy: Argument<'_, '_>,
     ) -> PyResult<DeviceClient> {
         let arguments = StartArguments {
             device_id,
@@ -121,6 +124,7 @@ impl DeviceClient {
             outbox_bytes_max,
             free_disk_bytes_min,
             when_full,
+            proxy,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;

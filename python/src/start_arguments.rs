@@ -31,6 +31,7 @@ pub struct StartArguments<'a, 'py> {
     pub outbox_bytes_max: Argument<'a, 'py>,
     pub free_disk_bytes_min: Argument<'a, 'py>,
     pub when_full: Argument<'a, 'py>,
+    pub proxy: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -47,6 +48,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         }
         if let Some(ca_file) = self.ca_file {
             builder = builder.ca_file(path("ca_file", ca_file)?);
+        }
+        if let Some(proxy) = optional_text("proxy", self.proxy)? {
+            builder = builder.proxy(proxy);
         }
         if let Some(cloud_messages) = self.cloud_messages {
             builder = builder.cloud_messages(boolean("cloud_messages", cloud_messages)?);

@@ -78,6 +78,7 @@ START = {
     "outbox_bytes_max": (NOT_A_COUNT, NOT_A_LIMIT),
     "free_disk_bytes_min": (NOT_A_COUNT, NOT_A_LIMIT),
     "when_full": ([0, "DROP_OLDEST", Compression.FASTEST, WhenFull], []),
+    "proxy": (NOT_TEXT, ["", "https://host", "socks4://host", "http://a b", "host:0", "http://:password@host", SURROGATE]),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}

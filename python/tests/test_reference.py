@@ -59,6 +59,7 @@ ADDED = {
         ("outbox_bytes_max", None),
         ("free_disk_bytes_min", None),
         ("when_full", None),
+        ("proxy", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

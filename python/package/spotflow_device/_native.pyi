@@ -74,6 +74,7 @@ class DeviceClient:
         outbox_bytes_max: Optional[int] = None,
         free_disk_bytes_min: Optional[int] = None,
         when_full: Optional[WhenFull] = None,
+        proxy: Optional[str] = None,
     ) -> DeviceClient:
         """Start communicating with the Platform.
 
@@ -110,6 +111,8 @@ class DeviceClient:
         - `outbox_bytes_max`: how many bytes their payloads may have together, after compression.
         - `free_disk_bytes_min`: the outbox is full while the disk of the file has less free space.
         - `when_full`: what happens to a Message that would exceed one of these, by default `WhenFull.REJECT`.
+        - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
+          as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
 
         Callbacks run in a thread of their own and may use the client; an exception in one is logged.
 
