@@ -283,9 +283,9 @@ pub use message::{MAX_PAYLOAD_BYTES, Message};
 pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
-pub use status::{ConnectionChange, Status};
+pub use status::{ConnectionChange, Status, TunnelStatus};
 pub use store::{Durability, Recovery};
-pub use tunnels::{RemoteAccess, TunnelRequest, TunnelStatus};
+pub use tunnels::{RemoteAccess, TunnelRequest};
 pub use twin::DesiredProperties;
 pub use wait::InterruptCheck;
 

@@ -7,7 +7,6 @@ use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::store::Recovery;
 use crate::sync::Mutex;
-use crate::tunnels::TunnelStatus;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
 ///
@@ -49,6 +48,22 @@ pub struct Status {
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
     /// start.
     pub recovery: Option<Recovery>,
+}
+
+/// A technician's tunnel to a port of this device, open or being opened. Part of a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TunnelStatus {
+    /// The Platform's name for it.
+    pub tunnel_id: String,
+    /// The port of this device that it leads to.
+    pub port: u16,
+    /// How long ago the Platform asked for it.
+    pub age: Duration,
+    /// Payload that came through it to the device.
+    pub received_bytes: u64,
+    /// Payload that the device sent through it.
+    pub sent_bytes: u64,
 }
 
 /// The connection to the hub came or went, for the

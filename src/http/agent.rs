@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use ureq::http;
 
+use super::answer::{Answer, MediaType};
 use super::error::{AnswerError, HttpError};
 use super::request::Request;
 use super::time::ServerTime;
 use super::transport::{Course, HttpsConnector, NoResolver};
-use super::word::MediaType;
 use crate::Result;
 use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialLimits, Dialer};
@@ -47,17 +47,6 @@ const TRANSFER: Limits = Limits {
     head: Some(Duration::from_secs(300)),
     body: Some(CONTROL_TIMEOUT),
 };
-
-/// What an HTTP server answered.
-pub(crate) struct Answer {
-    pub status: u16,
-    /// From the header `Date`.
-    pub time: Option<ServerTime>,
-    pub(super) media_type: MediaType,
-    /// Who issued the server's certificate.
-    pub(super) issuer: Option<String>,
-    pub body: Vec<u8>,
-}
 
 /// Sends requests over HTTPS, one connection each; follows no redirects. Clones are the same client, and
 /// [`cancel`](Agent::cancel) stops them all.

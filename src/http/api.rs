@@ -6,13 +6,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
+use super::agent::{Agent, CONTROL_TIMEOUT};
+use super::answer::{Answer, MediaType};
 use super::instance::Instance;
 use super::problem::Problem;
 use super::registration::{Registration, RegistrationAnswer};
 use super::request::{Method, Request};
 use super::time::{Lifetime, ServerTime};
-use super::word::{Asked, MediaType, is_own_word, somebody_else};
+use super::word::{Asked, is_own_word, somebody_else};
 use crate::net::host::Host;
 use crate::secret::Secret;
 use crate::{Error, Result};

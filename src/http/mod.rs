@@ -4,6 +4,7 @@
 //! our own connections ([`transport`]).
 
 pub(crate) mod agent;
+mod answer;
 pub(crate) mod api;
 mod error;
 pub(crate) mod problem;

@@ -10,7 +10,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, Answer, CONTROL_TIMEOUT};
+use super::agent::{Agent, CONTROL_TIMEOUT};
+use super::answer::Answer;
 use super::registration::HubCredentials;
 use super::request::{HTTPS_PORT, Method, Request};
 use super::word::{Asked, is_own_word, somebody_else};

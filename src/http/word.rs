@@ -4,9 +4,7 @@
 //! the device trusts. That is a failure of the network, which passes: nothing is given up for it. What counts is the
 //! form, which only the Platform's own answers have.
 
-use ureq::http::{HeaderMap, header};
-
-use super::agent::Answer;
+use super::answer::{Answer, MediaType};
 use crate::Error;
 
 /// Who was asked, and so what an answer looks like.
@@ -16,46 +14,6 @@ pub(super) enum Asked {
     Instance,
     /// IoT Hub speaks JSON, its storage XML, and both sometimes nothing; neither sends pages for people.
     HubOrStorage,
-}
-
-/// What kind of content an answer says it has: of those that are told apart, as nothing that somebody unknown wrote is
-/// repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MediaType {
-    Problem,
-    Json,
-    Html,
-    Text,
-    Other,
-    None,
-}
-
-impl MediaType {
-    pub fn of(headers: &HeaderMap) -> MediaType {
-        let Some(value) = headers.get(header::CONTENT_TYPE) else {
-            return MediaType::None;
-        };
-        let value = value.to_str().unwrap_or_default();
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        match essence.to_ascii_lowercase().as_str() {
-            "application/problem+json" => MediaType::Problem,
-            "application/json" => MediaType::Json,
-            "text/html" | "application/xhtml+xml" => MediaType::Html,
-            "text/plain" => MediaType::Text,
-            _ => MediaType::Other,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            MediaType::Problem => "application/problem+json",
-            MediaType::Json => "application/json",
-            MediaType::Html => "text/html",
-            MediaType::Text => "text/plain",
-            MediaType::Other => "another content type",
-            MediaType::None => "no content type",
-        }
-    }
 }
 
 /// Whether the answer is the word of who was asked.
@@ -85,6 +43,8 @@ pub(super) fn somebody_else(action: &'static str, answer: &Answer) -> Error {
 #[cfg(test)]
 mod tests {
     use ureq::http::HeaderValue;
+
+    use ureq::http::{HeaderMap, header};
 
     use super::*;
 

@@ -27,6 +27,7 @@ use crate::methods::{Answers, Call, PlatformMethod};
 use crate::net::cancel::Cancellation;
 use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
+use crate::status::TunnelStatus;
 use crate::sync::{Condvar, Mutex};
 
 /// What the Platform calls.
@@ -35,22 +36,6 @@ const METHOD: &str = "!remote-access";
 const BAD_REQUEST: u16 = 400;
 const CONFLICT: u16 = 409;
 const FAILED: u16 = 500;
-
-/// A tunnel that is open, or being opened. Part of a [`Status`](crate::Status).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TunnelStatus {
-    /// The Platform's name for it.
-    pub tunnel_id: String,
-    /// The port of this device that it leads to.
-    pub port: u16,
-    /// How long ago the Platform asked for it.
-    pub age: Duration,
-    /// Payload that came through it to the device.
-    pub received_bytes: u64,
-    /// Payload that the device sent through it.
-    pub sent_bytes: u64,
-}
 
 /// The tunnels of a client.
 pub(crate) struct Tunnels {

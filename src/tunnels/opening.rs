@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::Interest;
 use mio::net::TcpStream;
-use mio::{Interest, Token};
 use rustls::pki_types::ServerName;
 
 use super::WayOut;
-use super::pump::{Inward, Relay, Tunnel};
+use super::pump::{Inward, LOCAL, RELAY, Relay, Tunnel};
 use super::request::OpenTunnel;
 use crate::error::Chain;
 use crate::net::cancel::{Cancellation, SocketPoll, WaitError};
@@ -23,9 +23,6 @@ use crate::net::web_socket::{Request, WebSocket, WebSocketError};
 /// (both as the published SDK has them).
 const LOCAL_LIMIT: Duration = Duration::from_secs(5);
 const RELAY_LIMIT: Duration = Duration::from_secs(20);
-
-pub(super) const LOCAL: Token = Token(0);
-pub(super) const RELAY: Token = Token(1);
 
 /// Why the relay was not reached. None of the words repeats its address.
 #[derive(Debug, thiserror::Error)]

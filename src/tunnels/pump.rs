@@ -7,16 +7,20 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use mio::Token;
 use mio::net::TcpStream;
 
 use super::budget::Budget;
-use super::opening::{LOCAL, RELAY};
 use super::{Entry, RemoteAccess};
 use crate::error::Chain;
 use crate::net::cancel::{SocketPoll, WaitError};
 use crate::net::tls_failure::{connection_failure, tls_failure};
 use crate::net::tls_socket::{Piece, TlsSocket, TlsSocketError};
 use crate::net::web_socket::{Event, WebSocket, WebSocketError};
+
+/// The port's end, and the relay's.
+pub(super) const LOCAL: Token = Token(0);
+pub(super) const RELAY: Token = Token(1);
 
 /// Payload that waits for one end; more is not read from the other.
 const BUFFER_BYTES: usize = 32 << 10;
