@@ -19,10 +19,19 @@ use crate::net::host::Host;
 /// IoT Hub's port for MQTT over TLS, unless the host name says another.
 const HUB_PORT: u16 = 8883;
 
+/// Where an attempt goes on when the first address that answered came to nothing.
+pub(super) struct Others {
+    pub addresses: Vec<SocketAddr>,
+    /// Of that first one: it tells more than an address at which nobody listens.
+    pub failure: Error,
+}
+
 /// A dial under way. Its thread ends at once when this is dropped.
 pub(super) struct Dialing {
     number: u64,
     host: Host,
+    /// What came of the address before.
+    failure: Option<Error>,
     cancellation: Arc<Cancellation>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,13 +65,14 @@ impl Link {
         }
     }
 
-    /// Dials the host: these addresses of it, or all that its name has.
-    pub(super) fn dial(&mut self, host: Host, addresses: Option<Vec<SocketAddr>>, now: Moment) {
+    /// Dials the host: others of its addresses, or all that its name has.
+    pub(super) fn dial(&mut self, host: Host, others: Option<Others>, now: Moment) {
         self.dials += 1;
         let number = self.dials;
         let cancellation = Arc::<Cancellation>::default();
         let (mailbox, dialer) = (Arc::clone(&self.mailbox), Arc::clone(&self.parts.dialer));
         let (to, until) = (host.clone(), Arc::clone(&cancellation));
+        let (addresses, failure) = others.map(|it| (it.addresses, it.failure)).unzip();
         let work = move || {
             let limits = DialLimits::PATIENT;
             let result = match addresses {
@@ -76,6 +86,7 @@ impl Link {
                 self.phase = Phase::Dialing(Dialing {
                     number,
                     host,
+                    failure,
                     cancellation,
                     thread: Some(thread),
                 });
@@ -88,16 +99,18 @@ impl Link {
     }
 
     pub(super) fn dialed(&mut self, number: u64, result: Result<Dialed, DialError>, now: Moment) {
-        let Phase::Dialing(dialing) = &self.phase else {
+        let Phase::Dialing(dialing) = &mut self.phase else {
             return;
         };
         if dialing.number != number {
             return;
         }
-        let host = dialing.host.clone();
+        let (host, failure) = (dialing.host.clone(), dialing.failure.take());
         match result {
             Ok(dialed) => self.open(host, dialed, now),
-            Err(error) => self.attempt_failed(&dial_error(error), now),
+            Err(error) => {
+                self.attempt_failed(&failure.unwrap_or_else(|| dial_error(error)), now);
+            }
         }
     }
 

@@ -47,7 +47,7 @@ use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::status::StatusBoard;
-use attempt::Dialing;
+use attempt::{Dialing, Others};
 use connection::Connection;
 use exchange::Exchange;
 use in_flight::InFlight;
@@ -346,6 +346,10 @@ impl Link {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
+        if matches!(error, TransportError::Session(SessionError::Refused(_))) {
+            // The hub has spoken: it is not asked once more at another address.
+            connection.other_addresses.clear();
+        }
         let refused = lost(&mut self.suspects, connection, &error, now);
         let other_addresses = match connection.connected_at {
             None => std::mem::take(&mut connection.other_addresses),
@@ -379,7 +383,11 @@ impl Link {
         } else if other_addresses.is_empty() {
             self.back_off(&error, now);
         } else {
-            self.dial(host, Some(other_addresses), now);
+            let others = Others {
+                addresses: other_addresses,
+                failure: error,
+            };
+            self.dial(host, Some(others), now);
         }
     }
 

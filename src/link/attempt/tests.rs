@@ -198,3 +198,37 @@ fn an_only_address_that_never_answers_is_given_up_within_half_a_minute_and_tried
     wait_sent(&client);
     assert_eq!(stage.received(), ["kept", "this, too"]);
 }
+
+#[test]
+fn a_hub_that_refuses_the_login_is_not_asked_at_another_address() {
+    let stage = Stage::new();
+    let hub = address(&stage.platform.hub_host_name());
+    let addresses = vec![hub, refusing()];
+    pretended::set(hub.port(), move || Ok(addresses.clone()));
+    stage.platform.refuse_connects(3, Some(2));
+    let client = stage.device().start().unwrap();
+    enqueue(&client, "through");
+    wait_sent(&client);
+    let error = client.status().last_error;
+    assert!(
+        matches!(error, Some(Error::ConnectionRefused { .. })),
+        "{error:?}"
+    );
+    let connections = stage.platform.connections();
+    let codes: Vec<u8> = connections.iter().map(|it| it.code).collect();
+    assert_eq!(codes, [3, 3, 0]);
+}
+
+#[test]
+fn what_came_of_the_address_that_answered_is_told_and_not_that_nobody_listens_on_the_next() {
+    let stage = Stage::new();
+    // Its certificate is of an authority that the device does not trust.
+    let stranger = Platform::builder().own_hub_port(true).start().unwrap();
+    let addresses = vec![address(&stranger.hub_host_name()), refusing()];
+    let hub = address(&stage.platform.hub_host_name());
+    pretended::set(hub.port(), move || Ok(addresses.clone()));
+    let client = stage.device().start().unwrap();
+    eventually("the attempt fails", || client.status().last_error.is_some());
+    let error = client.status().last_error;
+    assert!(matches!(error, Some(Error::Tls { .. })), "{error:?}");
+}
