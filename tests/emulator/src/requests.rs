@@ -78,6 +78,8 @@ pub struct HttpRequest {
     pub method: String,
     /// Its path, without the query.
     pub path: String,
+    /// Its query, which may hold secrets.
+    pub query: Option<String>,
     /// What was answered; nothing yet if the answer is still to come, or will never.
     pub status: Option<u16>,
     /// When it arrived.
@@ -301,15 +303,16 @@ impl HttpState {
     }
 
     /// Notes a request; the number is for `answered`.
-    pub fn arrived(&mut self, route: Route, method: &str, path: &str) -> usize {
+    pub fn arrived(&mut self, method: &str, path: &str, query: Option<&str>) -> usize {
         if self.requests.len() >= REQUESTS_KEPT_MAX {
             self.requests.drain(..REQUESTS_KEPT_MAX / 2);
             self.forgotten += REQUESTS_KEPT_MAX / 2;
         }
         self.requests.push(HttpRequest {
-            route,
+            route: Route::of(method, path, query),
             method: method.to_owned(),
             path: path.to_owned(),
+            query: query.map(str::to_owned),
             status: None,
             at: Instant::now(),
         });

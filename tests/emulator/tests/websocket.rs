@@ -106,9 +106,18 @@ fn the_upgrade_has_to_be_right() {
     };
     assert_eq!(open(PATH, &[]), Some(400));
     assert_eq!(open(PATH, &[("sec-websocket-protocol", "amqp")]), Some(400));
-    assert_eq!(open("$iothub/websocket", &MQTT), Some(400));
     assert_eq!(open("$iothub/elsewhere", &MQTT), Some(404));
+    assert_eq!(open("$iothub/websocket", &MQTT), None);
     assert_eq!(open(PATH, &MQTT), None);
+    let queries: Vec<_> = platform
+        .http_requests()
+        .into_iter()
+        .map(|r| r.query)
+        .collect();
+    assert_eq!(
+        queries[queries.len() - 2..],
+        [None, Some("iothub-no-client-cert=true".to_owned())]
+    );
     let url = uri(&platform).replace("wss:", "https:");
     assert_eq!(
         support::call(&platform, "GET", &url, &MQTT, b"").status,

@@ -94,8 +94,8 @@ class Connection:
     def __init__(self, connection_string):
         self._hub_id = connection_string["DeviceId"]
         host = connection_string["HostName"]
-        name, port = host.split(":")
-        plain = socket.create_connection((name, int(port)), timeout=DEADLINE)
+        name, _, port = host.partition(":")
+        plain = socket.create_connection((name, int(port or 8883)), timeout=DEADLINE)
         self._stream = _trust().wrap_socket(plain, server_hostname=name)
         user = f"{host}/{self._hub_id}/?api-version=2018-06-30"
         fields = (self._hub_id, user, connection_string["SharedAccessSignature"])

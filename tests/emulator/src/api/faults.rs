@@ -14,8 +14,9 @@ use crate::state::Core;
 
 pub(crate) async fn watch(State(core): State<Arc<Core>>, request: Request, next: Next) -> Response {
     let (method, path) = (request.method().as_str(), request.uri().path());
-    let route = Route::of(method, path, request.uri().query());
-    let number = core.change(|state| state.http.arrived(route, method, path));
+    let query = request.uri().query();
+    let route = Route::of(method, path, query);
+    let number = core.change(|state| state.http.arrived(method, path, query));
     hold(&core, route).await;
     if route == Route::HubWebSocket {
         // Silence only: what else blocks it is said before.

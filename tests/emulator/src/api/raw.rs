@@ -42,7 +42,7 @@ pub(super) async fn answer(
         let (read, write) = tokio::io::split(stream);
         return Some(tokio::io::join(Cursor::new(head).chain(read), write));
     };
-    core.change(|state| state.http.arrived(route, method, path));
+    core.change(|state| state.http.arrived(method, path, query));
     hold(core, route).await;
     // Nothing is made of errors: the client has gone, which is how many of these end.
     let _ = give(stream, &answer, content_length(&text)).await;

@@ -92,8 +92,22 @@ fn is_user_name(name: &str, hub_host: &str, client_id: &str) -> bool {
         && parts.next() == Some(client_id)
         && parts
             .next()
-            .and_then(|query| query.strip_prefix("?api-version=2018-06-30"))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('&'))
+            .and_then(|query| query.strip_prefix('?'))
+            .and_then(|query| {
+                query
+                    .split('&')
+                    .find_map(|pair| pair.strip_prefix("api-version="))
+            })
+            .is_some_and(is_api_version)
+}
+
+/// A day, on or after the one of the first version that devices still use.
+fn is_api_version(version: &str) -> bool {
+    const FIRST: &str = "2016-11-14";
+    let like_first = |(byte, first): (u8, u8)| byte.is_ascii_digit() == first.is_ascii_digit();
+    version.len() == FIRST.len()
+        && version.bytes().zip(FIRST.bytes()).all(like_first)
+        && version >= FIRST
 }
 
 fn accept(
@@ -179,6 +193,12 @@ mod tests {
         assert!(ok(
             "localhost/ws:dev1/?api-version=2018-06-30&DeviceClientType=x"
         ));
+        assert!(ok(
+            "localhost/ws:dev1/?DeviceClientType=x&api-version=2019-10-01"
+        ));
+        assert!(!ok("localhost/ws:dev1/?api-version=2015-01-01"));
+        assert!(!ok("localhost/ws:dev1/?api-version=yyyy-mm-dd"));
+        assert!(!ok("localhost/ws:dev1/?DeviceClientType=x"));
         assert!(!ok("elsewhere/ws:dev1/?api-version=2018-06-30"));
         assert!(!ok("localhost/ws:dev2/?api-version=2018-06-30"));
         assert!(!ok("localhost/ws:dev1/?api-version=2018-06-301"));
