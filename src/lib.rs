@@ -222,7 +222,11 @@
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), and in addition those of
 //! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike.
 //!
-//! Proxies are not used, whatever the environment says.
+//! # Proxies
+//!
+//! HTTP (CONNECT) and SOCKS5, with or without a user and a password, for the hub, the API and uploads alike: from
+//! [`proxy`](DeviceClientBuilder::proxy), else from the environment as curl reads it. TLS goes through to the
+//! Platform. A proxy that is restarted, or moves to another address under its name, needs nothing of the program.
 //!
 //! # Logging
 //!

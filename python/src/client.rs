@@ -73,6 +73,8 @@ impl DeviceClient {
     ///   caller gets status 500. An unknown name is answered 404, a body that is no JSON 400.
     /// - `method_request_callback`: such a function for all names that are not in `methods`.
     /// - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
+    /// - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
+    ///   as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
     ///
     /// Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
     /// logged.
@@ -85,8 +87,9 @@ impl DeviceClient {
         desired_properties_updated_callback=None, allow_remote_access=None, *,
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
-        free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4)")]
+        free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None,
+        proxy=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start(
         py: Python<'_>,
@@ -111,6 +114,7 @@ impl DeviceClient {
         methods: Argument<'_, '_>,
         method_request_callback: Argument<'_, '_>,
         method_threads: Argument<'_, '_>,
+        proxy: Argument<'_, '_>,
     ) -> PyResult<DeviceClient> {
         let arguments = StartArguments {
             device_id,
@@ -134,6 +138,7 @@ impl DeviceClient {
             methods,
             method_request_callback,
             method_threads,
+            proxy,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;

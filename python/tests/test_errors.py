@@ -81,6 +81,7 @@ START = {
     "methods": ([0, "restart", [print], {1: print}, {"restart": 1}], []),
     "method_request_callback": (NOT_CALLABLE, []),
     "method_threads": (NOT_A_COUNT, [0, 65, -1, 2 ** 64, 2 ** 200]),
+    "proxy": (NOT_TEXT, ["", "https://host", "socks4://host", "http://a b", "host:0", "http://:password@host", SURROGATE]),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}

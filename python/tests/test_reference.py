@@ -62,6 +62,7 @@ ADDED = {
         ("methods", None),
         ("method_request_callback", None),
         ("method_threads", 4),
+        ("proxy", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::methods::{MethodError, MethodRequest, MethodResponse};
 use crate::outbox::OutboxLimits;
 use crate::registration::ProvisioningOperation;
+use crate::secret::Secret;
 use crate::status::ConnectionChange;
 use crate::store::Durability;
 use crate::tunnels::RemoteAccess;
@@ -176,6 +177,27 @@ impl DeviceClientBuilder {
     /// system's are found as by OpenSSL, with `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.options.ca_file = Some(path.into());
+        self
+    }
+
+    /// The proxy that leads to every host: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`
+    /// (port 1080 unless given, as with curl); or `none`. An HTTP proxy is asked to CONNECT, and either kind resolves
+    /// the hosts' names itself. Special characters in user and password are percent-encoded.
+    ///
+    /// Unless this is called, the environment decides when the client starts, as curl reads it: the first that is set
+    /// of `https_proxy`, `HTTPS_PROXY`, `all_proxy` and `ALL_PROXY`, and `no_proxy` or `NO_PROXY` for hosts that are
+    /// reached without. That goes for the hub as for HTTPS; this machine itself is never reached by the environment's
+    /// proxy.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::DeviceClient;
+    /// let client = DeviceClient::builder("CAEaBA...", "/var/lib/gateway/spotflow.db")
+    ///     .proxy("http://gateway:p%40ssword@proxy.factory.example:3128")
+    ///     .start()?;
+    /// # Ok::<(), spotflow_device::Error>(())
+    /// ```
+    pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
+        self.options.proxy = Some(Secret::new(proxy));
         self
     }
 

@@ -10,8 +10,10 @@ use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::message::rules::validate_device_id;
 use crate::methods::MethodOptions;
+use crate::net::proxy::Proxies;
 use crate::outbox::OutboxLimits;
 use crate::registration::{DisplayCallback, display_on_stdout};
+use crate::secret::Secret;
 use crate::store::{Durability, validate_path};
 use crate::tunnels::RemoteAccess;
 use crate::wait::InterruptCheck;
@@ -37,6 +39,8 @@ pub(super) struct Options {
     /// Nobody has it unless it is set.
     pub remote_access: Option<RemoteAccess>,
     pub ca_file: Option<PathBuf>,
+    /// There can be a password in it.
+    pub proxy: Option<Secret>,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub cloud_messages: bool,
     pub codec: Codec,
@@ -60,6 +64,7 @@ impl Options {
             methods: MethodOptions::default(),
             remote_access: None,
             ca_file: None,
+            proxy: None,
             interrupt_check: None,
             cloud_messages: false,
             codec: Codec::default(),
@@ -68,6 +73,23 @@ impl Options {
             keep_alive: KEEP_ALIVE,
             outbox_limits: OutboxLimits::default(),
             clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The ways out: the option's, else the environment's.
+    pub fn proxies(&self) -> Result<Proxies> {
+        match &self.proxy {
+            Some(text) => {
+                let refuse = |rule| Error::invalid("proxy", rule);
+                Proxies::from_option(text.expose()).map_err(refuse)
+            }
+            None => {
+                let proxies = Proxies::from_environment(|name| std::env::var(name).ok());
+                proxies.map_err(|bad| {
+                    let rule = format!("{} in the environment: {}", bad.name, bad.rule);
+                    Error::invalid("proxy", rule)
+                })
+            }
         }
     }
 

@@ -109,6 +109,7 @@ struct Ground {
 impl Ground {
     fn open(options: &mut Options, mailbox: Arc<Mailbox>) -> Result<Ground> {
         let clock = Arc::clone(&options.clock);
+        let dialer = Dialer::new(options.proxies()?);
         let trust = Trust::load(options.ca_file.as_deref(), Arc::clone(&clock))?;
         let store = Arc::new(Store::open(&options.database)?);
         let desired = options.desired_callback.take();
@@ -119,7 +120,7 @@ impl Ground {
             None
         };
         Ok(Ground {
-            dialer: Dialer::new(),
+            dialer,
             trust,
             store,
             status: Arc::new(StatusBoard::new(Arc::clone(&clock))),

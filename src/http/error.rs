@@ -14,6 +14,8 @@ pub(super) enum HttpError {
     Cancelled,
     /// A time limit, by what it was for.
     Late(&'static str),
+    /// A proxy is in the way.
+    Proxy(DialError),
     Io(io::Error),
     Tls(rustls::Error),
     Answer(AnswerError),
@@ -46,6 +48,7 @@ impl HttpError {
             HttpError::Late(what) => {
                 Error::network(action, io::Error::new(io::ErrorKind::TimedOut, what))
             }
+            HttpError::Proxy(error) => Error::network(action, error),
             HttpError::Io(error) => connection_failure(action, error),
             HttpError::Tls(error) => tls_failure(action, error),
             HttpError::Answer(problem) => Error::protocol(action, problem.to_string()),
@@ -72,6 +75,9 @@ impl From<DialError> for HttpError {
             DialError::ConnectTimedOut => HttpError::Late(NO_CONNECTION),
             DialError::Name(error) | DialError::Connect(error) => HttpError::Io(error),
             DialError::System(error) => HttpError::System(error),
+            error @ (DialError::ProxyUnreachable(..)
+            | DialError::ProxyRefused(..)
+            | DialError::ProxyTimedOut(_)) => HttpError::Proxy(error),
         }
     }
 }

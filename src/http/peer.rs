@@ -12,6 +12,7 @@ use super::request::HTTPS_PORT;
 use crate::clock::SystemClock;
 use crate::net::dial::Dialer;
 use crate::net::host::Host;
+use crate::net::proxy::Proxies;
 use crate::net::trust::Trust;
 
 /// What `Peer::json` says that the time is.
@@ -67,7 +68,7 @@ impl Peer {
     /// A client that trusts it.
     pub fn agent(&self) -> Agent {
         let trust = Trust::load(Some(self.platform.ca_file()), Arc::new(SystemClock));
-        Agent::new(Dialer::new(), trust.unwrap())
+        Agent::new(Dialer::new(Proxies::none()), trust.unwrap())
     }
 
     pub fn instance(&self) -> Instance {

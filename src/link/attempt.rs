@@ -150,9 +150,7 @@ fn dial_error(error: DialError) -> Error {
         DialError::NameTimedOut => Error::network("look up the hub's name", error),
         DialError::System(cause) => Error::system("connect to the hub", cause),
         DialError::Connect(cause) => Error::network("connect to the hub", cause),
-        DialError::Cancelled | DialError::ConnectTimedOut => {
-            Error::network("connect to the hub", error)
-        }
+        error => Error::network("connect to the hub", error),
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod cancel;
 pub(crate) mod dial;
 pub(crate) mod host;
 pub(crate) mod issuer;
+pub(crate) mod proxy;
 pub(crate) mod tls_failure;
 pub(crate) mod tls_socket;
 pub(crate) mod trust;

@@ -21,3 +21,4 @@ mod random_files;
 mod secrets;
 mod twin;
 mod uploads;
+mod ways_out;

@@ -83,6 +83,7 @@ class DeviceClient:
         methods: Optional[Dict[str, Callable[[MethodRequest], object]]] = None,
         method_request_callback: Optional[Callable[[MethodRequest], object]] = None,
         method_threads: int = 4,
+        proxy: Optional[str] = None,
     ) -> DeviceClient:
         """Start communicating with the Platform.
 
@@ -125,6 +126,8 @@ class DeviceClient:
           caller gets status 500. An unknown name is answered 404, a body that is no JSON 400.
         - `method_request_callback`: such a function for all names that are not in `methods`.
         - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
+        - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
+          as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
 
         Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
         logged.

@@ -4,10 +4,13 @@
 //! name ──> its addresses (names) ──> raced (race) ──> a connected socket
 //! ```
 //!
+//! Where a proxy leads to the host, that is what is dialled, and then asked to connect to the host (through).
+//!
 //! A dial blocks its thread. It is ended by its [`Cancellation`], at once, and by its time limits.
 
 mod names;
 mod race;
+mod through;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +22,8 @@ use mio::{Interest, Registry, Token};
 
 use super::cancel::{Cancellation, SocketPoll, WaitError};
 use super::host::Host;
+use super::proxy::negotiation::Refusal;
+use super::proxy::{Proxies, Proxy};
 use crate::sync::Mutex;
 use names::Names;
 use race::Race;
@@ -35,6 +40,8 @@ pub(crate) struct DialLimits {
     pub name: Duration,
     /// All addresses together.
     pub connect: Duration,
+    /// A proxy's way to the host.
+    pub proxy: Duration,
     /// The end of all steps.
     pub deadline: Option<Instant>,
 }
@@ -44,6 +51,7 @@ impl DialLimits {
     pub const PATIENT: DialLimits = DialLimits {
         name: Duration::from_secs(30),
         connect: Duration::from_secs(30),
+        proxy: Duration::from_secs(30),
         deadline: None,
     };
 
@@ -69,6 +77,23 @@ pub(crate) enum DialError {
     ConnectTimedOut,
     #[error("the system has no socket or thread to give")]
     System(#[source] io::Error),
+    /// The proxy, by its address, could not be reached.
+    #[error("the proxy {0} cannot be reached")]
+    ProxyUnreachable(String, #[source] Box<DialError>),
+    #[error("the proxy {0} {1}")]
+    ProxyRefused(String, Refusal),
+    #[error("the proxy {0} did not connect in time")]
+    ProxyTimedOut(String),
+}
+
+impl DialError {
+    /// As a failure on the way to a proxy.
+    fn of_proxy(self, proxy: &Proxy) -> DialError {
+        match self {
+            DialError::Cancelled | DialError::System(_) => self,
+            why => DialError::ProxyUnreachable(proxy.to_string(), Box::new(why)),
+        }
+    }
 }
 
 impl From<WaitError> for DialError {
@@ -92,33 +117,32 @@ pub(crate) struct Dialed {
 
 /// Makes connections, and remembers which addresses took them.
 pub(crate) struct Dialer {
+    proxies: Proxies,
     names: Arc<Names>,
     /// The newest last.
     worked: Mutex<Vec<(Host, SocketAddr)>>,
 }
 
 impl Dialer {
-    pub fn new() -> Arc<Dialer> {
+    pub fn new(proxies: Proxies) -> Arc<Dialer> {
         Arc::new(Dialer {
+            proxies,
             names: Names::new(),
             worked: Mutex::default(),
         })
     }
 
-    /// Connects to whichever address of the host answers first.
+    /// Connects to whichever address of the host, or of the proxy that leads to it, answers first.
     pub fn dial(
         &self,
         host: &Host,
         limits: DialLimits,
         cancellation: &Arc<Cancellation>,
     ) -> Result<Dialed, DialError> {
-        let mut poll = SocketPoll::new(cancellation)?;
-        let resolve_by = limits.end_of(limits.name);
-        let addresses = self.names.look_up(host, &mut poll, resolve_by)?;
-        self.connect(host, addresses, limits, &mut poll)
+        self.dial_from(host, None, limits, cancellation)
     }
 
-    /// Connects to one of these addresses of the host: those that an earlier dial left.
+    /// Connects by way of one of these addresses, that an earlier dial left.
     pub fn dial_others(
         &self,
         host: &Host,
@@ -126,8 +150,25 @@ impl Dialer {
         limits: DialLimits,
         cancellation: &Arc<Cancellation>,
     ) -> Result<Dialed, DialError> {
+        self.dial_from(host, Some(addresses), limits, cancellation)
+    }
+
+    fn dial_from(
+        &self,
+        host: &Host,
+        addresses: Option<Vec<SocketAddr>>,
+        limits: DialLimits,
+        cancellation: &Arc<Cancellation>,
+    ) -> Result<Dialed, DialError> {
         let mut poll = SocketPoll::new(cancellation)?;
-        self.connect(host, addresses, limits, &mut poll)
+        let Some(proxy) = self.proxies.for_host(host) else {
+            return self.connect(host, addresses, limits, &mut poll);
+        };
+        let connected = self.connect(&proxy.host, addresses, limits, &mut poll);
+        let mut dialed = connected.map_err(|why| why.of_proxy(proxy))?;
+        let deadline = limits.end_of(limits.proxy);
+        dialed.socket = through::lead(dialed.socket, proxy, host, deadline, &mut poll)?;
+        Ok(dialed)
     }
 
     /// The connection to this host came to nothing: its address is no better than others.
@@ -138,10 +179,14 @@ impl Dialer {
     fn connect(
         &self,
         host: &Host,
-        addresses: Vec<SocketAddr>,
+        addresses: Option<Vec<SocketAddr>>,
         limits: DialLimits,
         poll: &mut SocketPoll,
     ) -> Result<Dialed, DialError> {
+        let addresses = match addresses {
+            Some(addresses) => addresses,
+            None => self.names.look_up(host, poll, limits.end_of(limits.name))?,
+        };
         let race = Race::new(addresses, self.best(host), Instant::now());
         let (socket, address, others) = run(race, limits.end_of(limits.connect), poll)?;
         self.remember(host, address);

@@ -46,7 +46,7 @@ fn addresses_that_refuse_are_passed_over_at_once() {
     let (good, address) = listener();
     let addresses = [refusing(), refusing(), address];
     let begun = Instant::now();
-    let dialed = dial(&Dialer::new(), &addresses, PATIENCE).unwrap();
+    let dialed = dial(&Dialer::new(Proxies::none()), &addresses, PATIENCE).unwrap();
     assert_eq!(dialed.socket.peer_addr().unwrap(), address);
     assert_eq!(dialed.others, []);
     assert!(dialed.socket.nodelay().unwrap());
@@ -56,12 +56,17 @@ fn addresses_that_refuse_are_passed_over_at_once() {
 
 #[test]
 fn when_all_refuse_the_dial_fails_with_their_reason() {
-    let error = dial(&Dialer::new(), &[refusing(), refusing()], PATIENCE).unwrap_err();
+    let error = dial(
+        &Dialer::new(Proxies::none()),
+        &[refusing(), refusing()],
+        PATIENCE,
+    )
+    .unwrap_err();
     assert!(
         matches!(&error, DialError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused),
         "{error:?}"
     );
-    let error = dial(&Dialer::new(), &[], PATIENCE).unwrap_err();
+    let error = dial(&Dialer::new(Proxies::none()), &[], PATIENCE).unwrap_err();
     assert!(matches!(error, DialError::Connect(_)), "{error:?}");
 }
 
@@ -71,7 +76,7 @@ fn an_address_that_nobody_answers_at_leaves_time_for_the_next_and_what_worked_go
     let (silent, _waiting) = unanswering();
     let silent = silent.local_addr().unwrap();
     let (good, address) = listener();
-    let dialer = Dialer::new();
+    let dialer = Dialer::new(Proxies::none());
     let begun = Instant::now();
     let dialed = dial(&dialer, &[silent, refusing(), address], PATIENCE).unwrap();
     assert!(begun.elapsed() < PATIENCE / 2);
@@ -93,11 +98,11 @@ fn a_dial_that_nobody_answers_ends_with_its_limit_or_its_cancellation() {
     let silent = silent.local_addr().unwrap();
     let limit = Duration::from_millis(300);
     let begun = Instant::now();
-    let error = dial(&Dialer::new(), &[silent], limit).unwrap_err();
+    let error = dial(&Dialer::new(Proxies::none()), &[silent], limit).unwrap_err();
     assert!(matches!(error, DialError::ConnectTimedOut), "{error:?}");
     assert!((limit..PATIENCE / 2).contains(&begun.elapsed()));
 
-    let (dialer, cancellation) = (Dialer::new(), Arc::<Cancellation>::default());
+    let (dialer, cancellation) = (Dialer::new(Proxies::none()), Arc::<Cancellation>::default());
     std::thread::scope(|scope| {
         let dial = scope.spawn(|| {
             let limits = DialLimits::PATIENT;
@@ -112,7 +117,7 @@ fn a_dial_that_nobody_answers_ends_with_its_limit_or_its_cancellation() {
 
 #[test]
 fn what_worked_is_remembered_for_the_last_hosts_only() {
-    let dialer = Dialer::new();
+    let dialer = Dialer::new(Proxies::none());
     let of = |number: usize| Host::parse(&format!("host-{number}.example"), 443).unwrap();
     let address = SocketAddr::from(([192, 0, 2, 1], 443));
     for number in 0..HOSTS_MAX + 2 {
