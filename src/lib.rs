@@ -220,7 +220,9 @@
 //!
 //! TLS 1.2 and 1.3 with `rustls` and `ring`. Trusted are the system's certificates, as OpenSSL finds them
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` replace them), and in addition those of
-//! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike.
+//! [`ca_file`](DeviceClientBuilder::ca_file): for the hub and for every HTTPS call alike. When these files change, the
+//! next handshake goes by them; files that cannot be used are logged, and what was trusted before stays. (On Windows
+//! and macOS, where the system's certificates are in no files, those are read at the start.)
 //!
 //! # Proxies
 //!

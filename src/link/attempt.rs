@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use rustls::pki_types::ServerName;
 
 use super::connection::Connection;
+use super::mailbox::Way;
 use super::session::{Login, Session};
 use super::transport::Transport;
 use super::{Link, Phase, SOCKET, transport_error};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::net::cancel::Cancellation;
-use crate::net::dial::{DialError, DialLimits, Dialed};
+use crate::net::dial::{DialError, DialLimits};
 use crate::net::host::Host;
 
 /// IoT Hub's port for MQTT over TLS, unless the host name says another.
@@ -73,13 +74,19 @@ impl Link {
         let (mailbox, dialer) = (Arc::clone(&self.mailbox), Arc::clone(&self.parts.dialer));
         let (to, until) = (host.clone(), Arc::clone(&cancellation));
         let (addresses, failure) = others.map(|it| (it.addresses, it.failure)).unzip();
+        let trust = self.parts.trust.clone();
         let work = move || {
             let limits = DialLimits::PATIENT;
             let result = match addresses {
                 Some(addresses) => dialer.dial_others(&to, addresses, limits, &until),
                 None => dialer.dial(&to, limits, &until),
             };
-            mailbox.dialed(number, result);
+            // Here, as the link does not wait for a disk.
+            let way = |dialed| Way {
+                dialed,
+                tls: trust.rustls(),
+            };
+            mailbox.dialed(number, result.map(way));
         };
         match crate::threads::spawn("spotflow-dial", work) {
             Ok(thread) => {
@@ -98,7 +105,7 @@ impl Link {
         }
     }
 
-    pub(super) fn dialed(&mut self, number: u64, result: Result<Dialed, DialError>, now: Moment) {
+    pub(super) fn dialed(&mut self, number: u64, result: Result<Way, DialError>, now: Moment) {
         let Phase::Dialing(dialing) = &mut self.phase else {
             return;
         };
@@ -107,14 +114,14 @@ impl Link {
         }
         let (host, failure) = (dialing.host.clone(), dialing.failure.take());
         match result {
-            Ok(dialed) => self.open(host, dialed, now),
+            Ok(way) => self.open(host, way, now),
             Err(error) => {
                 self.attempt_failed(&failure.unwrap_or_else(|| dial_error(error)), now);
             }
         }
     }
 
-    fn open(&mut self, host: Host, dialed: Dialed, now: Moment) {
+    fn open(&mut self, host: Host, way: Way, now: Moment) {
         let Some(credentials) = &self.credentials else {
             self.phase = Phase::Idle;
             return;
@@ -132,7 +139,8 @@ impl Link {
             self.attempt_failed(&error, now);
             return;
         };
-        let (registry, tls) = (self.poller.registry(), self.parts.trust.rustls());
+        let Way { dialed, tls } = way;
+        let registry = self.poller.registry();
         let transport = Transport::new(dialed.socket, name, tls, registry, SOCKET);
         let in_flight = std::mem::take(&mut self.in_flight);
         let opened = match transport {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mio::Waker;
+use rustls::ClientConfig;
 
 use crate::http::HubCredentials;
 use crate::methods::{Answer, Answers};
@@ -19,13 +20,19 @@ pub(crate) struct CloudReceipt {
     pub packet_id: u16,
 }
 
+/// A way to the hub, and what its TLS is to be checked with.
+pub(crate) struct Way {
+    pub dialed: Dialed,
+    pub tls: Arc<ClientConfig>,
+}
+
 /// The wishes since the link last looked.
 #[derive(Default)]
 pub(crate) struct Wishes {
     /// Connect with these from now on.
     pub credentials: Option<HubCredentials>,
     /// What came of the dial with this number.
-    pub dialed: Option<(u64, Result<Dialed, DialError>)>,
+    pub dialed: Option<(u64, Result<Way, DialError>)>,
     /// These messages are stored. The hub sends at most 50 without acknowledgement.
     pub cloud_receipts: Vec<CloudReceipt>,
     /// Answers to calls of methods, of which only so many are under way at once.
@@ -78,7 +85,7 @@ impl Mailbox {
     }
 
     /// Delivers what came of dial `number`.
-    pub fn dialed(&self, number: u64, result: Result<Dialed, DialError>) {
+    pub fn dialed(&self, number: u64, result: Result<Way, DialError>) {
         self.ask(|wishes| wishes.dialed = Some((number, result)));
     }
 

@@ -1,7 +1,10 @@
-//! The roots that every TLS connection of a client is checked against, read once.
+//! The roots that every TLS connection of a client is checked against: read at the start, and again when their files
+//! have changed.
+
+mod files;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +16,30 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::clock::Clock;
+use crate::error::Chain;
+use crate::sync::Mutex;
 use crate::{Error, Result};
 
 /// The client talks to an instance, its storage and one hub, which may fail over.
 const TLS_SESSIONS_MAX: usize = 8;
 
-/// The trusted roots, ready for both users of TLS: the link and HTTP.
+/// The trusted roots, for everybody who makes a TLS connection.
 #[derive(Clone)]
-pub(crate) struct Trust(Arc<ClientConfig>);
+pub(crate) struct Trust(Arc<Inner>);
+
+struct Inner {
+    ca_file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    rustls: Arc<ClientConfig>,
+    /// How many of the system's certificates could not be used.
+    skipped: usize,
+    /// Of the files that it was read from, or could not be.
+    fingerprint: u64,
+}
 
 impl Trust {
     /// The system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and those of the PEM file.
@@ -28,52 +47,103 @@ impl Trust {
     /// What the system has but cannot be read is skipped with a warning: old stores hold odd
     /// certificates that no connection needs. The file was named on purpose, so it must be right.
     /// `clock` says whether a certificate is valid now.
-    pub fn load(additional_ca_file: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Trust> {
-        let mut roots = Roots::none();
-        roots.add_system();
-        if let Some(path) = additional_ca_file {
-            roots.add_file(path)?;
+    pub fn load(ca_file: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Trust> {
+        let fingerprint = files::fingerprint(ca_file);
+        let roots = Roots::read(ca_file)?;
+        if let Some(first) = roots.problems.first() {
+            let count = roots.problems.len();
+            log::warn!("skipped {count} of the system's root certificates; the first: {first}");
         }
         if roots.store.is_empty() {
             log::warn!(
                 "this machine has no trusted root certificate: no TLS connection can succeed"
             );
         }
-        roots.into_trust(clock)
+        Ok(Trust(Arc::new(Inner {
+            ca_file: ca_file.map(Path::to_owned),
+            current: Mutex::new(Current {
+                skipped: roots.problems.len(),
+                rustls: roots.into_rustls(&clock)?,
+                fingerprint,
+            }),
+            clock,
+        })))
     }
 
-    /// The same configuration each time, so sessions are resumed.
+    /// What the next handshake is to be made with: the same each time, so that sessions are resumed, until the files
+    /// change. Reads them then; so it is not for a thread that must not wait for a disk.
     pub fn rustls(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0)
+        let ca_file = self.0.ca_file.as_deref();
+        let mut current = self.0.current.lock();
+        let fingerprint = files::fingerprint(ca_file);
+        if fingerprint != current.fingerprint {
+            // Before they are read: should they change meanwhile, they are read once more.
+            current.fingerprint = fingerprint;
+            match self.read_anew(&current) {
+                Ok((rustls, skipped)) => {
+                    log::info!("the trusted certificates have changed, and were read anew");
+                    current.rustls = rustls;
+                    current.skipped = skipped;
+                }
+                Err(error) => log::warn!(
+                    "the trusted certificates have changed and cannot be used, those from before stay: {}",
+                    Chain(&error)
+                ),
+            }
+        }
+        Arc::clone(&current.rustls)
+    }
+
+    /// A store with more faults than before is being written, or broken.
+    fn read_anew(&self, current: &Current) -> Result<(Arc<ClientConfig>, usize)> {
+        let roots = Roots::read(self.0.ca_file.as_deref())?;
+        let skipped = roots.problems.len();
+        if roots.store.is_empty() {
+            return Err(Error::system(
+                "read the system's certificates",
+                "there are none",
+            ));
+        }
+        if let Some(first) = roots.problems.first().filter(|_| skipped > current.skipped) {
+            return Err(Error::system(
+                "read the system's certificates",
+                first.as_str(),
+            ));
+        }
+        Ok((roots.into_rustls(&self.0.clock)?, skipped))
     }
 }
 
 struct Roots {
     store: RootCertStore,
+    /// What of the system's is skipped, and why.
+    problems: Vec<String>,
 }
 
 impl Roots {
     fn none() -> Roots {
         Roots {
             store: RootCertStore::empty(),
+            problems: Vec::new(),
         }
     }
 
-    fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), rustls::Error> {
-        self.store.add(certificate)
+    fn read(ca_file: Option<&Path>) -> Result<Roots> {
+        let mut roots = Roots::none();
+        roots.add_system();
+        if let Some(path) = ca_file {
+            roots.add_file(path)?;
+        }
+        Ok(roots)
     }
 
     fn add_system(&mut self) {
         let system = rustls_native_certs::load_native_certs();
-        let mut problems: Vec<String> = system.errors.iter().map(ToString::to_string).collect();
+        self.problems = system.errors.iter().map(ToString::to_string).collect();
         for certificate in system.certs {
-            if let Err(error) = self.add(certificate) {
-                problems.push(error.to_string());
+            if let Err(error) = self.store.add(certificate) {
+                self.problems.push(error.to_string());
             }
-        }
-        if let Some(first) = problems.first() {
-            let count = problems.len();
-            log::warn!("skipped {count} of the system's root certificates; the first: {first}");
         }
     }
 
@@ -85,7 +155,8 @@ impl Roots {
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|_| refuse("not in PEM format".into()))?;
-            self.add(certificate)
+            self.store
+                .add(certificate)
                 .map_err(|_| refuse("holds a certificate that cannot be read".into()))?;
             found = true;
         }
@@ -96,16 +167,17 @@ impl Roots {
         }
     }
 
-    fn into_trust(self, clock: Arc<dyn Clock>) -> Result<Trust> {
+    fn into_rustls(self, clock: &Arc<dyn Clock>) -> Result<Arc<ClientConfig>> {
         // Named explicitly: the process's default provider is the application's to choose.
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
-        let mut rustls = ClientConfig::builder_with_details(provider, Arc::new(WallTime(clock)))
+        let time = Arc::new(WallTime(Arc::clone(clock)));
+        let mut rustls = ClientConfig::builder_with_details(provider, time)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::system("set TLS up", error))?
             .with_root_certificates(self.store)
             .with_no_client_auth();
         rustls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS_MAX);
-        Ok(Trust(Arc::new(rustls)))
+        Ok(Arc::new(rustls))
     }
 }
 
@@ -126,66 +198,4 @@ impl fmt::Debug for WallTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::PathBuf;
-
-    struct File(PathBuf);
-
-    impl File {
-        fn with(name: &str, content: &str) -> File {
-            let path = std::env::temp_dir().join(format!("trust-{}-{name}", std::process::id()));
-            std::fs::write(&path, content).unwrap();
-            File(path)
-        }
-    }
-
-    impl Drop for File {
-        fn drop(&mut self) {
-            std::fs::remove_file(&self.0).ok();
-        }
-    }
-
-    fn certificate_pem() -> String {
-        rcgen::generate_simple_self_signed(["a.example".into()])
-            .unwrap()
-            .cert
-            .pem()
-    }
-
-    fn loaded(path: &Path) -> Result<usize> {
-        let mut roots = Roots::none();
-        roots.add_file(path)?;
-        Ok(roots.store.len())
-    }
-
-    #[test]
-    fn every_certificate_of_the_file_is_trusted() {
-        let file = File::with(
-            "two",
-            &format!("{}\n{}", certificate_pem(), certificate_pem()),
-        );
-        assert_eq!(loaded(&file.0).unwrap(), 2);
-        assert!(Trust::load(Some(&file.0), Arc::new(crate::clock::SystemClock)).is_ok());
-    }
-
-    #[test]
-    fn a_file_without_a_usable_certificate_is_refused_by_name() {
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let missing = File(std::env::temp_dir().join("trust-does-not-exist"));
-        for file in [
-            File::with("empty", ""),
-            File::with("text", "hello"),
-            File::with("cut", "-----BEGIN CERTIFICATE-----\nAAAA"),
-            File::with("broken", broken),
-            missing,
-        ] {
-            let error = loaded(&file.0).unwrap_err();
-            let Error::InvalidArgument { argument, rule, .. } = error else {
-                panic!("{error:?}");
-            };
-            assert_eq!(argument, "ca_file");
-            assert!(rule.contains(file.0.to_str().unwrap()), "{rule}");
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 use spotflow_device::Error;
-use spotflow_emulator::ServerCertificate;
+use spotflow_emulator::{Route, ServerCertificate};
 
 use crate::proxy::{Direction, Proxy};
 use crate::support::{
@@ -123,6 +123,72 @@ fn a_device_whose_clock_is_behind_goes_on_by_itself_when_it_is_right() {
         assert!(begun.elapsed() > behind - Duration::from_secs(1));
         sender(&client).send_message("in").unwrap();
         assert_eq!(log.count("is not valid yet", Some(Level::Warn)), 1);
+    });
+}
+
+/// The certificate of an authority that has nothing to do with the Platform.
+fn foreign_ca() -> String {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    params.self_signed(&key).unwrap().pem()
+}
+
+#[test]
+fn trusted_certificates_that_change_count_at_the_next_handshake_without_a_restart() {
+    let stage = Stage::new();
+    let platforms = std::fs::read_to_string(stage.platform.ca_file()).unwrap();
+    let bundle = stage.directory.path().join("ca.pem");
+    let trust = |pem: &str| std::fs::write(&bundle, pem).unwrap();
+    trust(&foreign_ca());
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| stage.device().ca_file(&bundle).start().unwrap());
+        // No HTTP call is made before the API is trusted.
+        let seen = stage
+            .platform
+            .wait_for_request(Route::Any, 1, PATIENCE / 10);
+        assert!(seen.is_err());
+        trust(&platforms);
+        let client = started.join().unwrap();
+        let sender = sender(&client);
+        sender.send_message("trusted").unwrap();
+
+        trust(&foreign_ca());
+        stage.platform.close_connections();
+        eventually("the hub is trusted no more", || {
+            matches!(client.status().last_error, Some(Error::Tls { .. }))
+        });
+        sender.enqueue_message("kept").unwrap();
+        trust(&format!("{}{platforms}", foreign_ca()));
+        client
+            .wait_enqueued_messages_sent_timeout(PATIENCE)
+            .unwrap();
+        assert_eq!(stage.received(), ["trusted", "kept"]);
+    });
+}
+
+#[test]
+fn trusted_certificates_that_break_are_told_of_once_and_those_from_before_stay() {
+    let name =
+        "certificates::trusted_certificates_that_break_are_told_of_once_and_those_from_before_stay";
+    in_a_process_of_its_own(name, || {
+        let stage = Stage::new();
+        let bundle = stage.directory.path().join("ca.pem");
+        std::fs::copy(stage.platform.ca_file(), &bundle).unwrap();
+        let client = stage.device().ca_file(&bundle).start().unwrap();
+        let sender = sender(&client);
+        sender.send_message("0").unwrap();
+        let log = Log::from_here();
+        std::fs::write(&bundle, "-----BEGIN CERTIFICATE-----\nAAAA").unwrap();
+        for text in ["1", "2", "3"] {
+            stage.platform.close_connections();
+            let connected = |wanted| stage.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
+            connected(true).unwrap();
+            sender.send_message(text).unwrap();
+        }
+        sender.send_message(vec![7; 300_000]).unwrap();
+        assert_eq!(log.count("cannot be used", Some(Level::Warn)), 1);
+        assert_eq!(stage.platform.connection_count(), 4);
     });
 }
 
