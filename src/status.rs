@@ -29,6 +29,13 @@ pub struct Status {
     pub last_error: Option<Error>,
     /// How long ago that was.
     pub last_error_age: Option<Duration>,
+    /// Why no Messages are sent, although there may be a connection; `None` when they are. The hub has closed the
+    /// connection on the same Message several times: until it takes that one, or another shows that it is to blame,
+    /// it is tried alone, each time after a minute at most; see
+    /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
+    pub held_back: Option<String>,
+    /// For how long that has been so.
+    pub held_back_age: Option<Duration>,
     /// Messages stored and not yet acknowledged by the Platform.
     pub pending_messages: u64,
     /// The bytes of their stored payloads (compressed, where compression is used).
@@ -116,6 +123,7 @@ struct Board {
     changed_at: Moment,
     connects: u64,
     last_error: Option<(Error, Moment)>,
+    held_back: Option<(&'static str, Moment)>,
 }
 
 /// What the board knows of a [`Status`].
@@ -125,6 +133,8 @@ pub(crate) struct BoardReading {
     pub reconnects: u64,
     pub last_error: Option<Error>,
     pub last_error_age: Option<Duration>,
+    pub held_back: Option<&'static str>,
+    pub held_back_age: Option<Duration>,
 }
 
 impl StatusBoard {
@@ -134,6 +144,7 @@ impl StatusBoard {
             changed_at: clock.now(),
             connects: 0,
             last_error: None,
+            held_back: None,
         };
         StatusBoard {
             clock,
@@ -163,16 +174,24 @@ impl StatusBoard {
         self.board.lock().last_error = Some((error.clone(), self.clock.now()));
     }
 
+    /// No Messages are sent from now on, for this reason; or, without one, they are again.
+    pub fn held_back(&self, reason: Option<&'static str>) {
+        self.board.lock().held_back = reason.map(|reason| (reason, self.clock.now()));
+    }
+
     pub fn read(&self) -> BoardReading {
         let board = self.board.lock();
         let now = self.clock.now();
         let (last_error, failed_at) = board.last_error.clone().unzip();
+        let (held_back, held_since) = board.held_back.unzip();
         BoardReading {
             is_connected: board.is_connected,
             connection_age: now.since(board.changed_at),
             reconnects: board.connects.saturating_sub(1),
             last_error,
             last_error_age: failed_at.map(|at| now.since(at)),
+            held_back,
+            held_back_age: held_since.map(|since| now.since(since)),
         }
     }
 }

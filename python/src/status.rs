@@ -54,6 +54,19 @@ impl Status {
         self.status.last_error_age
     }
 
+    /// Why no Messages are sent, although there may be a connection, or `None` when they are. The Platform has
+    /// closed the connection on the same Message several times: it is tried alone, each time after a minute at most.
+    #[getter]
+    fn held_back(&self) -> Option<String> {
+        self.status.held_back.clone()
+    }
+
+    /// For how long that has been so, a `timedelta`, or `None`.
+    #[getter]
+    fn held_back_age(&self) -> Option<Duration> {
+        self.status.held_back_age
+    }
+
     /// Messages stored and not yet acknowledged by the Platform.
     #[getter]
     fn pending_messages(&self) -> u64 {

@@ -301,6 +301,8 @@ impl DeviceClient {
             reconnects: board.reconnects,
             last_error: board.last_error,
             last_error_age: board.last_error_age,
+            held_back: board.held_back.map(str::to_owned),
+            held_back_age: board.held_back_age,
             pending_messages: pending.count,
             pending_bytes: pending.bytes,
             oldest_pending_age: self.core.outbox.oldest_label().map(age),

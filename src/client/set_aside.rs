@@ -51,13 +51,15 @@ impl DeviceClient {
     ///   not change;
     /// - the hub does not take it. MQTT 3.1.1 has no way to say so, except to close the connection. If that
     ///   has happened three times in a row with the same Message in flight, it is sent alone, each time
-    ///   after a while in which the connection stood and the hub answered all else. If the hub closes the
-    ///   connection on it five times in a row, and then takes the Message behind it, it is set aside.
+    ///   after a while, of a minute at most, in which the connection stood and the hub answered all else. If
+    ///   the hub closes the connection on it five times in a row, and then takes the Message behind it, it is
+    ///   set aside.
     ///
-    /// The last takes three to seven minutes with the usual
-    /// [keep-alive](super::DeviceClientBuilder::keep_alive); less with one below two minutes, and more for
-    /// a Message that takes seconds to send, for several in a row (each takes twice as long), and on a
-    /// connection that is lost now and then without a Message's fault. Any sign that the network or the hub
+    /// The last takes one to three minutes with the usual
+    /// [keep-alive](super::DeviceClientBuilder::keep_alive); less with one below a minute, and more for a
+    /// Message that takes seconds to send or to be refused, for several in a row (each takes twice as long), and
+    /// on a connection that is lost now and then without a Message's fault. Meanwhile
+    /// [`Status::held_back`](crate::Status::held_back) says so. Any sign that the network or the hub
     /// is to blame begins it anew. As long as no Message behind it is taken, it goes on being tried; only
     /// after 25 hours, more than IoT Hub's daily quota can explain, is it set aside without one. Those who
     /// [wait](Self::wait_enqueued_messages_sent) for it get [`Error::SetAside`].

@@ -63,6 +63,9 @@ pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 /// After a failure of the disk.
 const OUTBOX_RETRY: Duration = Duration::from_secs(1);
 
+/// Why Messages are held back: they wait for the [suspects].
+const HELD_BACK: &str = "the hub keeps closing the connection before it acknowledges a Message: this one is tried alone";
+
 const MAILBOX: Token = Token(0);
 const SOCKET: Token = Token(1);
 
@@ -103,6 +106,8 @@ pub(crate) struct Link {
     phase: Phase,
     in_flight: InFlight,
     suspects: Suspects,
+    /// The status says that Messages are held back.
+    told_held_back: bool,
     dials: u64,
     reconnect: Reconnect,
     retry_outbox_at: Option<Moment>,
@@ -135,6 +140,7 @@ impl Link {
             phase: Phase::Idle,
             in_flight: InFlight::default(),
             suspects,
+            told_held_back: false,
             dials: 0,
             reconnect,
             retry_outbox_at: None,
@@ -159,6 +165,7 @@ impl Link {
             self.take_wishes(now);
             self.run_timers(now);
             self.exchange(now);
+            self.tell_held_back();
             if self.closing && !matches!(self.phase, Phase::Open(_)) {
                 break;
             }
@@ -341,6 +348,19 @@ impl Link {
         }
     }
 
+    /// The status says that Messages wait for an experiment, and so does the log when it begins.
+    fn tell_held_back(&mut self) {
+        let is_trying = self.suspects.is_trying();
+        if is_trying == self.told_held_back {
+            return;
+        }
+        self.told_held_back = is_trying;
+        self.parts.status.held_back(is_trying.then_some(HELD_BACK));
+        if is_trying {
+            log::warn!("{HELD_BACK}");
+        }
+    }
+
     /// The connection failed: another address of the same attempt, or another attempt later.
     fn fail(&mut self, error: TransportError, now: Moment) {
         let Phase::Open(connection) = &mut self.phase else {
@@ -467,14 +487,7 @@ fn lost(
         TransportError::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => End::Broken,
         _ => End::Failed,
     };
-    let was_trying = suspects.is_trying();
-    let refused = suspects.lost(end, connection.session.in_flight().oldest_sent(), now);
-    if suspects.is_trying() && !was_trying {
-        log::warn!(
-            "the hub keeps closing the connection before it acknowledges a Message: trying this one alone"
-        );
-    }
-    refused
+    suspects.lost(end, connection.session.in_flight().oldest_sent(), now)
 }
 
 fn transport_error(error: TransportError) -> Error {

@@ -8,11 +8,11 @@
 //! ```text
 //! free ── closed 3 times in a row with the same Message as the oldest in flight ──┐
 //!  ^                                                                              v
-//!  │   1 hold    no Message is sent until the connection has lasted far longer than the
-//!  │             suspect ever survived; the hub has answered everything, at last a ping
+//!  │   1 hold    no Message is sent until the connection has lasted for some time, a minute at
+//!  │             most; the hub has answered everything, at last a ping
 //!  │   2 probe   the suspect is sent, and nothing else: it goes out whole, and the hub closes the
 //!  │             stream in order, without an acknowledgement. This is a refusal.
-//!  │   3 witness after 5 refusals, at once, on the next connection: the Message behind it is sent
+//!  │   3 witness after 5 clear refusals, at once, on the next connection: the Message behind it is sent
 //!  │             alone. Acknowledged: the suspect is set aside. Refused: it is a suspect, too. Then
 //!  │             after twice as many refusals of the first, all suspects are probed, oldest first,
 //!  │             and those refused a second time have the next one for a witness; and so on.
@@ -21,7 +21,9 @@
 //! ```
 //!
 //! - The hold tells a refusal from a network that closes every now and then: such a one would have
-//!   closed during the hold. It is random, so that nothing periodic coincides with the probe.
+//!   closed during the hold. It is random, so that nothing periodic coincides with the probe. It is never longer
+//!   than a minute, as the suspect may be innocent. So a refusal is the clearer, the sooner it follows the probe;
+//!   one that comes late says less, and more of them are needed.
 //! - The witness tells it from a hub that takes no Messages at all. It overtakes only what is then set
 //!   aside, so the order is kept.
 //! - Where nobody can bear witness (nothing waits behind, or so many in a row are refused that it
@@ -50,9 +52,15 @@ const REFUSALS_BEHIND: u32 = 2;
 /// Innocent losses count up to this, and one is forgotten for so many Messages sent at once.
 const INNOCENT_MAX: u32 = 60;
 const FORGET_AFTER: u32 = 16;
-/// The hold is at least so many times as long as the suspect survived.
-const HOLD_PER_SURVIVED: u32 = 20;
-/// Within this time after the hold everything must be answered.
+/// No Message is held back longer than this before the probe.
+const HELD_MAX: Duration = Duration::from_secs(60);
+/// For how long a connection is held in a round, or up to twice as long: what is left of `HELD_MAX` is for the answers.
+const HOLD_MAX: Duration = Duration::from_secs(25);
+/// A refusal is clear if the hold was so many times as long as the suspect ever survived.
+const CLEAR: f64 = 20.0;
+/// With less than this it says nothing.
+const UNCLEAR: f64 = 2.0;
+/// Before a witness is heard, everything must be answered within this time.
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 /// More than so many in a row look like a hub that takes nothing.
 const SUSPECTS_MAX: usize = 8;
@@ -120,7 +128,7 @@ struct Trouble {
 struct Trial {
     /// Refused so far, oldest first: those at the first places in flight.
     suspects: Vec<Suspect>,
-    /// At so many refusals of the first, those behind are probed.
+    /// At so many clear refusals of the first, those behind are probed.
     hear_at: u32,
     /// Whom this connection is for.
     place: usize,
@@ -134,6 +142,8 @@ struct Trial {
 struct Suspect {
     id: i64,
     refusals: u32,
+    /// So many clear refusals are they worth.
+    evidence: f64,
     since: Moment,
 }
 
@@ -141,19 +151,27 @@ struct Suspect {
 #[derive(Clone, Copy)]
 enum Phase {
     Free,
-    Holding { until: Moment },
+    Holding { until: Moment, by: Moment },
     Settling { by: Moment },
     Pinged { by: Moment },
     Probing { since: Moment },
 }
 
 impl Trial {
+    /// What a refusal says now, where a clear one is 1: how much less likely it is than the hold that a network
+    /// closes within what the suspect survives, by orders of magnitude.
+    fn evidence(&self) -> Option<f64> {
+        let ratio = self.held.as_secs_f64() / self.survived_longest.as_secs_f64();
+        (ratio >= UNCLEAR).then(|| (ratio.ln() / CLEAR.ln()).min(1.0))
+    }
+
     /// Counts a refusal, and decides whether the next one behind is probed in the same round.
-    fn refused(&mut self, id: i64, now: Moment) {
+    fn refused(&mut self, id: i64, evidence: f64, now: Moment) {
         if self.place == self.suspects.len() {
             self.suspects.push(Suspect {
                 id,
                 refusals: 0,
+                evidence: 0.0,
                 since: now,
             });
         }
@@ -161,25 +179,28 @@ impl Trial {
             return;
         };
         suspect.refusals += 1;
-        let goes_on = match self.place {
-            0 => suspect.refusals >= self.hear_at,
-            _ => suspect.refusals >= REFUSALS_BEHIND,
+        suspect.evidence += evidence;
+        let needed = match self.place {
+            0 => self.hear_at,
+            _ => REFUSALS_BEHIND,
         };
+        let goes_on = suspect.evidence >= f64::from(needed);
         if goes_on {
             self.next_place = self.place + 1;
-        } else if self.place > 0 {
+        }
+        // Nobody who could bear witness is left, for this time.
+        if self.place > 0 && (!goes_on || self.next_place == SUSPECTS_MAX) {
             self.hear_at *= 2;
         }
     }
 }
 
 impl Suspects {
-    /// The connection's keep-alive says how patient the device is: half of it, up to a minute, is what
-    /// a connection has to last without the suspect.
+    /// The connection's keep-alive says how patient the device is: half of it, up to a limit, is what a connection
+    /// has to last without the suspect.
     pub fn new(keep_alive: Duration, random: fastrand::Rng) -> Suspects {
-        const KEEP_ALIVE_MAX: Duration = Duration::from_secs(120);
         Suspects {
-            hold: keep_alive.min(KEEP_ALIVE_MAX) / 2,
+            hold: (keep_alive / 2).min(HOLD_MAX),
             random,
             trouble: None,
             losses_needed: LOSSES,
@@ -211,7 +232,7 @@ impl Suspects {
     pub fn next_due(&self) -> Option<Moment> {
         match self.phase {
             Phase::Free | Phase::Probing { .. } => None,
-            Phase::Holding { until } => Some(until),
+            Phase::Holding { until, .. } => Some(until),
             Phase::Settling { by } | Phase::Pinged { by } => Some(by),
         }
     }
@@ -238,20 +259,22 @@ impl Suspects {
         trial.place = 0;
         let refusals = trial.suspects.first().map_or(0, |first| first.refusals);
         let usual = self.hold * (refusals + 1).min(REFUSALS) / REFUSALS;
-        let least = usual.max(trial.survived_longest * HOLD_PER_SURVIVED);
+        let clear = trial.survived_longest.mul_f64(CLEAR);
+        let least = usual.max(clear).min(self.hold);
         trial.held = least.mul_f64(1.0 + self.random.f64());
-        let until = now + trial.held;
-        self.phase = Phase::Holding { until };
+        self.phase = Phase::Holding {
+            until: now + trial.held,
+            by: now + HELD_MAX,
+        };
     }
 
     /// What may be sent on the connection that stands. `settled`: the hub has answered all, and taken
     /// part in everything but Messages. `exists` tells whether there is a Message at a place in flight;
     /// one that nothing was sent of yet may be taken in for that.
     pub fn step(&mut self, now: Moment, settled: bool, exists: impl FnOnce(usize) -> bool) -> Step {
-        if let Phase::Holding { until } = self.phase
+        if let Phase::Holding { until, by } = self.phase
             && now >= until
         {
-            let by = now + SETTLE_LIMIT;
             self.phase = Phase::Settling { by };
         }
         match self.phase {
@@ -384,11 +407,10 @@ impl Suspects {
         };
         let survived = now.since(since);
         trial.survived_longest = trial.survived_longest.max(survived);
-        if survived * HOLD_PER_SURVIVED > trial.held {
-            // No control for so long a time: the next round holds longer.
+        let Some(evidence) = trial.evidence() else {
             return false;
-        }
-        trial.refused(id, now);
+        };
+        trial.refused(id, evidence, now);
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| trouble.id == id) {
             trouble.total += 1;
         }

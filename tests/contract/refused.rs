@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use spotflow_device::{DeviceClient, Error, SetAsideMessage};
 use spotflow_emulator::{CutPoint, Message, Platform};
 
-use crate::support::{DEVICE, PATIENCE, Seen, Stage, sender};
+use crate::support::{DEVICE, PATIENCE, Seen, Stage, eventually, sender};
 
 /// A trial takes ten to twenty seconds, one of two in a row about thirty.
 const TRIAL: Duration = Duration::from_secs(120);
@@ -150,6 +150,23 @@ fn a_refused_message_that_the_hub_takes_in_time_is_sent_in_its_turn() {
     client.wait_enqueued_messages_sent_timeout(TRIAL).unwrap();
     assert_eq!(kept(&stage), ["1", "poison", "2"]);
     assert_eq!(client.status().set_aside_messages, 0);
+}
+
+#[test]
+fn the_status_says_that_messages_are_held_back_and_why() {
+    let stage = Stage::new();
+    let client = start(&stage, 1);
+    let times = refuse(&stage.platform, is_poison);
+    sender(&client).enqueue_messages(["poison", "2"]).unwrap();
+    wait_until(&times, |times| times.len() >= 3);
+    eventually("it is held back", || client.status().held_back.is_some());
+    let status = client.status();
+    assert!(status.held_back.unwrap().contains("the hub keeps closing"));
+    assert!(status.held_back_age.unwrap() < TRIAL);
+    stage.platform.accept_all_messages();
+    client.wait_enqueued_messages_sent_timeout(TRIAL).unwrap();
+    eventually("it is not any more", || client.status().held_back.is_none());
+    assert_eq!(client.status().held_back_age, None);
 }
 
 #[test]

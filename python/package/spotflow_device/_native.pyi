@@ -410,6 +410,14 @@ class Status:
     def last_error_age(self) -> Optional[timedelta]:
         """How long ago that was, a `timedelta`, or `None`."""
     @property
+    def held_back(self) -> Optional[str]:
+        """Why no Messages are sent, although there may be a connection, or `None` when they are. The Platform has
+        closed the connection on the same Message several times: it is tried alone, each time after a minute at most.
+        """
+    @property
+    def held_back_age(self) -> Optional[timedelta]:
+        """For how long that has been so, a `timedelta`, or `None`."""
+    @property
     def pending_messages(self) -> int:
         """Messages stored and not yet acknowledged by the Platform."""
     @property
