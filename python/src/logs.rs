@@ -128,19 +128,20 @@ pub fn finish(limit: Duration) {
     LOGS.own().close(limit);
 }
 
-/// Has everything logged go through the queue, at every level.
+/// Has what is logged go through the queue, down to DEBUG: Python has no level below, and there the HTTP client logs
+/// tokens.
 pub fn install() {
     // The module is initialised once in a process; a second time the logger is in place.
     if log::set_logger(&Queue).is_ok() {
-        log::set_max_level(LevelFilter::Trace);
+        log::set_max_level(LevelFilter::Debug);
     }
 }
 
 struct Queue;
 
 impl Log for Queue {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Debug
     }
 
     fn log(&self, record: &Record<'_>) {
