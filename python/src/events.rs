@@ -234,7 +234,6 @@ impl Events {
         }
         name_thread(c"spotflow_calls");
         let news = &self.news;
-        news.tell(|state| state.callbacks = Thread::Running(std::thread::current().id()));
         while let Some(event) = outside_to_the_end(py, || news.next()).flatten() {
             let call = self.argument(py, event)?;
             if call.is_some() {
@@ -248,6 +247,13 @@ impl Events {
     #[getter]
     fn are_over(&self) -> bool {
         gate::is_forked_thread() || self.news.are_over() || gate::is_closed()
+    }
+
+    /// Says that a callback is called in the thread that asks: who closes the client in it must not wait for it.
+    fn enter(&self) {
+        let this = std::thread::current().id();
+        self.news
+            .tell(|state| state.callbacks = Thread::Running(this));
     }
 
     /// Says that the thread ends.

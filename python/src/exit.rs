@@ -12,6 +12,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Of it, what is left for log handlers at the least.
 const LOGGING_GRACE: Duration = Duration::from_millis(100);
 
+/// Whether the interpreter is going down.
+#[pyfunction]
+pub fn is_exiting() -> bool {
+    gate::is_closed()
+}
+
 /// At exit: closes all clients and ends the package's threads. It is one function of Rust, so that Ctrl+C cannot
 /// end it half-way: Python raises the exception when it has returned.
 #[pyfunction]

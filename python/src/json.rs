@@ -57,7 +57,8 @@ fn place(path: &Path) -> String {
 
 fn object(dict: &Bound<'_, PyDict>, path: &mut Path) -> PyResult<Map<String, Value>> {
     let mut object = Map::new();
-    for (key, value) in dict.iter() {
+    // Of a copy: another thread may change it meanwhile.
+    for (key, value) in dict.copy()?.iter() {
         let Ok(key) = key.cast::<PyString>() else {
             let name = key.get_type().name()?;
             let text = format!("{}: has a key of type {name}, all must be str", place(path));
@@ -104,7 +105,7 @@ fn json(value: &Bound<'_, PyAny>, path: &mut Path) -> PyResult<Value> {
     } else if let Ok(dict) = value.cast::<PyDict>() {
         object(dict, path).map(Value::Object)
     } else if let Ok(list) = value.cast::<PyList>() {
-        array(list.iter(), path)
+        array(list.to_tuple().iter(), path)
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         array(tuple.iter(), path)
     } else {

@@ -60,11 +60,13 @@ mod _native {
     #[pymodule_export]
     use super::events::Events;
     #[pymodule_export]
-    use super::exit::at_exit;
+    use super::exit::{at_exit, is_exiting};
     #[pymodule_export]
     use super::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
     use super::logs::{logging_is_over, next_log_records};
+    #[pymodule_export]
+    use super::main_thread::is_main_thread;
     #[pymodule_export]
     use super::message::Message;
     #[pymodule_export]

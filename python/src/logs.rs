@@ -7,10 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
 use crate::gate::{is_forked_thread, outside_to_the_end};
-use crate::own_threads::{name_thread, start_thread};
+use crate::own_threads::name_thread;
 use crate::per_process::PerProcess;
 use crate::unpoisoned::unpoisoned;
 
@@ -109,18 +108,15 @@ fn dropped(count: u64) -> Queued {
 
 /// Starts the thread that hands records over, unless it is running.
 pub fn start_handling(background: &Bound<'_, PyModule>) -> PyResult<()> {
-    let py = background.py();
     let logs = LOGS.own();
     if std::mem::replace(&mut logs.state().has_thread, true) {
         return Ok(());
     }
-    let started = background
-        .getattr("run_logging")
-        .and_then(|run| start_thread(&run, &PyTuple::empty(py)));
+    let started = background.call_method0("start_logging");
     if started.is_err() {
         logs.thread_is_over();
     }
-    started
+    started.map(drop)
 }
 
 /// At exit: hands over what waits, within a limit.
@@ -128,8 +124,8 @@ pub fn finish(limit: Duration) {
     LOGS.own().close(limit);
 }
 
-/// Has everything logged go through the queue, up to the debug level: at trace level `ureq` logs what goes over the wire,
-/// tokens included.
+/// Has what is logged go through the queue, down to DEBUG: Python has no level below, and there the HTTP client logs
+/// tokens.
 pub fn install() {
     // The module is initialised once in a process; a second time the logger is in place.
     if log::set_logger(&Queue).is_ok() {
@@ -140,8 +136,8 @@ pub fn install() {
 struct Queue;
 
 impl Log for Queue {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Debug
     }
 
     fn log(&self, record: &Record<'_>) {

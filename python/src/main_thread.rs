@@ -6,12 +6,14 @@ use pyo3::prelude::*;
 ///
 /// The system is asked, as gevent and eventlet change what Python says.
 #[cfg(target_os = "linux")]
-pub fn is_main_thread(_: Python<'_>) -> PyResult<bool> {
+#[pyfunction]
+pub fn is_main_thread(_py: Python<'_>) -> PyResult<bool> {
     Ok(nix::unistd::gettid() == nix::unistd::getpid())
 }
 
 /// Whether this is that thread. In a forked child it is the one that forked.
 #[cfg(not(target_os = "linux"))]
+#[pyfunction]
 pub fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     let threading = py.import("threading")?;
     let main = threading.call_method0("main_thread")?;

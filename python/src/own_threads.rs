@@ -9,26 +9,20 @@ use pyo3::types::PyTuple;
 use crate::errors::SpotflowError;
 use crate::signal_mask::Blocked;
 
-/// Starts a thread that calls a function, and that no signal reaches. It is a thread of the system's, also where
-/// gevent or eventlet make others of Python's.
+/// Starts a thread that calls a function, and that no signal reaches. `start` is what starts threads.
 #[pyfunction]
-#[pyo3(signature = (function, *arguments))]
-pub fn start_thread(function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
-    let py = function.py();
-    let start = real_start(py)?;
+pub fn start_thread(
+    start: &Bound<'_, PyAny>,
+    function: &Bound<'_, PyAny>,
+    arguments: &Bound<'_, PyTuple>,
+) -> PyResult<()> {
     // A thread has the mask of the one that starts it, from its first instruction on.
     let blocked = Blocked::new();
     let started = start.call1((function, arguments));
     drop(blocked);
-    started.map(drop).map_err(|error| no_thread(py, error))
-}
-
-/// What starts threads in C: they replace the name, but not its synonym from before Python 3.
-fn real_start(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let module = py.import("_thread")?;
-    module
-        .getattr("start_new")
-        .or_else(|_| module.getattr("start_new_thread"))
+    started
+        .map(drop)
+        .map_err(|error| no_thread(start.py(), error))
 }
 
 fn no_thread(py: Python<'_>, cause: PyErr) -> PyErr {

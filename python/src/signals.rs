@@ -41,12 +41,14 @@ impl InterruptCheck for Signals {
         if !IS_MAIN.get() {
             return gate::is_closed();
         }
-        match Python::attach(|py| py.check_signals()) {
-            Ok(()) => false,
-            Err(raised) => {
+        match Python::try_attach(|py| py.check_signals()) {
+            Some(Ok(())) => false,
+            Some(Err(raised)) => {
                 RAISED.set(Some(raised));
                 true
             }
+            // The interpreter is going down.
+            None => true,
         }
     }
 

@@ -31,16 +31,17 @@ def tell(text):
 
 
 class Program:
-    """A Python program that has `start()` for a client on `db`, and `tell()` for its output."""
+    """A Python program that has `start()` for a client on `db`, and `tell()` for its output; `before` comes before its
+    first import."""
 
-    def __init__(self, emulator, db, source, token=None, environment=None):
+    def __init__(self, emulator, db, source, token=None, environment=None, before=""):
         prelude = _PRELUDE.format(
             db=str(db),
             token=token or emulator.provisioning_token,
             instance=emulator.instance,
         )
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(source)],
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(before) + prelude + textwrap.dedent(source)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

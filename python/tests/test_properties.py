@@ -1,6 +1,7 @@
 """Desired Properties come, Reported Properties go, and nothing of a value is lost on the way."""
 
 import enum
+import gc
 import math
 import random
 import sys
@@ -407,3 +408,69 @@ def test_what_is_reported_is_sent_as_the_difference(spotflow_emulator, start_cli
         {"a": 1, "b": {"c": [1], "d": 2}},
         {"b": {"c": [2], "d": None}},
     ]
+
+
+# A document that others change
+
+
+def confirmed(emulator, client):
+    """The Reported Properties, once the Platform has all of them."""
+    eventually("they are confirmed", lambda: not client.any_pending_reported_properties_updates)
+    return emulator.reported(DEVICE).properties
+
+
+def test_a_document_that_the_garbage_collector_changes_on_the_way_is_taken_as_it_was(module_stage):
+    """Finalizers may run wherever something is made, as here an error on a number's way."""
+    emulator, client = module_stage
+    document = {"a": {str(number): 2 ** 63 + number for number in range(200)}, "list": [2 ** 63] * 200}
+    expected = {"a": dict(document["a"]), "list": list(document["list"])}
+    changes = []
+
+    def change(phase, info):
+        changes.append(phase)
+        for thing in (document, document["a"]):
+            thing["added-%d" % len(changes)] = 1
+        del document["list"][100:]
+
+    before = gc.get_threshold()
+    gc.callbacks.append(change)
+    gc.set_threshold(1)
+    try:
+        # Only beside another error Python before 3.12 makes one of its own at once.
+        raise KeyError
+    except KeyError:
+        client.update_reported_properties(document)
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(change)
+    reported = confirmed(emulator, client)
+    assert {key: value for key, value in reported["a"].items() if not key.startswith("added")} == expected["a"]
+    assert reported["list"] in (expected["list"], expected["list"][:100])
+
+
+@pytest.mark.parametrize("container", [dict, OrderedDict, defaultdict])
+def test_a_document_that_another_thread_changes_is_one_that_it_was_at_some_time(module_stage, container):
+    emulator, client = module_stage
+    document = container()
+    document["stays"] = {"a": 1}
+    stop = threading.Event()
+    before = sys.getswitchinterval()
+
+    def change():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            document[f"comes-{number % 50}"] = 2 ** 63 + number
+            document["stays"][f"comes-{number % 7}"] = [number] * (number % 5)
+            document.pop(f"comes-{(number + 25) % 50}", None)
+
+    sys.setswitchinterval(1e-6)
+    changing = in_thread(change)
+    try:
+        for _ in range(300):
+            client.update_reported_properties(document)
+    finally:
+        stop.set()
+        sys.setswitchinterval(before)
+    assert changing.result(PATIENCE) is None
+    assert confirmed(emulator, client)["stays"]["a"] == 1

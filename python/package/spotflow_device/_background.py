@@ -12,9 +12,10 @@ import sys
 import threading
 import traceback
 import weakref
-from typing import Callable, Dict, Optional
+from functools import partial
+from typing import Callable, Dict, List, Optional
 
-from . import _native
+from . import _greenlets, _native
 from ._errors import ClosedError
 
 _callback_logger = logging.getLogger("spotflow_device.callbacks")
@@ -58,7 +59,8 @@ def start_callbacks(
 ) -> Callbacks:
     """Starts the thread that runs a client's callbacks until the events end."""
     callbacks = Callbacks(display, desired, connection)
-    _native.start_thread(_run_callbacks, events, weakref.ref(callbacks))
+    _greenlets.look_for_hub()
+    _native.start_thread(_greenlets.start_new_thread, _run_callbacks, (events, weakref.ref(callbacks)))
     return callbacks
 
 
@@ -72,11 +74,10 @@ def _run_callbacks(events: "_native.Events", callbacks: "weakref.ref[Callbacks]"
             name, argument = event
             callback = getattr(callbacks(), name, None)
             if callback is not None:
-                try:
-                    _call(events, name, callback, argument)
-                except BaseException:
-                    # A log handler or filter of the program's.
-                    _report()
+                call = partial(_call, events, name, callback, argument)
+                # A start that waits for the approval keeps the greenlets from running.
+                _greenlets.run(call, may_wait=name != "display_provisioning_operation_callback")
+                del call
             # Not kept alive while waiting for the next one.
             del event, argument, callback
     finally:
@@ -97,7 +98,7 @@ def start_methods(
     # Whatever the program does with its own later.
     callbacks.methods = dict(methods or {})
     callbacks.method_request_callback = others
-    _native.start_thread(_run_methods, calls, weakref.ref(callbacks))
+    _native.start_thread(_greenlets.start_new_thread, _run_methods, (calls, weakref.ref(callbacks)))
 
 
 def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks]") -> None:
@@ -108,7 +109,7 @@ def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks
             if call is None:
                 return
             try:
-                _native.start_thread(_run_method, calls, call, callbacks)
+                _native.start_thread(_greenlets.start_new_thread, _run_method, (calls, call, callbacks))
             except BaseException:
                 call.fail()
                 _report()
@@ -130,6 +131,18 @@ def _run_method(
         if function is None:
             call.fail()
             return
+        _greenlets.run(partial(_answer, calls, call, function, request), may_wait=True)
+    finally:
+        _leave()
+
+
+def _answer(
+    calls: "_native.MethodCalls",
+    call: "_native.MethodCall",
+    function: "Callable[[_native.MethodRequest], object]",
+    request: "_native.MethodRequest",
+) -> None:
+    try:
         try:
             call.answer(function(request))
         except BaseException as error:
@@ -142,11 +155,18 @@ def _run_method(
     except BaseException:
         # A log handler or filter of the program's.
         _report()
-    finally:
-        _leave()
 
 
 def _call(events: "_native.Events", name: str, callback: "Callable[..., object]", argument: object) -> None:
+    events.enter()
+    try:
+        _call_and_log(events, name, callback, argument)
+    except BaseException:
+        # A log handler or filter of the program's.
+        _report()
+
+
+def _call_and_log(events: "_native.Events", name: str, callback: "Callable[..., object]", argument: object) -> None:
     try:
         callback(argument)
     except SystemExit:
@@ -173,23 +193,32 @@ def tell_that_a_callback_is_left() -> None:
 # Logging
 
 
-def run_logging() -> None:
-    """Hands log records over until the interpreter ends."""
+def start_logging() -> None:
+    """Starts the thread that hands log records over until the interpreter ends."""
+    _native.start_thread(_greenlets.start_new_thread, _run_logging, ())
+
+
+def _run_logging() -> None:
     _enter("spotflow_device-logging")
     try:
         while True:
             records = _native.next_log_records()
             if records is None:
                 return
-            for record in records:
-                try:
-                    _emit(*record)
-                except BaseException:
-                    # A filter or handler of the program's.
-                    _report()
+            # Also while the hub is busy: a greenlet may have the lock of a handler.
+            _greenlets.run(partial(_emit_all, records), may_wait=True)
     finally:
         _leave()
         _native.logging_is_over()
+
+
+def _emit_all(records: "List[_native._LogRecord]") -> None:
+    for record in records:
+        try:
+            _emit(*record)
+        except BaseException:
+            # A filter or handler of the program's.
+            _report()
 
 
 def _report() -> None:

@@ -18,6 +18,8 @@ __all__ = [
     "at_exit",
     "before_fork",
     "build_info",
+    "is_exiting",
+    "is_main_thread",
     "logging_is_over",
     "next_log_records",
     "start_thread",
@@ -596,6 +598,8 @@ class Events:
     @property
     def are_over(self) -> bool:
         """Whether there will be no more, because the client is closing."""
+    def enter(self) -> None:
+        """Says that a callback is called in the thread that asks: who closes the client in it must not wait for it."""
     def end(self) -> None:
         """Says that the thread ends."""
 
@@ -608,9 +612,18 @@ def next_log_records() -> Optional[List[_LogRecord]]:
 def logging_is_over() -> None:
     """Says that the thread that handles them ends."""
 
-def start_thread(function: Callable[..., object], *arguments: object) -> None:
-    """Starts a thread that calls a function, and that no signal reaches. It is a thread of the system's, also where
-    gevent or eventlet make others of Python's.
+def start_thread(
+    start: Callable[..., object], function: Callable[..., object], arguments: Tuple[object, ...]
+) -> None:
+    """Starts a thread that calls a function, and that no signal reaches. `start` is what starts threads."""
+
+def is_exiting() -> bool:
+    """Whether the interpreter is going down."""
+
+def is_main_thread() -> bool:
+    """Whether this is that thread. In a forked child it is the one that forked.
+
+    The system is asked, as gevent and eventlet change what Python says.
     """
 
 def at_exit() -> None:
