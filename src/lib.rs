@@ -115,6 +115,23 @@
 //! - *Remote access* lets a technician reach ports of the device through the Platform: those that
 //!   [the application allows](DeviceClientBuilder::remote_access), and none unless it does.
 //!
+//! # Methods and remote access
+//!
+//! Both are off unless asked for: a client without handlers and without remote access does not subscribe to methods.
+//!
+//! - **A call is answered on the connection that brought it, or not at all.** The hub delivers a call once at most. A
+//!   handler whose caller has gone can [learn of it](MethodRequest::is_cancelled). A call that waited for a thread longer
+//!   than the hub waits for an answer (5 minutes) is not run.
+//! - **Handlers hold up nothing else.** They run on threads of their own, which live only while there are calls. Beyond
+//!   the calls that run and the 64 that wait, a call is answered 503 at once. What else the library answers itself is
+//!   listed at [`on_method`](DeviceClientBuilder::on_method).
+//! - **A tunnel leads to 127.0.0.1, to an allowed port**, on a thread of its own. It outlives the hub's connection and
+//!   the renewal of passwords. One end that takes nothing holds the other back: buffers do not grow.
+//! - **A tunnel ends** when both of its ends have, at its [idle limit](RemoteAccess::idle_limit), when the relay is silent
+//!   for a minute and a half, and with the client. The log tells of each beginning and end, and
+//!   [`Status::tunnels`] of those that are open.
+//! - A port that cannot be reached is answered within 6 s, a relay that cannot be reached within 21 s, a refusal at once.
+//!
 //! # Threads
 //!
 //! | thread | lives | does |

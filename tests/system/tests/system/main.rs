@@ -1,5 +1,5 @@
 //! What the library does on a system that a test has to be given: a broker of another make, a wall clock that is
-//! wrong, a disk that is full or read-only.
+//! wrong, a disk that is full or read-only, servers that technicians reach.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "shared with the contract's tests")]
@@ -14,4 +14,5 @@ mod clocks;
 mod full_disk;
 mod mosquitto;
 mod read_only;
+mod remote_access;
 mod small_disk;
