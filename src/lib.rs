@@ -202,7 +202,12 @@
 //!
 //! The path ends in `.db`. What else the client keeps lies beside it and is named after it: `NAME.db-wal` belongs to
 //! the database, and must be moved or copied with it; `NAME.db-lock` keeps other clients out, in the same or another
-//! process ([`Error::DatabaseInUse`]); `OPERATING.md` lists them all. There are tokens in them.
+//! process ([`Error::DatabaseInUse`]); `OPERATING.md` lists them all. There are tokens in them: what others
+//! could read is made the owner's alone at the start.
+//!
+//! The path may be relative, and may be a symbolic link: it is resolved once, at the start, and the other files lie
+//! beside the file itself. It is never read as a URI. A file that has a second name (a hard link), or is no regular
+//! file, is refused ([`Error::InvalidArgument`]).
 //!
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog and shrinks
 //! again when a large one has drained.

@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::sync::Mutex;
 use commit::{CommitQueue, Job, Turn, Writer};
 use disk::lock::FileLock;
+use disk::place;
 
 /// Keeps all threads out of a database.
 pub(crate) type Hold = Turn<Arc<CommitQueue>>;
@@ -47,8 +48,11 @@ impl Store {
     /// The storage thread, which outlives every write, releases the lock: the next client can open the
     /// file only when this one has written its last byte.
     pub fn open(path: &Path) -> Result<Store> {
-        let lock = FileLock::acquire(path)?;
-        let database = opening::open(path, &lock, SystemClock.wall_ms())?;
+        let path = place::resolve(path)?;
+        place::check(&path)?;
+        let lock = FileLock::acquire(&path)?;
+        place::make_private(&path);
+        let database = opening::open(&path, &lock, SystemClock.wall_ms())?;
         let recovery = database.recovery();
         let queue = Arc::new(CommitQueue::new(Writer::new(database)));
         let runner = Arc::clone(&queue);
@@ -60,14 +64,14 @@ impl Store {
         .map_err(|error| Error::system("start the storage thread", error))?;
         Ok(Store {
             queue,
-            path: path.to_owned(),
+            path,
             lock,
             recovery,
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// The database file.
+    /// The database file: absolute, and behind all symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,4 +1,6 @@
 pub(in crate::store) mod earlier_version;
+#[cfg(unix)]
+mod names;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

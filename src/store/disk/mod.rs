@@ -4,5 +4,6 @@ pub(crate) mod file_id;
 pub(crate) mod files;
 pub(super) mod kept;
 pub(super) mod lock;
+pub(super) mod place;
 pub(super) mod reserve;
 pub(super) mod sqlite;

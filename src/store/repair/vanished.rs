@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use super::switch::{building, complete, mark_complete};
 use crate::error::Result;
@@ -58,7 +59,7 @@ impl OpenFiles {
         remove(&new_file)?;
         create_private(&new_file)?;
         let copied = connection
-            .execute("VACUUM INTO ?1", [new_file.to_string_lossy()])
+            .execute("VACUUM INTO ?1", [name_for_sqlite(&new_file)])
             .map_err(|error| sqlite_error(&self.path, ACTION, error))
             .and_then(|_| sync_file(&new_file));
         if let Err(error) = copied {
@@ -97,4 +98,9 @@ impl OpenFiles {
         }
         sync_directory(&self.file)
     }
+}
+
+/// The name byte for byte: it need not be UTF-8.
+fn name_for_sqlite(path: &Path) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(ValueRef::Text(path.as_os_str().as_encoded_bytes()))
 }
