@@ -66,7 +66,7 @@ mod tests {
     fn its_end_is_found_within_half_of_its_length_and_mostly_within_a_quarter() {
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
-        for seconds in [1, 2, 8, 30, 60, 120, 3600, 1_000_000] {
+        for seconds in [1, 2, 8, 30, 60, 120, 3600, 100_000] {
             let length = Duration::from_secs(seconds);
             let found = found_after(length, &mut random);
             let (median, last) = (found[found.len() / 2], found[found.len() - 1]);

@@ -13,7 +13,7 @@ use spotflow_emulator::{AckMode, Approval, PacketKind, Platform, Route};
 use crate::support::{DEVICE, PATIENCE, Seen, Stage, eventually, in_a_process_of_its_own, sender};
 
 /// The documented limit, and what a busy machine adds.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5 + 2);
+const CLOSE_LIMIT: Duration = Duration::from_secs(5 + 5);
 /// What needs no limit to run out.
 const PROMPT: Duration = Duration::from_secs(4);
 

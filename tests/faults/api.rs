@@ -18,8 +18,8 @@ use crate::support::{
 const UNAVAILABLE: [u16; 7] = [408, 423, 429, 500, 502, 503, 504];
 const REFUSED: [u16; 4] = [400, 403, 410, 412];
 /// The documented limits, and what a busy machine adds.
-const START_LIMIT: Duration = Duration::from_secs(10 + 2);
-const CLOSE_LIMIT: Duration = Duration::from_secs(5 + 2);
+const START_LIMIT: Duration = Duration::from_secs(10 + 8);
+const CLOSE_LIMIT: Duration = Duration::from_secs(5 + 5);
 fn is_status(error: &Error, wanted: u16) -> bool {
     match error {
         Error::Unavailable { status, .. } => *status == wanted && UNAVAILABLE.contains(status),
