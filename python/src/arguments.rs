@@ -4,18 +4,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyMemoryView, PyString};
 
 use crate::errors::{InvalidArgumentError, InvalidTypeError};
 
 type Argument<'a, 'py> = &'a Bound<'py, PyAny>;
 
-/// `<argument>: must be <expected>, not <type>`.
+/// `<argument>: must be <expected>, not <type>`. Types that are not Python's own have the module in their name.
 pub fn wrong_type(argument: &str, expected: &str, value: Argument<'_, '_>) -> PyErr {
-    match value.get_type().name() {
+    match value.get_type().fully_qualified_name() {
         Ok(name) => {
             InvalidTypeError::new_err(format!("{argument}: must be {expected}, not {name}"))
         }
@@ -80,17 +79,6 @@ pub fn boolean(argument: &str, value: Argument<'_, '_>) -> PyResult<bool> {
     }
 }
 
-/// A member of an enumeration.
-pub fn choice<'py, T>(argument: &str, value: Argument<'_, 'py>) -> PyResult<T>
-where
-    T: PyTypeInfo + for<'a> FromPyObject<'a, 'py>,
-{
-    value.extract().or_else(|_| {
-        let name = T::type_object(value.py()).name()?;
-        Err(wrong_type(argument, &format!("a {name}"), value))
-    })
-}
-
 /// A whole number that is not negative; `bool` is none.
 pub fn count<T>(argument: &str, value: Argument<'_, '_>) -> PyResult<T>
 where
@@ -142,23 +130,40 @@ pub fn payload(argument: &str, value: Argument<'_, '_>) -> PyResult<Vec<u8>> {
         return Ok(bytes.to_vec());
     }
     // The buffer protocol is not in the stable ABI of CPython 3.7; a memoryview speaks it for us.
-    let Ok(view) = value
-        .py()
-        .get_type::<pyo3::types::PyMemoryView>()
-        .call1((value,))
-    else {
-        return Err(wrong_type(
-            argument,
-            "str, bytes or a buffer of bytes",
-            value,
-        ));
+    let Ok(view) = view(value) else {
+        let expected = "str, bytes or a buffer of bytes";
+        return Err(wrong_type(argument, expected, value));
     };
+    if has_pointers(&view.getattr("format")?.extract::<String>()?) {
+        let rule = "must be a buffer of values, not of objects or pointers";
+        return Err(InvalidTypeError::new_err(format!("{argument}: {rule}")));
+    }
     if !view.getattr("contiguous")?.is_truthy()? {
         return Err(invalid(argument, "must be a contiguous buffer"));
     }
     let bytes = view.call_method0("tobytes")?;
     view.call_method0("release")?;
     Ok(bytes.cast::<PyBytes>()?.as_bytes().to_vec())
+}
+
+fn view<'py>(value: Argument<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    value.py().get_type::<PyMemoryView>().call1((value,))
+}
+
+/// Whether it has the buffer protocol.
+pub fn is_buffer(value: Argument<'_, '_>) -> bool {
+    view(value).is_ok()
+}
+
+/// Whether a buffer's format names what means nothing outside this process, as in an array of objects: `O`, `P` and
+/// `&` of PEP 3118, and those of `ctypes` for strings and functions.
+fn has_pointers(format: &str) -> bool {
+    // Names of members are between colons. `Zd` and its like are complex numbers.
+    let mut types = format.split(':').step_by(2);
+    types.any(|types| {
+        let types = types.replace("Zf", "").replace("Zd", "").replace("Zg", "");
+        types.contains(['O', 'P', 'z', 'Z', '&', 'X'])
+    })
 }
 
 /// The ids of Messages set aside.

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::arguments::{choice, count, ids, optional_text, seconds};
+use crate::arguments::{count, ids, optional_text, seconds};
+use crate::choices::choice;
 use crate::cloud_message::CloudMessage;
 use crate::desired_properties::DesiredProperties;
 use crate::handle::{Client, start};
-use crate::options::Compression;
+use crate::made::{made, parts};
 use crate::sender::StreamSender;
 use crate::signals::waiting;
 use crate::start_arguments::StartArguments;
@@ -25,13 +28,33 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 ///
 /// As a context manager it closes itself at the end of the block. It is closed at the end of the program,
 /// too, and when nothing refers to it or its senders any more.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+#[pyclass(
+    module = "spotflow_device._native",
+    frozen,
+    subclass,
+    skip_from_py_object
+)]
 pub struct DeviceClient {
     client: Client,
 }
 
+const NOT_COPIED: &str = "a DeviceClient cannot be copied or pickled: share it between threads, \
+    and start another one, on another file, in another process";
+
 #[pymethods]
 impl DeviceClient {
+    #[new]
+    #[pyo3(signature = (*arguments, **_options), text_signature = None)]
+    fn new(
+        arguments: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<DeviceClient> {
+        let instead = "a DeviceClient is made by DeviceClient.start(...)";
+        Ok(DeviceClient {
+            client: parts(arguments, instead)?,
+        })
+    }
+
     /// Start communicating with the Platform.
     ///
     /// If the device has no valid registration in the database file, it is provisioned: the call shows a
@@ -91,8 +114,8 @@ impl DeviceClient {
         proxy=None
     ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None)")]
     #[allow(clippy::too_many_arguments)]
-    fn start(
-        py: Python<'_>,
+    fn start<'py>(
+        py: Python<'py>,
         device_id: Argument<'_, '_>,
         provisioning_token: &Bound<'_, PyAny>,
         db: &Bound<'_, PyAny>,
@@ -115,7 +138,7 @@ impl DeviceClient {
         method_request_callback: Argument<'_, '_>,
         method_threads: Argument<'_, '_>,
         proxy: Argument<'_, '_>,
-    ) -> PyResult<DeviceClient> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = StartArguments {
             device_id,
             provisioning_token,
@@ -144,7 +167,7 @@ impl DeviceClient {
         let callbacks = arguments.callbacks()?;
         let client = start(py, builder, &callbacks)?;
         clients::remember(client.handle());
-        Ok(DeviceClient { client })
+        made(py, "DeviceClient", client)
     }
 
     /// The ID of the Workspace that the device belongs to.
@@ -177,24 +200,24 @@ impl DeviceClient {
     /// Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
     /// takes its default. Without a `compression` payloads are sent as they are.
     #[pyo3(signature = (stream_group=None, stream=None, compression=None))]
-    fn create_stream_sender(
+    fn create_stream_sender<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         stream_group: Argument<'_, '_>,
         stream: Argument<'_, '_>,
         compression: Argument<'_, '_>,
-    ) -> PyResult<StreamSender> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
         let stream = optional_text("stream", stream)?;
         let compression = match compression {
-            Some(compression) => choice::<Compression>("compression", compression)?.into(),
+            Some(compression) => choice("compression", compression)?,
             None => spotflow_device::Compression::Uncompressed,
         };
         let sender = client
             .create_stream_sender(group.as_deref(), stream.as_deref(), compression)
             .map_err(|error| errors::to_python(py, &error))?;
-        Ok(StreamSender::new(sender, self.client.share(py)))
+        StreamSender::made(py, sender, self.client.share(py))
     }
 
     /// Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
@@ -220,7 +243,8 @@ impl DeviceClient {
     /// received last.
     fn get_desired_properties(&self, py: Python<'_>) -> PyResult<DesiredProperties> {
         let client = self.client.open(py)?;
-        waiting(py, || client.get_desired_properties()).map(DesiredProperties::new)
+        let properties = waiting(py, || client.get_desired_properties())?;
+        Ok(DesiredProperties::new(&properties))
     }
 
     /// Get the current Desired Properties if their version is higher than `version`, or if that is `None`;
@@ -237,6 +261,7 @@ impl DeviceClient {
             .transpose()?;
         Ok(client
             .get_desired_properties_if_newer(version)
+            .as_ref()
             .map(DesiredProperties::new))
     }
 
@@ -274,7 +299,7 @@ impl DeviceClient {
 
     /// How the client is doing. Does not block.
     fn status(&self, py: Python<'_>) -> PyResult<Status> {
-        Ok(Status::new(self.client.open(py)?.status()))
+        Status::new(py, self.client.open(py)?.status())
     }
 
     /// List the Messages that will not be sent as things stand, oldest first: those stored under another
@@ -337,6 +362,10 @@ impl DeviceClient {
         _traceback: Argument<'_, '_>,
     ) -> PyResult<()> {
         self.close(py)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(NOT_COPIED))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

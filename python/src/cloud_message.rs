@@ -1,5 +1,6 @@
 //! Cloud-to-device messages.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
@@ -50,6 +51,12 @@ impl CloudMessage {
         self.client.open(py)?;
         let message = self.message.get()?;
         waiting(py, || message.complete())
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a CloudMessage cannot be copied or pickled: take its payload and properties",
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -193,7 +193,7 @@ impl Events {
             return None;
         }
         *shown = Some(latest.clone());
-        Some(DesiredProperties::new(latest))
+        Some(DesiredProperties::new(&latest))
     }
 
     fn argument(
@@ -203,7 +203,7 @@ impl Events {
     ) -> PyResult<Option<(&'static str, Py<PyAny>)>> {
         Ok(match event {
             Event::Operation(operation) => {
-                let operation = ProvisioningOperation::new(operation).into_pyobject(py)?;
+                let operation = ProvisioningOperation::new(&operation).into_pyobject(py)?;
                 Some((
                     "display_provisioning_operation_callback",
                     operation.into_any().unbind(),
@@ -217,7 +217,7 @@ impl Events {
                 None => None,
             },
             Event::Connection(change) => {
-                let change = ConnectionChange::new(change).into_pyobject(py)?;
+                let change = ConnectionChange::new(py, change).into_pyobject(py)?;
                 Some(("connection_changed_callback", change.into_any().unbind()))
             }
         })

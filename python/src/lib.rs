@@ -13,6 +13,7 @@
 
 mod arguments;
 mod build_info;
+mod choices;
 mod client;
 mod clients;
 mod cloud_message;
@@ -26,13 +27,14 @@ mod gate;
 mod handle;
 mod json;
 mod logs;
+mod made;
 mod main_thread;
 mod message;
 mod methods;
-mod options;
 mod own_threads;
 mod owned;
 mod per_process;
+mod pickling;
 mod provisioning_operation;
 mod remote_access;
 mod sender;
@@ -41,6 +43,7 @@ mod signals;
 mod start_arguments;
 mod status;
 mod unpoisoned;
+mod values;
 
 /// The native part of `spotflow_device`.
 #[pyo3::pymodule]
@@ -72,9 +75,9 @@ mod _native {
     #[pymodule_export]
     use super::methods::{MethodCall, MethodCalls, MethodRequest, MethodResponse};
     #[pymodule_export]
-    use super::options::{Codec, Compression, Durability, WhenFull};
-    #[pymodule_export]
     use super::own_threads::start_thread;
+    #[pymodule_export]
+    use super::pickling::restore;
     #[pymodule_export]
     use super::provisioning_operation::ProvisioningOperation;
     #[pymodule_export]

@@ -1,18 +1,26 @@
 //! Messages to be stored together.
 
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyType};
 
 use crate::arguments::{optional_text, payload};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+type Id<'a> = &'a Option<String>;
+type Arguments<'a, 'py> = (Bound<'py, PyBytes>, Id<'a>, Id<'a>, Id<'a>, Id<'a>);
 
 /// A Message with its ids, for `StreamSender.enqueue_messages`.
 ///
 /// The arguments are those of `StreamSender.enqueue_message`.
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct Message {
-    pub message: spotflow_device::Message,
+    message: spotflow_device::Message,
+    ids: Ids,
 }
+
+/// As they were given, to make the same again.
+type Ids = [Option<String>; 4];
 
 #[pymethods]
 impl Message {
@@ -34,7 +42,15 @@ impl Message {
         };
         Ok(Message {
             message: arguments.message()?,
+            ids: arguments.ids()?,
         })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, Arguments<'_, 'py>) {
+        let [batch_id, message_id, batch_slice_id, chunk_id] = &self.ids;
+        let payload = PyBytes::new(py, self.message.payload());
+        let arguments = (payload, batch_id, message_id, batch_slice_id, chunk_id);
+        (py.get_type::<Message>(), arguments)
     }
 
     fn __repr__(&self) -> String {
@@ -58,19 +74,29 @@ impl MessageArguments<'_, '_> {
     /// The library's Message.
     pub fn message(&self) -> PyResult<spotflow_device::Message> {
         let mut message = spotflow_device::Message::new(payload("payload", self.payload)?);
-        if let Some(id) = optional_text("batch_id", self.batch_id)? {
+        let [batch_id, message_id, batch_slice_id, chunk_id] = self.ids()?;
+        if let Some(id) = batch_id {
             message = message.batch_id(id);
         }
-        if let Some(id) = optional_text("message_id", self.message_id)? {
+        if let Some(id) = message_id {
             message = message.message_id(id);
         }
-        if let Some(id) = optional_text("batch_slice_id", self.batch_slice_id)? {
+        if let Some(id) = batch_slice_id {
             message = message.batch_slice_id(id);
         }
-        if let Some(id) = optional_text("chunk_id", self.chunk_id)? {
+        if let Some(id) = chunk_id {
             message = message.chunk_id(id);
         }
         Ok(message)
+    }
+
+    fn ids(&self) -> PyResult<Ids> {
+        Ok([
+            optional_text("batch_id", self.batch_id)?,
+            optional_text("message_id", self.message_id)?,
+            optional_text("batch_slice_id", self.batch_slice_id)?,
+            optional_text("chunk_id", self.chunk_id)?,
+        ])
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyType};
 use serde_json::Value;
 
 use crate::arguments::{callback, count, text, wrong_type};
@@ -182,10 +183,19 @@ impl MethodRequest {
         self.request.is_cancelled()
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a MethodRequest cannot be copied or pickled: take its name and payload",
+        ))
+    }
+
     fn __repr__(&self) -> String {
         format!("<spotflow_device.MethodRequest {:?}>", self.name())
     }
 }
+
+/// What makes the same again.
+type Arguments<'py> = (Bound<'py, PyType>, (u16, Bound<'py, PyAny>));
 
 /// What a method answers: a status of the application's own, as of HTTP, and a payload of `dict`, `list`, `str`,
 /// `int`, `float`, `bool` and `None`, up to 128 KB as JSON.
@@ -224,6 +234,11 @@ impl MethodResponse {
         json::to_python(py, self.response.payload())
     }
 
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Arguments<'py>> {
+        let arguments = (self.status(), self.payload(py)?);
+        Ok((py.get_type::<MethodResponse>(), arguments))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let payload = self.payload(py)?.repr()?;
         Ok(format!(
@@ -242,7 +257,7 @@ pub fn names(methods: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
         return Err(wrong_type("methods", "a dict or None", methods));
     };
     let mut names = Vec::new();
-    for (name, function) in methods.iter() {
+    for (name, function) in methods.copy()?.iter() {
         names.push(text("methods", &name)?);
         callback("methods", Some(&function))?;
     }

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::arguments::{count, seconds, wrong_type};
+use crate::values::{Reduced, value};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -22,6 +23,15 @@ pub struct RemoteAccess {
     max_tunnels: Option<usize>,
     idle_limit: Option<Duration>,
     bytes_per_second: Option<u64>,
+}
+
+value! {
+    RemoteAccess {
+        ports,
+        max_tunnels,
+        idle_limit,
+        bytes_per_second,
+    }
 }
 
 #[pymethods]
@@ -45,6 +55,10 @@ impl RemoteAccess {
             idle_limit: seconds("idle_limit", idle_limit)?,
             bytes_per_second: number("bytes_per_second", bytes_per_second)?,
         })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
     }
 
     fn __repr__(&self) -> String {
@@ -107,54 +121,52 @@ pub fn allowed(value: Argument<'_, '_>) -> PyResult<Option<spotflow_device::Remo
 }
 
 /// A connection of a technician's: see `Status.tunnels`.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
 pub struct TunnelStatus {
-    tunnel: spotflow_device::TunnelStatus,
+    /// The Platform's name for it.
+    tunnel_id: String,
+    /// The port of this device that it leads to.
+    port: u16,
+    /// How long ago the Platform asked for it, a `timedelta`.
+    age: Duration,
+    /// Bytes that came through it to the device.
+    received_bytes: u64,
+    /// Bytes that the device sent through it.
+    sent_bytes: u64,
+}
+
+value! {
+    TunnelStatus {
+        tunnel_id,
+        port,
+        age,
+        received_bytes,
+        sent_bytes,
+    }
 }
 
 impl TunnelStatus {
     pub fn new(tunnel: spotflow_device::TunnelStatus) -> TunnelStatus {
-        TunnelStatus { tunnel }
+        TunnelStatus {
+            tunnel_id: tunnel.tunnel_id,
+            port: tunnel.port,
+            age: tunnel.age,
+            received_bytes: tunnel.received_bytes,
+            sent_bytes: tunnel.sent_bytes,
+        }
     }
 }
 
 #[pymethods]
 impl TunnelStatus {
-    /// The Platform's name for it.
-    #[getter]
-    fn tunnel_id(&self) -> String {
-        self.tunnel.tunnel_id.clone()
-    }
-
-    /// The port of this device that it leads to.
-    #[getter]
-    fn port(&self) -> u16 {
-        self.tunnel.port
-    }
-
-    /// How long ago the Platform asked for it, a `timedelta`.
-    #[getter]
-    fn age(&self) -> Duration {
-        self.tunnel.age
-    }
-
-    /// Bytes that came through it to the device.
-    #[getter]
-    fn received_bytes(&self) -> u64 {
-        self.tunnel.received_bytes
-    }
-
-    /// Bytes that the device sent through it.
-    #[getter]
-    fn sent_bytes(&self) -> u64 {
-        self.tunnel.sent_bytes
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
     }
 
     fn __repr__(&self) -> String {
-        let tunnel = &self.tunnel;
         format!(
             "<spotflow_device.TunnelStatus to port {}, {} bytes received, {} bytes sent>",
-            tunnel.port, tunnel.received_bytes, tunnel.sent_bytes
+            self.port, self.received_bytes, self.sent_bytes
         )
     }
 }

@@ -1,11 +1,13 @@
 //! Senders.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString};
+use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::arguments::{seconds, text, wrong_type};
+use crate::arguments::{is_buffer, seconds, text, wrong_type};
 use crate::handle::Client;
+use crate::made::{made, parts};
 use crate::message::{MessageArguments, from_item};
 use crate::owned::Owned;
 use crate::signals::waiting;
@@ -16,7 +18,12 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 ///
 /// Any number of threads can share it. The order of Messages is the order in which they were stored, over
 /// all senders of a client.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+#[pyclass(
+    module = "spotflow_device._native",
+    frozen,
+    subclass,
+    skip_from_py_object
+)]
 pub struct StreamSender {
     // Dropped before the handle of the client, whose drop then closes the client.
     sender: Owned<spotflow_device::StreamSender>,
@@ -24,11 +31,13 @@ pub struct StreamSender {
 }
 
 impl StreamSender {
-    pub fn new(sender: spotflow_device::StreamSender, client: Client) -> StreamSender {
-        StreamSender {
-            sender: Owned::new(sender),
-            client,
-        }
+    pub fn made<'py>(
+        py: Python<'py>,
+        sender: spotflow_device::StreamSender,
+        client: Client,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let sender = Owned::new(sender);
+        made(py, "StreamSender", StreamSender { sender, client })
     }
 
     fn open(&self, py: Python<'_>) -> PyResult<&spotflow_device::StreamSender> {
@@ -37,8 +46,23 @@ impl StreamSender {
     }
 }
 
+const NOT_COPIED: &str = "a StreamSender cannot be copied or pickled: share it between threads, \
+    or make another one by DeviceClient.create_stream_sender(...)";
+
 #[pymethods]
 impl StreamSender {
+    #[new]
+    #[pyo3(signature = (*arguments, **_options), text_signature = None)]
+    fn new(
+        arguments: &Bound<'_, PyTuple>,
+        _options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<StreamSender> {
+        parts(
+            arguments,
+            "a StreamSender is made by DeviceClient.create_stream_sender(...)",
+        )
+    }
+
     /// Store a Message to be sent, and return when it is stored: it then survives the end of the program and,
     /// unless the client was started with `Durability.KILL_SAFE`, the loss of power.
     ///
@@ -142,19 +166,22 @@ impl StreamSender {
         })
     }
 
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(NOT_COPIED))
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.client.traverse(&visit)
     }
 }
 
 fn all_messages(messages: &Bound<'_, PyAny>) -> PyResult<Vec<spotflow_device::Message>> {
-    // A payload that can be iterated over, too: empty, it would pass for no Messages.
-    let is_payload = messages.is_instance_of::<PyString>()
-        || messages.is_instance_of::<PyBytes>()
-        || messages.is_instance_of::<PyByteArray>()
-        || messages.is_instance_of::<PyMemoryView>();
+    // What can be iterated over, but is one payload or has its Messages elsewhere: empty, it would pass for none.
+    let is_other = messages.is_instance_of::<PyString>()
+        || messages.cast::<PyMapping>().is_ok()
+        || is_buffer(messages);
     match messages.try_iter() {
-        Ok(items) if !is_payload => items.map(|item| from_item(&item?)).collect(),
+        Ok(items) if !is_other => items.map(|item| from_item(&item?)).collect(),
         _ => Err(wrong_type("messages", "an iterable of Messages", messages)),
     }
 }

@@ -1,15 +1,14 @@
 //! The arguments of `DeviceClient.start`, and what the library makes of them.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use spotflow_device::{DeviceClientBuilder, OutboxLimits};
 
-use crate::arguments::{
-    boolean, callback, choice, count, invalid, optional_text, path, seconds, text,
-};
+use crate::arguments::{boolean, callback, count, invalid, optional_text, path, seconds, text};
+use crate::choices::choice;
 use crate::handle::{Callbacks, Methods};
-use crate::methods;
-use crate::options::{Codec, Durability, WhenFull};
-use crate::remote_access;
+use crate::{methods, remote_access};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -64,13 +63,16 @@ impl<'a, 'py> StartArguments<'a, 'py> {
             builder = builder.in_flight_window(count("in_flight_window", window)?);
         }
         if let Some(durability) = self.durability {
-            builder = builder.durability(choice::<Durability>("durability", durability)?.into());
+            builder = builder.durability(choice("durability", durability)?);
         }
         if let Some(keep_alive) = seconds("keep_alive", self.keep_alive)? {
+            if keep_alive == Duration::MAX {
+                return Err(invalid("keep_alive", "must not be infinite"));
+            }
             builder = builder.keep_alive(keep_alive);
         }
         if let Some(codec) = self.codec {
-            builder = builder.codec(choice::<Codec>("codec", codec)?.into());
+            builder = builder.codec(choice("codec", codec)?);
         }
         if let Some(options) = remote_access::allowed(self.allow_remote_access)? {
             builder = builder.remote_access(options);
@@ -93,7 +95,7 @@ impl<'a, 'py> StartArguments<'a, 'py> {
             limits = limits.free_disk_bytes(at_least_one("free_disk_bytes_min", bytes)?);
         }
         if let Some(when_full) = self.when_full {
-            limits = limits.when_full(choice::<WhenFull>("when_full", when_full)?.into());
+            limits = limits.when_full(choice("when_full", when_full)?);
         }
         Ok(limits)
     }

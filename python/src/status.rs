@@ -5,189 +5,177 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 
-use crate::errors::to_python;
+use crate::errors;
 use crate::remote_access::TunnelStatus;
+use crate::values::{Reduced, value};
 
 /// How the client is doing, at one moment. Made by `DeviceClient.status`.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
 pub struct Status {
-    status: spotflow_device::Status,
+    /// Whether the Platform has accepted the current connection.
+    is_connected: bool,
+    /// How long `is_connected` has been as it is, a `timedelta`.
+    connection_age: Duration,
+    /// How often the connection was made again after the first time.
+    reconnects: u64,
+    /// The last failure of the connection, the registration or an upload since the start, or `None`.
+    last_error: Option<Py<PyAny>>,
+    /// How long ago that was, a `timedelta`, or `None`.
+    last_error_age: Option<Duration>,
+    /// Why no Messages are sent, although there may be a connection, or `None` when they are. The Platform has
+    /// closed the connection on the same Message several times: it is tried alone, each time after a minute at most.
+    held_back: Option<String>,
+    /// For how long that has been so, a `timedelta`, or `None`.
+    held_back_age: Option<Duration>,
+    /// Messages stored and not yet acknowledged by the Platform.
+    pending_messages: u64,
+    /// The bytes of their stored payloads.
+    pending_bytes: u64,
+    /// How long ago the oldest of them was stored, a `timedelta`, or `None`.
+    oldest_pending_age: Option<Duration>,
+    /// Messages dropped since the start, as the outbox was full: see `WhenFull`.
+    dropped_messages: u64,
+    /// The bytes of their stored payloads.
+    dropped_bytes: u64,
+    /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
+    set_aside_messages: u64,
+    /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
+    /// start, or `None`.
+    recovery: Option<Py<Recovery>>,
+    /// The remote access that is open, or being opened.
+    tunnels: Vec<Py<TunnelStatus>>,
+}
+
+value! {
+    Status {
+        is_connected,
+        connection_age,
+        reconnects,
+        last_error,
+        last_error_age,
+        held_back,
+        held_back_age,
+        pending_messages,
+        pending_bytes,
+        oldest_pending_age,
+        dropped_messages,
+        dropped_bytes,
+        set_aside_messages,
+        recovery,
+        tunnels,
+    }
 }
 
 impl Status {
-    pub fn new(status: spotflow_device::Status) -> Status {
-        Status { status }
+    pub fn new(py: Python<'_>, status: spotflow_device::Status) -> PyResult<Status> {
+        let recovery = status.recovery.map(Recovery::new);
+        let tunnels = status.tunnels.into_iter();
+        let tunnels = tunnels.map(|tunnel| Py::new(py, TunnelStatus::new(tunnel)));
+        Ok(Status {
+            is_connected: status.is_connected,
+            connection_age: status.connection_age,
+            reconnects: status.reconnects,
+            last_error: status
+                .last_error
+                .map(|error| errors::to_python(py, &error).into_value(py).into_any()),
+            last_error_age: status.last_error_age,
+            held_back: status.held_back,
+            held_back_age: status.held_back_age,
+            pending_messages: status.pending_messages,
+            pending_bytes: status.pending_bytes,
+            oldest_pending_age: status.oldest_pending_age,
+            dropped_messages: status.dropped_messages,
+            dropped_bytes: status.dropped_bytes,
+            set_aside_messages: status.set_aside_messages,
+            recovery: recovery.map(|recovery| Py::new(py, recovery)).transpose()?,
+            tunnels: tunnels.collect::<PyResult<_>>()?,
+        })
     }
 }
 
 #[pymethods]
 impl Status {
-    /// Whether the Platform has accepted the current connection.
-    #[getter]
-    fn is_connected(&self) -> bool {
-        self.status.is_connected
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
     }
 
-    /// How long `is_connected` has been as it is, a `timedelta`.
-    #[getter]
-    fn connection_age(&self) -> Duration {
-        self.status.connection_age
-    }
-
-    /// How often the connection was made again after the first time.
-    #[getter]
-    fn reconnects(&self) -> u64 {
-        self.status.reconnects
-    }
-
-    /// The last failure of the connection, the registration or an upload since the start, or `None`.
-    #[getter]
-    fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let error = self.status.last_error.as_ref()?;
-        Some(to_python(py, error).into_value(py).into_any())
-    }
-
-    /// How long ago that was, a `timedelta`, or `None`.
-    #[getter]
-    fn last_error_age(&self) -> Option<Duration> {
-        self.status.last_error_age
-    }
-
-    /// Why no Messages are sent, although there may be a connection, or `None` when they are. The Platform has
-    /// closed the connection on the same Message several times: it is tried alone, each time after a minute at most.
-    #[getter]
-    fn held_back(&self) -> Option<String> {
-        self.status.held_back.clone()
-    }
-
-    /// For how long that has been so, a `timedelta`, or `None`.
-    #[getter]
-    fn held_back_age(&self) -> Option<Duration> {
-        self.status.held_back_age
-    }
-
-    /// Messages stored and not yet acknowledged by the Platform.
-    #[getter]
-    fn pending_messages(&self) -> u64 {
-        self.status.pending_messages
-    }
-
-    /// The bytes of their stored payloads.
-    #[getter]
-    fn pending_bytes(&self) -> u64 {
-        self.status.pending_bytes
-    }
-
-    /// How long ago the oldest of them was stored, a `timedelta`, or `None`.
-    #[getter]
-    fn oldest_pending_age(&self) -> Option<Duration> {
-        self.status.oldest_pending_age
-    }
-
-    /// Messages dropped since the start, as the outbox was full: see `WhenFull`.
-    #[getter]
-    fn dropped_messages(&self) -> u64 {
-        self.status.dropped_messages
-    }
-
-    /// The bytes of their stored payloads.
-    #[getter]
-    fn dropped_bytes(&self) -> u64 {
-        self.status.dropped_bytes
-    }
-
-    /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
-    #[getter]
-    fn set_aside_messages(&self) -> u64 {
-        self.status.set_aside_messages
-    }
-
-    /// The remote access that is open, or being opened.
-    #[getter]
-    fn tunnels(&self) -> Vec<TunnelStatus> {
-        let tunnels = self.status.tunnels.iter().cloned();
-        tunnels.map(TunnelStatus::new).collect()
-    }
-
-    /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
-    /// start, or `None`.
-    #[getter]
-    fn recovery(&self) -> Option<Recovery> {
-        let recovery = self.status.recovery.clone()?;
-        Some(Recovery { recovery })
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.last_error)
     }
 
     fn __repr__(&self) -> String {
         format!(
             "<spotflow_device.Status {}, {} pending, {} set aside>",
-            if self.status.is_connected {
+            if self.is_connected {
                 "connected"
             } else {
                 "not connected"
             },
-            self.status.pending_messages,
-            self.status.set_aside_messages
+            self.pending_messages,
+            self.set_aside_messages
         )
     }
 }
 
 /// What was saved of a damaged database file: see `Status.recovery`.
-#[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
 pub struct Recovery {
-    recovery: spotflow_device::Recovery,
+    /// Where the damaged file is kept, a `Path`. There are tokens in it.
+    set_aside: PathBuf,
+    /// Whether the device's registration was saved. If not, and there was one, it needs a new approval.
+    has_registration: bool,
+    /// Unsent Messages that were saved.
+    messages: u64,
+    /// Unsent Messages that were lost, or `None` if that is not known: then the log names the range of what
+    /// could not be read, some of which had been sent.
+    lost_messages: Option<u64>,
+    /// Messages set aside that were saved.
+    set_aside_messages: u64,
+    /// Unprocessed cloud-to-device messages that were saved.
+    cloud_messages: u64,
+    /// Whether everything could be read.
+    is_complete: bool,
+}
+
+value! {
+    Recovery {
+        set_aside,
+        has_registration,
+        messages,
+        lost_messages,
+        set_aside_messages,
+        cloud_messages,
+        is_complete,
+    }
+}
+
+impl Recovery {
+    fn new(recovery: spotflow_device::Recovery) -> Recovery {
+        Recovery {
+            set_aside: recovery.set_aside,
+            has_registration: recovery.has_registration,
+            messages: recovery.messages,
+            lost_messages: recovery.lost_messages,
+            set_aside_messages: recovery.set_aside_messages,
+            cloud_messages: recovery.cloud_messages,
+            is_complete: recovery.is_complete,
+        }
+    }
 }
 
 #[pymethods]
 impl Recovery {
-    /// Where the damaged file is kept, a `Path`. There are tokens in it.
-    #[getter]
-    fn set_aside(&self) -> PathBuf {
-        self.recovery.set_aside.clone()
-    }
-
-    /// Whether the device's registration was saved. If not, and there was one, it needs a new approval.
-    #[getter]
-    fn has_registration(&self) -> bool {
-        self.recovery.has_registration
-    }
-
-    /// Unsent Messages that were saved.
-    #[getter]
-    fn messages(&self) -> u64 {
-        self.recovery.messages
-    }
-
-    /// Unsent Messages that were lost, or `None` if that is not known: then the log names the range of what
-    /// could not be read, some of which had been sent.
-    #[getter]
-    fn lost_messages(&self) -> Option<u64> {
-        self.recovery.lost_messages
-    }
-
-    /// Messages set aside that were saved.
-    #[getter]
-    fn set_aside_messages(&self) -> u64 {
-        self.recovery.set_aside_messages
-    }
-
-    /// Unprocessed cloud-to-device messages that were saved.
-    #[getter]
-    fn cloud_messages(&self) -> u64 {
-        self.recovery.cloud_messages
-    }
-
-    /// Whether everything could be read.
-    #[getter]
-    fn is_complete(&self) -> bool {
-        self.recovery.is_complete
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
     }
 
     fn __repr__(&self) -> String {
         format!(
             "<spotflow_device.Recovery of {} Messages from {}>",
-            self.recovery.messages,
-            self.recovery.set_aside.display()
+            self.messages,
+            self.set_aside.display()
         )
     }
 }
@@ -195,61 +183,68 @@ impl Recovery {
 /// A Message that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
 #[pyclass(module = "spotflow_device", frozen, skip_from_py_object)]
 pub struct SetAsideMessage {
-    message: spotflow_device::SetAsideMessage,
+    /// Identifies it, to retry or drop it.
+    #[pyo3(get)]
+    id: i64,
+    /// Why it was set aside.
+    #[pyo3(get)]
+    reason: String,
+    /// The Workspace that it was stored under.
+    #[pyo3(get)]
+    workspace_id: String,
+    /// The Device ID that it was stored under.
+    #[pyo3(get)]
+    device_id: String,
+    properties: Vec<(String, String)>,
+    /// The bytes of its stored payload.
+    #[pyo3(get)]
+    payload_bytes: u64,
+}
+
+value! {
+    SetAsideMessage {
+        id,
+        reason,
+        workspace_id,
+        device_id,
+        properties,
+        payload_bytes,
+    }
 }
 
 impl SetAsideMessage {
     pub fn new(message: spotflow_device::SetAsideMessage) -> SetAsideMessage {
-        SetAsideMessage { message }
+        SetAsideMessage {
+            id: message.id,
+            reason: message.reason,
+            workspace_id: message.workspace_id,
+            device_id: message.device_id,
+            properties: message.properties,
+            payload_bytes: message.payload_bytes,
+        }
     }
 }
 
 #[pymethods]
 impl SetAsideMessage {
-    /// Identifies it, to retry or drop it.
-    #[getter]
-    fn id(&self) -> i64 {
-        self.message.id
-    }
-
-    /// Why it was set aside.
-    #[getter]
-    fn reason(&self) -> &str {
-        &self.message.reason
-    }
-
-    /// The Workspace that it was stored under.
-    #[getter]
-    fn workspace_id(&self) -> &str {
-        &self.message.workspace_id
-    }
-
-    /// The Device ID that it was stored under.
-    #[getter]
-    fn device_id(&self) -> &str {
-        &self.message.device_id
-    }
-
     /// Its properties as they would be sent, such as `stream-name` and `batch-id`.
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let properties = PyDict::new(py);
-        for (name, value) in &self.message.properties {
+        for (name, value) in &self.properties {
             properties.set_item(name, value)?;
         }
         Ok(properties)
     }
 
-    /// The bytes of its stored payload.
-    #[getter]
-    fn payload_bytes(&self) -> u64 {
-        self.message.payload_bytes
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
     }
 
     fn __repr__(&self) -> String {
         format!(
             "<spotflow_device.SetAsideMessage {}: {}>",
-            self.message.id, self.message.reason
+            self.id, self.reason
         )
     }
 }

@@ -360,6 +360,55 @@ def test_a_client_in_a_cycle_is_closed_when_that_is_collected(spotflow_emulator,
     eventually("the threads end", lambda: native_threads() == [])
 
 
+@pytest.mark.parametrize("kept", ["client", "sender"])
+def test_a_client_whose_callbacks_are_its_owners_methods_is_collected_with_it(spotflow_emulator, tmp_path, kept):
+    class Owner:
+        def __init__(self):
+            self.versions = Seen()
+            client = DeviceClient.start(
+                **arguments(
+                    spotflow_emulator,
+                    tmp_path,
+                    display_provisioning_operation_callback=self.show,
+                    desired_properties_updated_callback=self.updated,
+                    connection_changed_callback=self.changed,
+                )
+            )
+            self.kept = client if kept == "client" else client.create_stream_sender()
+
+        def show(self, operation):
+            pass
+
+        def updated(self, properties):
+            self.versions(properties.version)
+
+        def changed(self, change):
+            pass
+
+    owner = Owner()
+    assert owner.versions.wait() == 1
+    gone = weakref.ref(owner)
+    # They are called as long as it lives.
+    version = spotflow_emulator.set_desired(DEVICE, {"a": 1})
+    owner.versions.wait(lambda seen: seen == version)
+    del owner
+    eventually("it is collected", lambda: gc.collect() is not None and gone() is None)
+    eventually("the threads end", lambda: native_threads() == python_threads() == [])
+    DeviceClient.start(**arguments(spotflow_emulator, tmp_path)).close()
+
+
+def test_clients_and_senders_take_weak_references(spotflow_emulator, tmp_path):
+    client = start_forgotten(spotflow_emulator, tmp_path)
+    sender = client.create_stream_sender()
+    assert weakref.ref(client)() is client and weakref.ref(sender)() is sender
+    senders = weakref.WeakSet([sender])
+    gone = weakref.ref(client)
+    assert len(senders) == 1
+    del client, sender
+    assert gone() is None and len(senders) == 0
+    eventually("the threads end", lambda: native_threads() == [])
+
+
 def test_a_start_that_fails_leaves_no_thread_behind(spotflow_emulator, tmp_path):
     for _ in range(3):
         with pytest.raises(Exception, match="Provisioning Token"):

@@ -20,6 +20,7 @@ Every error is a :class:`SpotflowError`.
 
 from . import _interpreter  # isort: skip. It refuses before anything else is loaded.
 from . import _background
+from ._choices import Codec, Compression, Durability, WhenFull
 from ._errors import (
     ClosedError,
     DatabaseError,
@@ -36,14 +37,11 @@ from ._errors import (
     StorageFullError,
     WaitTimeoutError,
 )
+from ._held import DeviceClient, StreamSender
 from ._native import (
     CloudMessage,
-    Codec,
-    Compression,
     ConnectionChange,
     DesiredProperties,
-    DeviceClient,
-    Durability,
     Message,
     MethodRequest,
     MethodResponse,
@@ -52,9 +50,7 @@ from ._native import (
     RemoteAccess,
     SetAsideMessage,
     Status,
-    StreamSender,
     TunnelStatus,
-    WhenFull,
     __version__,
 )
 

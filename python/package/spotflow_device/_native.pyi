@@ -5,10 +5,12 @@ from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
 
-from typing_extensions import Buffer, TypeAlias, final
+from typing_extensions import Buffer, Self, TypeAlias, final
 
+from . import _held
+from ._choices import Codec, Compression, Durability, WhenFull
 from ._errors import SpotflowError
 
 __all__ = [
@@ -22,14 +24,12 @@ __all__ = [
     "is_main_thread",
     "logging_is_over",
     "next_log_records",
+    "restore",
     "start_thread",
     "CloudMessage",
-    "Codec",
-    "Compression",
     "ConnectionChange",
     "DesiredProperties",
     "DeviceClient",
-    "Durability",
     "Events",
     "Message",
     "MethodCall",
@@ -43,7 +43,6 @@ __all__ = [
     "Status",
     "StreamSender",
     "TunnelStatus",
-    "WhenFull",
 ]
 
 _Path: TypeAlias = Union[str, PathLike[str]]
@@ -51,7 +50,6 @@ _Payload: TypeAlias = Union[str, bytes, bytearray, memoryview, Buffer]
 
 __version__: str
 
-@final
 class DeviceClient:
     """A device of the Spotflow IoT Platform. Made by `DeviceClient.start`.
 
@@ -86,7 +84,7 @@ class DeviceClient:
         method_request_callback: Optional[Callable[[MethodRequest], object]] = None,
         method_threads: int = 4,
         proxy: Optional[str] = None,
-    ) -> DeviceClient:
+    ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
         If the device has no valid registration in the database file, it is provisioned: the call shows a
@@ -154,7 +152,7 @@ class DeviceClient:
         stream_group: Optional[str] = None,
         stream: Optional[str] = None,
         compression: Optional[Compression] = None,
-    ) -> StreamSender:
+    ) -> _held.StreamSender:
         """Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
         takes its default. Without a `compression` payloads are sent as they are.
         """
@@ -208,7 +206,7 @@ class DeviceClient:
         Blocks for up to 5 s, usually for milliseconds, and up to a second more for a callback that is
         running. A second call does nothing. Afterwards everything but the ids raises `ClosedError`.
         """
-    def __enter__(self) -> DeviceClient:
+    def __enter__(self) -> Self:
         """Return the client. Raises `ClosedError` if it is closed."""
     def __exit__(
         self,
@@ -218,7 +216,6 @@ class DeviceClient:
     ) -> None:
         """Close the client, as `close` does, whether or not the block raised an exception."""
 
-@final
 class StreamSender:
     """Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
 
@@ -288,60 +285,6 @@ class Message:
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
     ) -> Message: ...
-
-@final
-class Compression:
-    """How the payloads of a sender's Messages are compressed.
-
-    - `UNCOMPRESSED`: stored and sent as they are.
-    - `FASTEST`: little processor time and memory.
-    - `SMALLEST_SIZE`: the smallest result, at many times the processor time and memory: with Brotli, 200 kB
-      take some 15 MB of memory, and 8 MB take 75 MB and many seconds.
-
-    A payload that would not get smaller is sent as it is.
-    """
-
-    UNCOMPRESSED: ClassVar[Compression]
-    FASTEST: ClassVar[Compression]
-    SMALLEST_SIZE: ClassVar[Compression]
-    def __int__(self) -> int: ...
-
-@final
-class Codec:
-    """What compresses: `BROTLI` (the default, and the only one that the public instance is known to read),
-    `GZIP` or `ZSTD` (for an instance that says it accepts them).
-    """
-
-    BROTLI: ClassVar[Codec]
-    GZIP: ClassVar[Codec]
-    ZSTD: ClassVar[Codec]
-    def __int__(self) -> int: ...
-
-@final
-class Durability:
-    """What a stored Message survives.
-
-    - `POWER_SAFE` (the default): the loss of power. Each commit is synced to the disk.
-    - `KILL_SAFE`: the end of the process at any instant. Storing is many times faster and spares the flash;
-      the loss of power can cost the newest Messages: the last 500, if they are small, at most.
-    """
-
-    KILL_SAFE: ClassVar[Durability]
-    POWER_SAFE: ClassVar[Durability]
-    def __int__(self) -> int: ...
-
-@final
-class WhenFull:
-    """What happens when a Message would exceed a limit of the outbox.
-
-    - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
-    - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, but for those in flight. They are
-      counted in the status and logged as ranges; who waits for one gets `DroppedError`.
-    """
-
-    REJECT: ClassVar[WhenFull]
-    DROP_OLDEST: ClassVar[WhenFull]
-    def __int__(self) -> int: ...
 
 @final
 class ProvisioningOperation:
@@ -625,6 +568,9 @@ def is_main_thread() -> bool:
 
     The system is asked, as gevent and eventlet change what Python says.
     """
+
+def restore(kind: str, fields: Dict[str, object]) -> object:
+    """Makes a value again from what its `__reduce__` gave."""
 
 def at_exit() -> None:
     """At exit: closes all clients and ends the package's threads. It is one function of Rust, so that Ctrl+C cannot

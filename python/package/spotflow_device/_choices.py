@@ -1,0 +1,75 @@
+"""Choices, as enumerations."""
+
+import enum
+
+
+class _Choice(enum.Enum):
+    """A member equals its number, as in the published package."""
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) in (int, bool) and self.value == other)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    __str__ = __repr__
+
+
+class Compression(_Choice):
+    """How the payloads of a sender's Messages are compressed.
+
+    - `UNCOMPRESSED`: stored and sent as they are.
+    - `FASTEST`: little processor time and memory.
+    - `SMALLEST_SIZE`: the smallest result, at many times the processor time and memory: with Brotli, 200 kB
+      take some 15 MB of memory, and 8 MB take 75 MB and many seconds.
+
+    A payload that would not get smaller is sent as it is.
+    """
+
+    UNCOMPRESSED = 0
+    FASTEST = 1
+    SMALLEST_SIZE = 2
+
+
+class Codec(_Choice):
+    """What compresses: `BROTLI` (the default, and the only one that the public instance is known to read),
+    `GZIP` or `ZSTD` (for an instance that says it accepts them).
+    """
+
+    BROTLI = 0
+    GZIP = 1
+    ZSTD = 2
+
+
+class Durability(_Choice):
+    """What a stored Message survives.
+
+    - `POWER_SAFE` (the default): the loss of power. Each commit is synced to the disk.
+    - `KILL_SAFE`: the end of the process at any instant. Storing is many times faster and spares the flash;
+      the loss of power can cost the newest Messages: the last 500, if they are small, at most.
+    """
+
+    KILL_SAFE = 0
+    POWER_SAFE = 1
+
+
+class WhenFull(_Choice):
+    """What happens when a Message would exceed a limit of the outbox.
+
+    - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
+    - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, but for those in flight. They are
+      counted in the status and logged as ranges; who waits for one gets `DroppedError`.
+    """
+
+    REJECT = 0
+    DROP_OLDEST = 1
+
+
+for _kind in (Compression, Codec, Durability, WhenFull):
+    _kind.__module__ = "spotflow_device"
