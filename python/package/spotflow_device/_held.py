@@ -17,10 +17,16 @@ else:
 class DeviceClient(_native.DeviceClient):
     __slots__ = ("__weakref__",)
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("a DeviceClient is no base of other classes")
+
 
 @final
 class StreamSender(_native.StreamSender):
     __slots__ = ("__weakref__",)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("a StreamSender is no base of other classes")
 
 
 for _kind in (DeviceClient, StreamSender):
