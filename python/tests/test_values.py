@@ -6,6 +6,7 @@ import datetime
 import enum
 import gc
 import pickle
+import socket
 import weakref
 
 import pytest
@@ -119,6 +120,8 @@ def same(left, right):
     assert type(left) is type(right)
     if isinstance(left, BaseException):
         return (str(left), left.retryable) == (str(right), right.retryable)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(same, left, right))
     fields = FIELDS.get(type(left).__name__)
     if fields is None:
         return left == right
@@ -131,7 +134,11 @@ def same(left, right):
 def values(tmp_path_factory):
     """One of each, with something in as many of its fields as can be had."""
     directory = tmp_path_factory.mktemp("values")
-    with Emulator("--approve", "auto") as emulator:
+    found = []
+    with Emulator("--approve", "auto") as emulator, socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
         operations, changes = Seen(), Seen()
         options = dict(
             arguments(emulator, directory),
@@ -143,13 +150,20 @@ def values(tmp_path_factory):
         with DeviceClient.start(**options) as client:
             version = emulator.set_desired(DEVICE, {"a": [1, 2.5, None, {"b": "ü"}]})
             eventually("they come", lambda: client.get_desired_properties_if_newer(version - 1))
+            # A technician's tunnel to a port of the device's.
+            eventually("the device can be asked", lambda: "$iothub/methods/POST/#" in emulator.subscriptions(DEVICE))
+            local_port = emulator.forward(DEVICE, port)
+            with socket.create_connection(("127.0.0.1", local_port), timeout=PATIENCE):
+                eventually("the tunnel is open", lambda: client.status().tunnels)
+                found += client.status().tunnels
+                found.append(client.status())
             emulator.acknowledge("withhold")
             client.create_stream_sender(stream="s").enqueue_message("stays", batch_id="b")
             emulator.accept_connections(False)
             emulator.close_connections()
             gone = changes.wait(lambda change: not change.is_connected)
             eventually("the error shows", lambda: client.status().last_error)
-            found = [operations.wait(), client.get_desired_properties(), gone, changes.all()[0], client.status()]
+            found += [operations.wait(), client.get_desired_properties(), gone, changes.all()[0], client.status()]
         emulator.accept_connections(True)
         # Under another Device ID the Message is set aside.
         with DeviceClient.start(**dict(options, device_id="another-device")) as client:
