@@ -9,7 +9,14 @@ heartbeat=
 # A script that is a step of another leaves the heartbeat and the summary to that one.
 steps_inside=${STEPS_INSIDE:-}
 export STEPS_INSIDE=yes
-trap 'rm -f "$steps_log"; [ -z "$heartbeat" ] || kill "$heartbeat"' EXIT
+trap 'rm -f "$steps_log"; stop_heartbeat' EXIT
+
+stop_heartbeat() {
+    # It may have been killed.
+    [ -z "$heartbeat" ] || kill "$heartbeat" 2>/dev/null || true
+    [ -z "$heartbeat" ] || wait "$heartbeat" 2>/dev/null || true
+    heartbeat=
+}
 
 clock() { printf '%d:%02d' $(((SECONDS - steps_began) / 60)) $(((SECONDS - steps_began) % 60)); }
 
@@ -38,11 +45,7 @@ step() { # NAME COMMAND...
         heartbeat=$!
     fi
     "$@" 2>&1 | tee -a "$steps_log" || outcome=FAILED
-    if [ -n "$heartbeat" ]; then
-        kill "$heartbeat"
-        wait "$heartbeat" 2>/dev/null || true
-        heartbeat=
-    fi
+    stop_heartbeat
     [ $outcome = passed ] || steps_failed=1
     steps_ended+=("$(printf '%s %5d s  %s' $outcome $((SECONDS - began)) "$name")")
 }
