@@ -179,15 +179,15 @@ impl Tunnel {
             is_out_of_budget |= allowed == 0;
             let sent = self.read_local(allowed)?;
             budget.spend(sent);
-            moved |= self.write_local()? | (received + sent > 0);
-            self.write_relay()?;
             if received + sent > 0 {
                 life.used_at = now;
             }
-            entry
-                .received_bytes
-                .fetch_add(received as u64, Ordering::Relaxed);
-            entry.sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+            // Before anybody can have seen the bytes.
+            let (received_bytes, sent_bytes) = (&entry.received_bytes, &entry.sent_bytes);
+            received_bytes.fetch_add(received as u64, Ordering::Relaxed);
+            sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
+            moved |= self.write_local()? | (received + sent > 0);
+            self.write_relay()?;
         }
         if self.is_over() {
             return Err(End::Closed);
