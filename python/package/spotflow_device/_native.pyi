@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type, Union
 
-from typing_extensions import Buffer, Self, TypeAlias, final
+from typing_extensions import Buffer, Self, TypeAlias, disjoint_base, final
 
 from . import _held
 from ._choices import Codec, Compression, Durability, WhenFull
@@ -50,6 +50,7 @@ _Payload: TypeAlias = Union[str, bytes, bytearray, memoryview, Buffer]
 
 __version__: str
 
+@disjoint_base
 class DeviceClient:
     """A device of the Spotflow IoT Platform. Made by `DeviceClient.start`.
 
@@ -216,6 +217,7 @@ class DeviceClient:
     ) -> None:
         """Close the client, as `close` does, whether or not the block raised an exception."""
 
+@disjoint_base
 class StreamSender:
     """Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
 
