@@ -1,7 +1,9 @@
 //! Starts the library on what a power cut left, without a network, and reads what it finds.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,9 +32,20 @@ pub fn scratch() -> tempfile::TempDir {
 pub fn write(image: &Image) -> tempfile::TempDir {
     let directory = scratch();
     for (name, bytes) in image {
-        fs::write(directory.path().join(name), bytes).expect("a file");
+        write_private(&directory.path().join(name), bytes).expect("a file");
     }
     directory
+}
+
+/// With the rights that the device gives its files, which the recording does not have.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
 }
 
 /// What the database has.
