@@ -75,6 +75,8 @@
 //! {"instance": "localhost:4430", "hub": "localhost:4430", "workspace_id": "...", "provisioning_token": "...", "ca_file": "..."}
 //! ```
 //!
+//! With `--page-port` there is also `page`, the link to its page for a browser.
+//!
 //! Then it reads commands, a JSON object on a line each, and answers each with one line:
 //!
 //! ```json
@@ -132,6 +134,7 @@
 //! | `traffic` | | with `--record-traffic` every connection: `[{from_device, to_device}]`, all bytes without TLS (Base64) |
 //! | `acknowledge` | `mode`: `immediately`, `after`, `withhold`; `seconds`? for `after` | |
 //! | `release_acknowledgements`, `close_connections`, `forget_sessions`, `clear_http_faults` | | |
+//! | `close_connection` | `device` | |
 //! | `cut_after_messages` | `count`, `point`: `before_ack`, `after_ack` | |
 //! | `refuse_connects` | `code`, `count`? | |
 //! | `refuse_messages` | `refuse` | |

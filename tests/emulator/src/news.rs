@@ -18,6 +18,8 @@ const EVENTS_KEPT_MAX: usize = 10_000;
 pub enum Event {
     /// A device asked to be let in.
     OperationStarted(Operation),
+    /// An operation was approved, refused, or made to expire, by somebody.
+    OperationClosed(Operation),
     /// A device was registered, for the first time or again.
     Registered {
         /// The device.
@@ -46,6 +48,13 @@ pub enum Event {
         device: Device,
         /// The topic filter.
         filter: String,
+    },
+    /// A device's Desired Properties were changed.
+    Desired {
+        /// The device.
+        device: Device,
+        /// Their new version.
+        version: u64,
     },
     /// A direct method was called.
     MethodCalled(MethodCall),

@@ -1,6 +1,6 @@
 //! The program: for a person at a terminal, and for other programs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -90,6 +90,22 @@ fn a_person_is_told_how_to_connect_a_device() {
         std::fs::read_to_string(&ca_file)
             .unwrap()
             .contains("BEGIN CERTIFICATE")
+    );
+
+    let link = program.line_with("/?token=");
+    let (address, path) = link
+        .trim()
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let mut page = std::net::TcpStream::connect(address).unwrap();
+    write!(page, "GET /{path} HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).unwrap();
+    assert!(
+        answer.contains("303 See Other") && answer.contains("set-cookie"),
+        "{answer}"
     );
 
     program.line_with("quit");
@@ -202,6 +218,15 @@ fn help_and_bad_options_are_answered() {
             .contains("--standard-ports")
     );
     assert!(!run(&["--approve", "perhaps"]).status.success());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let taken = run(&["--page-port", &port]);
+    assert!(!taken.status.success());
+    let told = String::from_utf8(taken.stderr).unwrap();
+    assert!(
+        told.contains(&format!("cannot serve the page on port {port}")),
+        "{told}"
+    );
     let taken = run(&["--bind", "192.0.2.1"]);
     assert!(!taken.status.success());
     assert!(

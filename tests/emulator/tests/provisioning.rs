@@ -99,7 +99,8 @@ fn an_operation_waits_for_its_approval() {
     let (events, _) = platform.wait_for_events(0, DEADLINE);
     assert!(
         matches!(events[0], Event::OperationStarted(_))
-            && matches!(events[1], Event::Registered { .. })
+            && matches!(&events[1], Event::OperationClosed(operation) if operation.state == decided)
+            && matches!(events[2], Event::Registered { .. })
     );
 }
 

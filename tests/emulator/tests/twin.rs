@@ -8,7 +8,7 @@ use std::time::Duration;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, PubAck, Publish};
 use serde_json::{Value, json};
-use spotflow_emulator::{Error, Platform};
+use spotflow_emulator::{Error, Event, Platform};
 use support::{Client, Credentials, DEADLINE, device};
 
 const ANSWERS: &str = "$iothub/twin/res/#";
@@ -274,6 +274,19 @@ fn a_cloud_message_comes_again_when_its_lock_ends() {
     client.until(|packet| matches!(packet, Packet::Publish(publish) if publish.payload == "y"));
     client.unsubscribe_among_others(&filter);
     assert!(platform.cloud_messages_waiting("dev-1") == 1);
+}
+
+#[test]
+fn a_change_of_desired_properties_is_an_event() {
+    let platform = Platform::start().unwrap();
+    let _client = connected(&platform);
+    let (_, seen) = platform.wait_for_events(0, DEADLINE);
+    platform.patch_desired("dev-1", &json!({ "a": 1 })).unwrap();
+    let (events, _) = platform.wait_for_events(seen, DEADLINE);
+    let [Event::Desired { device, version: 2 }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(device.device_id, "dev-1");
 }
 
 #[test]

@@ -30,6 +30,10 @@ class Faults(Channel):
         """Cuts all MQTT connections, without a farewell."""
         self.command("close_connections")
 
+    def close_connection(self, device: str) -> None:
+        """Cuts the MQTT connection of one device, without a farewell, if there is one."""
+        self.command("close_connection", device=device)
+
     def refuse_connects(self, code: int, count: Optional[int] = None) -> None:
         """Refuses the next `count` CONNECTs, or all until further notice, with a return code from 1 to 5; 0 takes
         the order back."""

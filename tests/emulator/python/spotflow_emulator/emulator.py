@@ -50,6 +50,8 @@ class Emulator(Commands, Faults):
         """What a device needs to be let in."""
         self.ca_file: str = started["ca_file"]
         """The certificate that devices have to trust. The file is removed at the end."""
+        self.page: Optional[str] = started.get("page")
+        """The link to the page for a browser, if the emulator was started with ``"--page-port"``."""
 
     def command(self, name: str, **arguments: Any) -> Any:
         """Has a command executed, with arguments as the crate ``spotflow-emulator`` documents them; returns its

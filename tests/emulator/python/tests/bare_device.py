@@ -113,6 +113,14 @@ class Connection:
         self._write(0x32, _text(topic) + b"\x00\x01" + payload)
         return self._read()
 
+    def publish_unacknowledged(self, properties, payload):
+        """Sends a Message with QoS 0."""
+        self._write(0x30, _text(f"devices/{self._hub_id}/messages/events/{properties}") + payload)
+
+    def report(self, patch):
+        """Sends a patch of the Reported Properties."""
+        self._write(0x30, _text("$iothub/twin/PATCH/properties/reported/?$rid=1") + patch)
+
     def answer_method(self, status, body):
         """Waits for a direct method, answers it, and returns its topic and payload."""
         kind, packet = self.receive()

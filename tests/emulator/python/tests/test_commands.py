@@ -359,7 +359,7 @@ def test_the_hubs_faults_are_ordered(spotflow_emulator):
     spotflow_emulator.acknowledge(AckMode.AFTER, seconds=0.001)
     with bare_device.Connection(connection_string) as connection:
         connection.publish("", b"late")
-        spotflow_emulator.close_connections()
+        spotflow_emulator.close_connection("faulty")
         spotflow_emulator.wait_connected("faulty", connected=False)
     for mode in (AckMode.WITHHOLD, AckMode.IMMEDIATELY):
         spotflow_emulator.acknowledge(mode)
@@ -385,6 +385,7 @@ def test_the_hubs_faults_are_ordered(spotflow_emulator):
     spotflow_emulator.accept_connections(True)
     with bare_device.Connection(connection_string) as connection:
         assert connection.code == 0
+    spotflow_emulator.close_connections()
     assert [c.code for c in spotflow_emulator.connections()] == [5, 0, 0, 0, 0]
 
 

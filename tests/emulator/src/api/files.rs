@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::state::{self, Core};
 use crate::storage;
 
-/// The oldest version with a storage that is not Azure's in the device's eyes; any later one will do.
+/// The oldest version whose file upload is as here; any later one will do.
 const API_VERSION_MIN: &str = "2018-06-30";
 
 /// An error as IoT Hub tells it.

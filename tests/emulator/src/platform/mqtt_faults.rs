@@ -46,6 +46,21 @@ impl Platform {
             .change(|state| state.connections.close_all("told to close all connections"));
     }
 
+    /// Cuts the MQTT connection of one device, without a farewell, if there is one.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn close_connection(&self, device: &str) -> Result<(), Error> {
+        self.core.change(|state| {
+            if let Some(number) = state.device(device)?.mailbox.connection {
+                state
+                    .connections
+                    .close(number, "told to close the connection");
+            }
+            Ok(())
+        })
+    }
+
     /// Refuses the next `count` CONNECTs, or all until further notice, with a return code from 1 to 5;
     /// 0 takes the order back.
     pub fn refuse_connects(&self, code: u8, count: Option<u64>) {

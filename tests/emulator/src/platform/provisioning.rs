@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Platform;
 use crate::error::{Error, Timeout};
+use crate::news::Event;
 use crate::provisioning::{Operation, OperationState, ProvisioningToken, is_device_id};
 use crate::secrets;
 use crate::state::State;
@@ -120,6 +121,8 @@ fn decide(state: &mut State, operation: &str, decision: OperationState) -> Resul
         return Err(Error::OperationClosed(entry.public.id.clone()));
     }
     entry.public.state = decision;
+    let operation = entry.public.clone();
+    state.events.push(Event::OperationClosed(operation));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Platform;
 use crate::error::{Error, Timeout};
 use crate::hub::{Twin, encoded_properties, with_version};
+use crate::news::Event;
 use crate::state::State;
 
 impl Platform {
@@ -42,6 +43,11 @@ impl Platform {
                 .desired
                 .apply(&patch)
                 .map_err(Error::InvalidProperties)?;
+            let device_changed = state.device(device)?.public.as_ref().clone();
+            state.events.push(Event::Desired {
+                device: device_changed,
+                version,
+            });
             if let (Value::Object(patch), Ok(mut link)) = (patch, state.link(device)) {
                 link.push_desired(version, &with_version(patch, version));
             }

@@ -173,6 +173,9 @@ pub(crate) enum Command {
         point: CutPointName,
     },
     CloseConnections,
+    CloseConnection {
+        device: String,
+    },
     RefuseConnects {
         code: u8,
         count: Option<u64>,

@@ -1,14 +1,13 @@
 //! For a person at a terminal.
 
 use std::io::{self, BufRead, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use spotflow_emulator::{Error, OperationState, Platform};
 
 use crate::options::Options;
-use crate::{Quit, watch};
+use crate::{Quit, Started, watch};
 
 const HELP: &str = "\
 list                       operations and devices
@@ -29,8 +28,8 @@ quit                       end";
 const SSH_PORT: u16 = 22;
 
 /// Shows what happens and reads commands. Returns at once.
-pub(crate) fn start(platform: Arc<Platform>, options: &Options, ca_file: &Path, quit: Quit) {
-    greet(&platform, options, ca_file);
+pub(crate) fn start(platform: Arc<Platform>, options: &Options, at: &Started, quit: Quit) {
+    greet(&platform, options, at);
     watch::start(&platform, options.asks(), quit.clone());
     let asks = options.asks();
     thread::spawn(move || {
@@ -38,13 +37,16 @@ pub(crate) fn start(platform: Arc<Platform>, options: &Options, ca_file: &Path, 
     });
 }
 
-fn greet(platform: &Platform, options: &Options, ca_file: &Path) {
-    let ca_file = ca_file.display();
+fn greet(platform: &Platform, options: &Options, at: &Started) {
+    let ca_file = at.ca_file.display();
     println!("The Spotflow emulator runs. Tell a device:");
     println!("  instance            {}", platform.instance());
     println!("  Provisioning Token  {}", platform.provisioning_token());
     println!("and let it trust the emulator's CA, for which this in its environment is enough:");
     println!("  SSL_CERT_FILE={ca_file}");
+    if let Some(page) = &at.page {
+        println!("What happens can be seen and changed in a browser:\n  {page}");
+    }
     if options.asks() {
         println!("You let devices in yourself; with --approve auto they get in at once.");
     }

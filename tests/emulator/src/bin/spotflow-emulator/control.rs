@@ -1,7 +1,6 @@
 //! For other programs: a JSON line in, a JSON line out. The library's documentation describes the commands.
 
 use std::io::{self, BufRead, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -11,24 +10,27 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use spotflow_emulator::{AckMode, CutPoint, HttpAnswer, Platform, StorageWrite, Tunnel};
 
-use crate::Quit;
 use crate::command::{AckModeName, Command, CutPointName};
 use crate::view::{
     connection, devices, dropped_answer, forwardings, message, method_answer, method_call,
     operation, request, storage_write, traffic, tunnel, uploads,
 };
+use crate::{Quit, Started};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// Says where the Platform is, then obeys. Ends the program with "quit" or when standard input ends.
-pub(crate) fn start(platform: Arc<Platform>, ca_file: &Path, quit: Quit) {
-    let started = json!({
+pub(crate) fn start(platform: Arc<Platform>, at: &Started, quit: Quit) {
+    let mut started = json!({
         "instance": platform.instance(),
         "hub": platform.hub_host_name(),
         "workspace_id": platform.workspace_id(),
         "provisioning_token": platform.provisioning_token(),
-        "ca_file": ca_file,
+        "ca_file": at.ca_file,
     });
+    if let Some(page) = &at.page {
+        started["page"] = page.as_str().into();
+    }
     thread::spawn(move || {
         if answer(&started).is_ok() {
             obey(&platform);
@@ -339,6 +341,7 @@ fn execute_fault(platform: &Platform, command: Command) -> Result<Value, Failure
             platform.cut_after_messages(count, point)
         }
         Command::CloseConnections => platform.close_connections(),
+        Command::CloseConnection { device } => platform.close_connection(&device)?,
         Command::RefuseConnects { code, count } => platform.refuse_connects(code, count),
         Command::RefuseMessages { refuse: true } => platform.close_on_message(|_| true),
         Command::RefuseMessages { refuse: false } => platform.accept_all_messages(),

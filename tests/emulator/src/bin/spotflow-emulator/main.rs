@@ -5,9 +5,11 @@ mod command;
 mod console;
 mod control;
 mod options;
+mod page;
 mod view;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
@@ -23,6 +25,13 @@ impl Quit {
         // Full: somebody asked before. Closed: it ends already.
         let _ = self.0.try_send(());
     }
+}
+
+/// Where things are.
+pub(crate) struct Started {
+    pub ca_file: PathBuf,
+    /// The link to the page, if there is one.
+    pub page: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -54,10 +63,18 @@ fn run(options: &Options) -> Result<(), Box<dyn std::error::Error>> {
     let quit = Quit(sender);
     let interrupted = quit.clone();
     ctrlc::set_handler(move || interrupted.ask())?;
+    let page = match options.page_port() {
+        None => None,
+        Some(port) => Some(
+            page::start(platform.clone(), &ca_file, port)
+                .map_err(|error| format!("cannot serve the page on port {port}: {error}"))?,
+        ),
+    };
+    let started = Started { ca_file, page };
     if options.control {
-        control::start(platform.clone(), &ca_file, quit);
+        control::start(platform.clone(), &started, quit);
     } else {
-        console::start(platform.clone(), options, &ca_file, quit);
+        console::start(platform.clone(), options, &started, quit);
     }
     ended.recv()?;
     // Threads that wait for standard input still hold the Platform; the process ends with them.

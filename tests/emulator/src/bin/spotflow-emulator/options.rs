@@ -42,6 +42,15 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "standard_ports")]
     own_hub_port: bool,
 
+    /// The port of the page, which shows what happens and takes orders, for a browser on this machine; 0 is any that
+    /// is free. The link to it is printed. With --control there is a page only if this is given.
+    #[arg(long, value_name = "PORT")]
+    page_port: Option<u16>,
+
+    /// Serve no page.
+    #[arg(long, conflicts_with = "page_port")]
+    no_page: bool,
+
     /// Where to write the CA certificate that devices have to trust; else a temporary file.
     #[arg(long, value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
@@ -118,6 +127,12 @@ impl Options {
         builder
     }
 
+    /// Where to serve the page; nothing if not at all.
+    pub fn page_port(&self) -> Option<u16> {
+        let default = (!self.control && !self.no_page).then_some(0);
+        self.page_port.or(default)
+    }
+
     /// Whether somebody decides on operations.
     pub fn asks(&self) -> bool {
         self.approve == Approve::Manual
@@ -136,6 +151,14 @@ mod tests {
         assert!(Options::try_parse_from(["emulator", "--standard-ports", "--port", "1"]).is_err());
         let twice = ["emulator", "--approve", "auto", "--approve", "manual"];
         assert!(Options::try_parse_from(twice).is_ok_and(|options| options.asks()));
+        let page_port = |options: &[&str]| Options::try_parse_from(options).unwrap().page_port();
+        assert_eq!(page_port(&["emulator"]), Some(0));
+        assert_eq!(page_port(&["emulator", "--no-page"]), None);
+        assert_eq!(page_port(&["emulator", "--control"]), None);
+        assert_eq!(
+            page_port(&["emulator", "--control", "--page-port", "0"]),
+            Some(0)
+        );
         let never = ["emulator", "--registration-token-lifetime", "never"];
         assert!(
             Options::try_parse_from(never).is_ok_and(|o| o.registration_token_lifetime.0.is_none())
