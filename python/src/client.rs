@@ -60,7 +60,8 @@ impl DeviceClient {
     /// If the device has no valid registration in the database file, it is provisioned: the call shows a
     /// Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
     /// the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
-    /// Platform is silent. Ctrl+C ends the wait with `KeyboardInterrupt`.
+    /// Platform is silent. Each half minute it logs what it waits for. Ctrl+C ends the wait with
+    /// `KeyboardInterrupt`, a `timeout` with `WaitTimeoutError`.
     ///
     /// - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
     ///   Provisioning Token or the technician decides. Another one than at the last start means another
@@ -98,6 +99,9 @@ impl DeviceClient {
     /// - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
     /// - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
     ///   as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
+    /// - `timeout`: for how many seconds the call may wait for the Platform and for an approval, by default as long
+    ///   as it takes. Then a device that was registered before goes on offline, and any other gets
+    ///   `WaitTimeoutError`; the next start begins another Provisioning Operation.
     ///
     /// Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
     /// logged.
@@ -111,8 +115,8 @@ impl DeviceClient {
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
         free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None,
-        proxy=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None)")]
+        proxy=None, timeout=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start<'py>(
         py: Python<'py>,
@@ -138,6 +142,7 @@ impl DeviceClient {
         method_request_callback: Argument<'_, '_>,
         method_threads: Argument<'_, '_>,
         proxy: Argument<'_, '_>,
+        timeout: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = StartArguments {
             device_id,
@@ -162,6 +167,7 @@ impl DeviceClient {
             method_request_callback,
             method_threads,
             proxy,
+            timeout,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;

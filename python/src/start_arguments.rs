@@ -36,6 +36,7 @@ pub struct StartArguments<'a, 'py> {
     pub method_request_callback: Argument<'a, 'py>,
     pub method_threads: Argument<'a, 'py>,
     pub proxy: Argument<'a, 'py>,
+    pub timeout: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -52,6 +53,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         }
         if let Some(ca_file) = self.ca_file {
             builder = builder.ca_file(path("ca_file", ca_file)?);
+        }
+        if let Some(limit) = seconds("timeout", self.timeout)? {
+            builder = builder.start_timeout(limit);
         }
         if let Some(proxy) = optional_text("proxy", self.proxy)? {
             builder = builder.proxy(proxy);

@@ -63,6 +63,7 @@ ADDED = {
         ("method_request_callback", None),
         ("method_threads", 4),
         ("proxy", None),
+        ("timeout", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

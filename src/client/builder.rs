@@ -249,6 +249,25 @@ impl DeviceClientBuilder {
         self
     }
 
+    /// How long [`start`](Self::start) may wait for the Platform and for an approval; as long as it takes unless
+    /// set. A device that was registered before goes on offline then, any other gets [`Error::TimedOut`]: what was
+    /// begun is left, and the next start begins another Provisioning Operation.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use spotflow_device::{DeviceClient, Error};
+    /// let started = DeviceClient::builder("CAEaBA...", "device.db")
+    ///     .start_timeout(Duration::from_secs(60))
+    ///     .start();
+    /// if let Err(Error::TimedOut) = started {
+    ///     eprintln!("not approved within a minute");
+    /// }
+    /// ```
+    pub fn start_timeout(mut self, limit: Duration) -> Self {
+        self.options.start_timeout = Some(limit);
+        self
+    }
+
     /// What the outbox may hold, and what happens to what does not fit; no limits unless set.
     pub fn outbox_limits(mut self, limits: OutboxLimits) -> Self {
         self.options.outbox_limits = limits;
@@ -258,7 +277,8 @@ impl DeviceClientBuilder {
     /// Starts the client: registers the device, and provisions it before if it has no valid
     /// registration.
     ///
-    /// Blocks until the device is registered; for an approval, that is as long as it takes. With a
+    /// Blocks until the device is registered; for an approval, that is as long as it takes, unless
+    /// [`start_timeout`](Self::start_timeout) is set; each half minute it logs what it waits for. With a
     /// registration from an earlier start it returns at once when the network refuses, and within 10 s
     /// when the Platform does not answer; the client then goes on offline and registers when it can.
     /// It does not wait for the hub.
@@ -270,13 +290,15 @@ impl DeviceClientBuilder {
     /// - [`Error::DatabaseInUse`], [`Error::Database`], [`Error::StorageFull`]: the database file.
     /// - [`Error::InvalidToken`], [`Error::Refused`], [`Error::ProvisioningRefused`]: the Platform, or
     ///   the technician, will not have this device.
+    /// - [`Error::TimedOut`]: the [limit](Self::start_timeout) passed.
     /// - [`Error::Interrupted`]: by the [interrupt check](Self::interrupt_check).
     /// - [`Error::System`]: no thread or poller to be had.
     pub fn start(self) -> Result<DeviceClient> {
         self.options.validate()?;
+        let limit = self.options.start_timeout;
         // Dropping the client on an error closes it.
         let client = DeviceClient::over(start(self.options)?);
-        client.core().wait_started()?;
+        client.core().wait_started(limit)?;
         Ok(client)
     }
 }

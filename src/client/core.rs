@@ -59,10 +59,10 @@ pub(super) struct Closing {
 }
 
 impl Core {
-    /// Waits until the device is registered or goes on offline, then hands the stored Desired
-    /// Properties to the callback.
-    pub fn wait_started(&self) -> Result<()> {
-        self.registrar.wait_started(self.check())?;
+    /// Waits until the device is registered or goes on offline, for no longer than the limit, then hands the
+    /// stored Desired Properties to the callback.
+    pub fn wait_started(&self, limit: Option<Duration>) -> Result<()> {
+        self.registrar.wait_started(limit, self.check())?;
         self.properties.announce_stored();
         Ok(())
     }

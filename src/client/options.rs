@@ -47,6 +47,8 @@ pub(super) struct Options {
     pub durability: Durability,
     pub window: usize,
     pub keep_alive: Duration,
+    /// How long the start may take; as long as it takes unless set.
+    pub start_timeout: Option<Duration>,
     pub outbox_limits: OutboxLimits,
     pub clock: Arc<dyn Clock>,
 }
@@ -71,6 +73,7 @@ impl Options {
             durability: Durability::default(),
             window: 1,
             keep_alive: KEEP_ALIVE,
+            start_timeout: None,
             outbox_limits: OutboxLimits::default(),
             clock: Arc::new(SystemClock),
         }

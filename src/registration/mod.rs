@@ -40,12 +40,14 @@ use crate::store::rows::device::DeviceRow;
 use crate::store::{Durability, Store, Transaction};
 use crate::sync::{Condvar, Mutex};
 use crate::uploader::Uploader;
-use crate::wait::{InterruptCheck, wait_for};
+use crate::wait::{InterruptCheck, deadline_after, wait_for};
 use crate::worker::Worker;
 use schedule::Schedule;
 
 /// How long start waits for the Platform when it can also go on offline.
 const OFFLINE_START_LIMIT: Duration = Duration::from_secs(10);
+/// How often a start that waits says what for.
+const WAITING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the registrar works with.
 pub(crate) struct RegistrarParts {
@@ -77,9 +79,22 @@ struct State {
     token_refused: bool,
     schedule: Schedule,
     progress: Progress,
+    /// The Provisioning Operation that somebody has to approve.
+    open_operation: Option<String>,
 }
 
 impl State {
+    /// What a start waits for.
+    fn awaited(&self) -> String {
+        match (&self.open_operation, &self.progress) {
+            (Some(id), _) => format!("the approval of Provisioning Operation {id}"),
+            (None, Progress::Failed(error)) => {
+                format!("the Platform, and tries again: {}", Chain(error))
+            }
+            (None, _) => "the Platform's answer".to_owned(),
+        }
+    }
+
     fn usable_token(&self) -> Option<Secret> {
         let token = self.device.registration_token.clone();
         token.filter(|_| !self.token_refused)
@@ -97,7 +112,7 @@ enum Progress {
     /// The first call is not answered yet.
     Trying,
     /// The Platform could not be reached, or did not register the device, this time.
-    Failed,
+    Failed(Error),
     Registered,
     /// There is no way on but that somebody changes his mind: a bad token, or a refused operation.
     GaveUp(Error),
@@ -123,6 +138,7 @@ impl Registrar {
             token_refused: false,
             schedule: Schedule::register_at_once(now),
             progress: Progress::Trying,
+            open_operation: None,
         }));
         let kept = Arc::clone(&state);
         parts.store.on_recovery(move |writer, recovery| {
@@ -143,25 +159,44 @@ impl Registrar {
     }
 
     /// Waits until the device is registered, or, if it was before, until it is clear that the
-    /// Platform cannot be reached now.
-    pub fn wait_started(&self, check: Option<&dyn InterruptCheck>) -> Result<()> {
-        let state = self.state.lock();
+    /// Platform cannot be reached now; for no longer than the limit, if there is one.
+    pub fn wait_started(
+        &self,
+        limit: Option<Duration>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<()> {
         let started = |state: &mut State| match &state.progress {
             Progress::Registered => Some(Ok(())),
             Progress::GaveUp(error) => Some(Err(error.clone())),
-            Progress::Failed if state.can_go_offline() => Some(Ok(())),
-            Progress::Trying | Progress::Failed => None,
+            Progress::Failed(_) if state.can_go_offline() => Some(Ok(())),
+            Progress::Trying | Progress::Failed(_) => None,
         };
-        let limit = Instant::now() + OFFLINE_START_LIMIT;
-        let deadline = state.can_go_offline().then_some(limit);
-        let (state, result) = wait_for(&self.state, state, &self.changed, deadline, check, started);
-        match result {
-            Err(Error::TimedOut) if state.can_go_offline() => Ok(()),
-            // The token was refused just then: only an approval helps, and a registration after it.
-            Err(Error::TimedOut) => {
-                wait_for(&self.state, state, &self.changed, None, check, started).1
+        let begun = Instant::now();
+        let offline_at = begun + OFFLINE_START_LIMIT;
+        let end = limit.and_then(deadline_after);
+        loop {
+            let state = self.state.lock();
+            // Once the token is refused, only an approval helps, and a registration after it.
+            let offline_at = state.can_go_offline().then_some(offline_at);
+            let say_at = Some(Instant::now() + WAITING_INTERVAL);
+            let deadline = [end, offline_at, say_at].into_iter().flatten().min();
+            let (state, result) =
+                wait_for(&self.state, state, &self.changed, deadline, check, started);
+            if !matches!(result, Err(Error::TimedOut)) {
+                return result;
             }
-            other => other,
+            let now = Instant::now();
+            let is_over = |end: Option<Instant>| end.is_some_and(|end| now >= end);
+            if state.can_go_offline() && (is_over(offline_at) || is_over(end)) {
+                return Ok(());
+            }
+            if is_over(end) {
+                return Err(Error::TimedOut);
+            }
+            if is_over(say_at) {
+                let seconds = begun.elapsed().as_secs();
+                log::warn!("the start has waited {seconds} s for {}", state.awaited());
+            }
         }
     }
 
@@ -238,7 +273,7 @@ impl Registrar {
                 self.failures
                     .lock()
                     .failed("not registered", Chain(&error).to_string(), &then);
-                Progress::Failed
+                Progress::Failed(error)
             }
             Err(RegistrationFailure::Final(error)) => {
                 self.parts.status.failed(&error);

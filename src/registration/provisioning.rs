@@ -90,7 +90,10 @@ impl Registrar {
             operation.id
         );
         guard("provisioning", || (self.parts.display)(&operation));
-        self.poll(&token, &operation.id)
+        self.state.lock().open_operation = Some(operation.id.clone());
+        let approved = self.poll(&token, &operation.id);
+        self.state.lock().open_operation = None;
+        approved
     }
 
     fn poll(&self, token: &Secret, id: &str) -> Result<Option<Secret>, RegistrationFailure> {

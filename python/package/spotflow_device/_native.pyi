@@ -85,13 +85,15 @@ class DeviceClient:
         method_request_callback: Optional[Callable[[MethodRequest], object]] = None,
         method_threads: int = 4,
         proxy: Optional[str] = None,
+        timeout: Optional[float] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
         If the device has no valid registration in the database file, it is provisioned: the call shows a
         Provisioning Operation and waits until a technician has approved it. Otherwise it returns as soon as
         the device is registered, or goes on offline: at once if the network refuses, after 10 s if the
-        Platform is silent. Ctrl+C ends the wait with `KeyboardInterrupt`.
+        Platform is silent. Each half minute it logs what it waits for. Ctrl+C ends the wait with
+        `KeyboardInterrupt`, a `timeout` with `WaitTimeoutError`.
 
         - `device_id`: the Device ID to ask for, 4 to 90 characters of `0-9 a-z A-Z - _ .`; with `None` the
           Provisioning Token or the technician decides. Another one than at the last start means another
@@ -129,6 +131,9 @@ class DeviceClient:
         - `method_threads`: how many calls run at once, 1 to 64, by default 4; 64 more wait, the rest is answered 503.
         - `proxy`: `http://`, `socks5://` or `socks5h://`, then `[user[:password]@]host[:port]`, or `none`; by default
           as the environment says (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as curl reads them).
+        - `timeout`: for how many seconds the call may wait for the Platform and for an approval, by default as long
+          as it takes. Then a device that was registered before goes on offline, and any other gets
+          `WaitTimeoutError`; the next start begins another Provisioning Operation.
 
         Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
         logged.
