@@ -232,3 +232,39 @@ fn what_came_of_the_address_that_answered_is_told_and_not_that_nobody_listens_on
     let error = client.status().last_error;
     assert!(matches!(error, Some(Error::Tls { .. })), "{error:?}");
 }
+
+#[test]
+fn a_close_does_not_wait_for_a_name_that_nobody_answers_for() {
+    const PROMPT: Duration = Duration::from_secs(4);
+    let stage = Stage::new();
+    let client = stage.device().start().unwrap();
+    let connected = |wanted| stage.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
+    connected(true).unwrap();
+    let lookups = Arc::<AtomicUsize>::default();
+    let (silence, silent) = std::sync::mpsc::channel::<()>();
+    let silent = Arc::new(parking_lot::Mutex::new(silent));
+    for host in [stage.platform.hub_host_name(), stage.platform.instance()] {
+        let (count, silent) = (Arc::clone(&lookups), Arc::clone(&silent));
+        pretended::set(address(&host).port(), move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            // Until the test ends.
+            silent.lock().recv().ok();
+            Err(io::Error::other("Temporary failure in name resolution"))
+        });
+    }
+    let are_under_way = |number| lookups.load(Ordering::SeqCst) == number;
+    stage.platform.close_connections();
+    eventually("the hub is looked up", || are_under_way(1));
+    let begun = Instant::now();
+    client.close();
+    assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
+
+    // And the instance; the interrupted start closes its client.
+    let begun = Instant::now();
+    let of_check = Arc::clone(&lookups);
+    let is_looked_up = move || of_check.load(Ordering::SeqCst) == 2;
+    let result = stage.device().interrupt_check(is_looked_up).start();
+    assert!(matches!(result, Err(Error::Interrupted)));
+    assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
+    drop(silence);
+}

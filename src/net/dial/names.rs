@@ -20,7 +20,7 @@ type Resolved = io::Result<Vec<SocketAddr>>;
 
 /// The lookups under way.
 pub(super) struct Names {
-    resolve: fn(&str) -> Resolved,
+    resolve: Box<dyn Fn(&str) -> Resolved + Send + Sync>,
     lookups: Mutex<Vec<Lookup>>,
 }
 
@@ -36,9 +36,9 @@ impl Names {
         Names::resolved_by(resolve)
     }
 
-    fn resolved_by(resolve: fn(&str) -> Resolved) -> Arc<Names> {
+    fn resolved_by(resolve: impl Fn(&str) -> Resolved + Send + Sync + 'static) -> Arc<Names> {
         Arc::new(Names {
-            resolve,
+            resolve: Box::new(resolve),
             lookups: Mutex::default(),
         })
     }
@@ -54,9 +54,18 @@ impl Names {
             return Ok(vec![SocketAddr::new(address, host.port)]);
         }
         #[cfg(test)]
-        if let Some(answer) = pretended::answer(host.port) {
-            return answer.map_err(DialError::Name);
+        if let Some(pretended) = pretended::names(host.port) {
+            return pretended.look_up_shared(host, poll, deadline);
         }
+        self.look_up_shared(host, poll, deadline)
+    }
+
+    fn look_up_shared(
+        self: &Arc<Self>,
+        host: &Host,
+        poll: &mut SocketPoll,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, DialError> {
         let lookup = self.join(&host.name, poll.waker());
         let answer = lookup.map_err(DialError::System)?;
         loop {
@@ -64,7 +73,10 @@ impl Names {
                 Some(Ok(addresses)) => {
                     let with_port = |address: &SocketAddr| {
                         let mut address = *address;
-                        address.set_port(host.port);
+                        // Only what a test pretends has one already.
+                        if address.port() == 0 {
+                            address.set_port(host.port);
+                        }
                         address
                     };
                     return Ok(addresses.iter().map(with_port).collect());
@@ -138,19 +150,18 @@ fn resolve(name: &str) -> Resolved {
 pub(crate) mod pretended {
     use super::*;
 
-    type Answer = Box<dyn Fn() -> Resolved + Send>;
-
-    static ANSWERS: Mutex<Vec<(u16, Answer)>> = Mutex::new(Vec::new());
+    static PRETENDED: Mutex<Vec<(u16, Arc<Names>)>> = Mutex::new(Vec::new());
 
     /// From now on all names that are looked up with this port, which is the test's own, resolve so.
-    pub fn set(port: u16, answer: impl Fn() -> Resolved + Send + 'static) {
-        ANSWERS.lock().push((port, Box::new(answer)));
+    pub fn set(port: u16, answer: impl Fn() -> Resolved + Send + Sync + 'static) {
+        let names = Names::resolved_by(move |_| answer());
+        PRETENDED.lock().push((port, names));
     }
 
-    pub fn answer(port: u16) -> Option<Resolved> {
-        let answers = ANSWERS.lock();
-        let mut answers = answers.iter().filter(|(of, _)| *of == port);
-        answers.next_back().map(|(_, answer)| answer())
+    pub(super) fn names(port: u16) -> Option<Arc<Names>> {
+        let pretended = PRETENDED.lock();
+        let mut pretended = pretended.iter().filter(|(of, _)| *of == port);
+        pretended.next_back().map(|(_, names)| Arc::clone(names))
     }
 }
 
