@@ -14,6 +14,5 @@ pub fn build_info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let platform = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
     facts.set_item("platform", platform)?;
     facts.set_item("Python ABI", "abi3, CPython 3.7 and newer")?;
-    facts.set_item("remote access", "not available")?;
     Ok(facts)
 }
