@@ -23,8 +23,7 @@ mypy package stub_docs.py
 mypy tests/typing/*.py
 
 step "stubtest"
-# Only checkers newer than most know the mark of a class whose layout is the native module's.
-python -m mypy.stubtest --ignore-disjoint-bases spotflow_device
+python -m mypy.stubtest spotflow_device
 
 step "pyright"
 pyright

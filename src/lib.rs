@@ -153,7 +153,7 @@
 //!
 //! | call | until |
 //! |---|---|
-//! | [`start`](DeviceClientBuilder::start) | the device is registered; without an earlier registration as long as that takes, an approval included |
+//! | [`start`](DeviceClientBuilder::start) | the device is registered; without an earlier registration as long as that takes, an approval included, or a [limit](DeviceClientBuilder::start_timeout) says |
 //! | [`enqueue_message`](StreamSender::enqueue_message) and its like, [`update_reported_properties`](DeviceClient::update_reported_properties) | the commit to the disk; before that, compression |
 //! | [`send_message`](StreamSender::send_message), [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent) | the hub's acknowledgement; forever without a network. Both have a variant with a time limit |
 //! | [`get_desired_properties`](DeviceClient::get_desired_properties) | the first Desired Properties ever; never after that |

@@ -304,6 +304,33 @@ fn an_interrupt_ends_the_wait_for_an_approval_and_leaves_a_usable_file() {
 }
 
 #[test]
+fn a_start_that_nobody_approves_ends_at_its_time_limit_and_leaves_a_usable_file() {
+    let stage = manual();
+    let (builder, operations) = shown(&stage);
+    let error = builder
+        .start_timeout(Duration::from_millis(500))
+        .start()
+        .unwrap_err();
+    assert!(matches!(error, Error::TimedOut), "{error:?}");
+    operations.wait(|_| true);
+    assert_eq!(approved(&stage, None).device_id(), DEVICE);
+}
+
+#[test]
+fn a_registered_device_goes_on_offline_at_the_time_limit_of_its_start() {
+    let stage = Stage::new();
+    stage.start();
+    stage.platform.http_hang(Route::Any, true);
+    let client = stage
+        .device()
+        .start_timeout(Duration::from_millis(500))
+        .start()
+        .unwrap();
+    sender(&client).enqueue_message("later").unwrap();
+    assert_eq!(client.pending_messages_count(), 1);
+}
+
+#[test]
 fn an_interrupt_ends_the_first_start_although_the_platform_never_answers() {
     let stage = Stage::new();
     stage.platform.http_hang(Route::Any, true);
