@@ -10,6 +10,7 @@
 //! Each tunnel has one thread, from step 2 on. It is independent of the link: a tunnel outlives the hub's connection.
 
 mod budget;
+mod life;
 mod opening;
 mod options;
 mod pump;

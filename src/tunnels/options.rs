@@ -79,7 +79,7 @@ impl RemoteAccess {
     }
 
     /// Ends a tunnel through which nothing came either way for so long. Without it, a tunnel lasts until one of its
-    /// ends closes it, or the relay gives no sign of life for a minute and a half.
+    /// ends closes it, or the relay, before it has closed its side, gives no sign of life for a minute and a half.
     pub fn idle_limit(mut self, limit: Duration) -> Self {
         self.idle_limit = Some(limit);
         self

@@ -11,6 +11,7 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use super::budget::Budget;
+use super::life::{Life, Look, SILENCE_LIMIT};
 use super::{Entry, RemoteAccess};
 use crate::error::Chain;
 use crate::net::cancel::{SocketPoll, WaitError};
@@ -25,10 +26,6 @@ pub(super) const RELAY: Token = Token(1);
 /// Payload that waits for one end; more is not read from the other.
 const BUFFER_BYTES: usize = 32 << 10;
 const PIECE_BYTES: usize = 16 << 10;
-
-/// After how long without a byte the relay is asked for a sign of life, and after how long it counts as gone.
-const PING_AFTER: Duration = Duration::from_secs(30);
-const SILENCE_LIMIT: Duration = Duration::from_secs(90);
 
 /// The relay's side of a tunnel, its handshakes done.
 pub(super) struct Relay {
@@ -110,13 +107,6 @@ impl From<WebSocketError> for End {
     }
 }
 
-/// When the tunnel was last seen alive.
-struct Life {
-    heard_at: Instant,
-    pinged: bool,
-    used_at: Instant,
-}
-
 impl Tunnel {
     pub fn new(poll: SocketPoll, local: TcpStream, relay: Relay) -> Tunnel {
         Tunnel {
@@ -136,16 +126,12 @@ impl Tunnel {
     pub fn forward(mut self, options: &RemoteAccess, entry: &Entry) -> End {
         let now = Instant::now();
         let mut budget = Budget::new(options.bytes_per_second, now);
-        let mut life = Life {
-            heard_at: now,
-            pinged: false,
-            used_at: now,
-        };
+        let mut life = Life::new(options.idle_limit, now);
         entry
             .received_bytes
             .fetch_add(self.relay.inward.bytes.len() as u64, Ordering::Relaxed);
         let end = loop {
-            match self.step(&mut budget, &mut life, options, entry) {
+            match self.step(&mut budget, &mut life, entry) {
                 Ok(()) => {}
                 Err(end) => break end,
             }
@@ -155,13 +141,7 @@ impl Tunnel {
     }
 
     /// Does what can be done without waiting, then waits for more.
-    fn step(
-        &mut self,
-        budget: &mut Budget,
-        life: &mut Life,
-        options: &RemoteAccess,
-        entry: &Entry,
-    ) -> Result<(), End> {
+    fn step(&mut self, budget: &mut Budget, life: &mut Life, entry: &Entry) -> Result<(), End> {
         let now = Instant::now();
         let (mut moved, mut is_out_of_budget) = (true, false);
         while moved {
@@ -170,8 +150,7 @@ impl Tunnel {
             is_out_of_budget = allowed == 0;
             let received = self.read_relay(allowed)?;
             if received.is_some() {
-                life.heard_at = now;
-                life.pinged = false;
+                life.heard(now);
             }
             let received = received.unwrap_or(0);
             budget.spend(received);
@@ -180,7 +159,7 @@ impl Tunnel {
             let sent = self.read_local(allowed)?;
             budget.spend(sent);
             if received + sent > 0 {
-                life.used_at = now;
+                life.used(now);
             }
             // Before anybody can have seen the bytes.
             let (received_bytes, sent_bytes) = (&entry.received_bytes, &entry.sent_bytes);
@@ -192,9 +171,9 @@ impl Tunnel {
         if self.is_over() {
             return Err(End::Closed);
         }
-        let due = self.timers(life, options, now)?;
+        let due = self.look(life, now)?;
         let budget_due = budget.due().filter(|_| is_out_of_budget);
-        self.wait(budget_due.into_iter().chain([due]).min())
+        self.wait(budget_due.into_iter().chain(due).min())
     }
 
     /// Takes payload from the relay, if there is room for it: how many bytes, or nothing if the relay gave no sign.
@@ -300,38 +279,20 @@ impl Tunnel {
     }
 
     /// Looks who gives no sign of life; returns when to look again.
-    fn timers(
-        &mut self,
-        life: &mut Life,
-        options: &RemoteAccess,
-        now: Instant,
-    ) -> Result<Instant, End> {
-        // A relay that is not read cannot be heard.
-        if self.relay.inward.bytes.len() >= BUFFER_BYTES {
-            life.heard_at = now;
-        }
-        let silence = now.saturating_duration_since(life.heard_at);
-        if silence >= SILENCE_LIMIT {
-            return Err(End::RelaySilent);
-        }
-        if silence >= PING_AFTER && !life.pinged {
-            life.pinged = true;
-            self.relay.web_socket.ping();
-            self.write_relay()?;
-        }
-        let limit = if life.pinged {
-            SILENCE_LIMIT
-        } else {
-            PING_AFTER
-        };
-        let mut due = life.heard_at + limit;
-        if let Some(limit) = options.idle_limit {
-            if now.saturating_duration_since(life.used_at) >= limit {
-                return Err(End::Idle(limit));
+    fn look(&mut self, life: &mut Life, now: Instant) -> Result<Option<Instant>, End> {
+        loop {
+            let inward = &self.relay.inward;
+            let can_be_heard = !inward.is_over && inward.bytes.len() < BUFFER_BYTES;
+            match life.look(can_be_heard, now) {
+                Look::Wait(due) => return Ok(due),
+                Look::Ping => {
+                    self.relay.web_socket.ping();
+                    self.write_relay()?;
+                }
+                Look::RelaySilent => return Err(End::RelaySilent),
+                Look::Idle(limit) => return Err(End::Idle(limit)),
             }
-            due = due.min(life.used_at + limit);
         }
-        Ok(due)
     }
 
     fn wait(&mut self, due: Option<Instant>) -> Result<(), End> {
