@@ -2,13 +2,13 @@
 //! with and without a login, and what the device says when they fail.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use spotflow_device::{DeviceClient, Error};
-use spotflow_emulator::Route;
+use spotflow_emulator::{Platform, Route};
 
 use crate::cases::each;
 use crate::support::{
@@ -144,6 +144,16 @@ fn run(kind: Kind, has_login: bool, port: u16, configuration: &PathBuf) -> Optio
     Some(process)
 }
 
+/// microsocks tries only the first address of a name: where that of `localhost` is ::1, as a usual `/etc/hosts` has it,
+/// the Platform goes by its address.
+fn stage() -> Stage {
+    let first = ("localhost", 0).to_socket_addrs().unwrap().next();
+    if first.is_some_and(|it| it.is_ipv4()) {
+        return Stage::new();
+    }
+    Stage::with(Platform::builder().bind(Ipv4Addr::new(127, 0, 0, 2)))
+}
+
 fn last_error(client: &DeviceClient) -> String {
     let error = client.status().last_error;
     error.map_or(String::new(), |error| {
@@ -164,7 +174,7 @@ fn says(stage: &Stage, proxy: &str, expected: &str) {
 #[test]
 fn every_kind_of_proxy_leads_to_the_platform_and_may_be_restarted() {
     each(WAYS, |(kind, has_login)| {
-        let stage = Stage::new();
+        let stage = stage();
         let mut proxy = Proxy::start(&stage, kind, has_login);
         let client = stage.device().proxy(proxy.right_url()).start().unwrap();
         let sender = sender(&client);
@@ -195,7 +205,7 @@ fn what_a_proxy_refuses_is_told_apart_and_its_password_is_not_told() {
     let name = "ways_out::what_a_proxy_refuses_is_told_apart_and_its_password_is_not_told";
     in_a_process_of_its_own(name, || {
         each([Kind::Http, Kind::Socks5], |kind| {
-            let stage = Stage::new();
+            let stage = stage();
             stage.device().proxy("none").start().unwrap().close();
             let proxy = Proxy::start(&stage, kind, true);
             says(&stage, &proxy.url(""), "wants a user and a password");
