@@ -10,8 +10,11 @@ RUNNER = re.compile(r"^ +(?:Running (?:unittests )?(?P<file>\S+) \(\S*/(?P<progr
 HEADLINE = re.compile(r"^(?:===|---) (?:\[\d+:\d\d\] )?(?P<text>.+)")
 RUST = re.compile(r"^test result: (?P<text>(?:ok|FAILED)\. (?P<passed>\d+) passed; (?P<failed>\d+) failed; (?P<ignored>\d+) ignored; .*)")
 PYTHON = re.compile(r"^(?:=+ )?(?P<text>(?:\d+ failed, )?(?P<passed>\d+) passed.* in [^=]+?)(?: =+)?$")
-#: mypy and stubtest, pyright, abi3audit, the comparison with the published package.
-OTHERS = re.compile(r"^(?:Success: .*|Found \d+ errors? .*|\d+ errors?, \d+ warnings?.*|.*ABI version mismatches.*|\d+ cases \(.*)$")
+#: mypy and stubtest, pyright, abi3audit, the comparison with the published package; what the page's tests measure.
+OTHERS = re.compile(
+    r"^(?:Success: .*|Found \d+ errors? .*|\d+ errors?, \d+ warnings?.*|.*ABI version mismatches.*|\d+ cases \(.*"
+    r"|Milliseconds from the hub to the page: .*|\d+ Messages in .*)$"
+)
 FAILURE = re.compile(r"^(?:test (?P<rust>\S+).* \.\.\. FAILED|(?P<python>(?:FAILED|ERROR) \S+::.*))")
 
 

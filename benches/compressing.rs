@@ -1,4 +1,5 @@
-//! How long each codec takes for telemetry in JSON, and how small it makes it: `cargo bench --bench compressing`.
+//! How long each codec takes for telemetry in JSON, and how small it makes it: `cargo bench --bench compressing
+//! --features gzip,zstd`.
 //!
 //! Each is stored without being synced, as nothing but an enqueued Message is ever compressed; what that takes by
 //! itself is beside it. The bytes are printed as a table first. The published SDK has Brotli at the same two

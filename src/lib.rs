@@ -264,7 +264,16 @@
 //!
 //! # Features
 //!
-//! The crate has no features.
+//! Codecs for [`Compression`], which a program carries only if it wants them:
+//!
+//! | feature | codec | is on |
+//! |---|---|---|
+//! | `brotli` | [`Codec::Brotli`] | by default |
+//! | `gzip` | [`Codec::Gzip`] | if asked for |
+//! | `zstd` | [`Codec::Zstd`] | if asked for |
+//!
+//! Without any, a sender that compresses cannot be [made](DeviceClient::create_stream_sender). `benches/README.md` in
+//! the repository says what each adds to a program.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -316,3 +325,7 @@ pub use wait::InterruptCheck;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct CratePage;

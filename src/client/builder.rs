@@ -216,9 +216,11 @@ impl DeviceClientBuilder {
     }
 
     /// What compresses payloads; the default is Brotli, the only one that the public instance is known
-    /// to read.
+    /// to read, and in a build without it gzip or, without that, zstd. One that is not in the build is an
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) at the start: see
+    /// [Features](crate#features).
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.options.codec = codec;
+        self.options.codec = Some(codec);
         self
     }
 

@@ -40,7 +40,8 @@ pub(super) struct Core {
     pub clock: Arc<dyn Clock>,
     pub start: RunStart,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
-    pub codec: Codec,
+    /// None in a build without codecs.
+    pub codec: Option<Codec>,
     pub durability: Durability,
     pub uploader: Arc<Uploader>,
     pub callbacks: Option<Arc<Callbacks>>,

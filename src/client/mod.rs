@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::core::Core;
-use crate::compression::Compression;
+use crate::compression::{self, Compression};
 use crate::error::{Error, Result};
 use crate::inbox::CloudMessage;
 use crate::message::StreamAddress;
@@ -106,7 +106,8 @@ impl DeviceClient {
     /// Does not block.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if a name is empty or too long.
+    /// [`Error::InvalidArgument`] if a name is empty or too long, or if compression is wanted and the build
+    /// has no codec.
     ///
     /// ```no_run
     /// # use spotflow_device::{Compression, DeviceClient, Error};
@@ -123,6 +124,7 @@ impl DeviceClient {
     ) -> Result<StreamSender> {
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let address = StreamAddress::new(owned(stream_group.into()), owned(stream.into()))?;
+        compression::validate(compression, self.core.codec)?;
         Ok(StreamSender::new(
             Arc::clone(&self.core),
             address,

@@ -43,7 +43,8 @@ pub(super) struct Options {
     pub proxy: Option<Secret>,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub cloud_messages: bool,
-    pub codec: Codec,
+    /// The preferred one of this build unless set.
+    pub codec: Option<Codec>,
     pub durability: Durability,
     pub window: usize,
     pub keep_alive: Duration,
@@ -69,7 +70,7 @@ impl Options {
             proxy: None,
             interrupt_check: None,
             cloud_messages: false,
-            codec: Codec::default(),
+            codec: None,
             durability: Durability::default(),
             window: 1,
             keep_alive: KEEP_ALIVE,
@@ -111,6 +112,9 @@ impl Options {
         self.methods.validate()?;
         if let Some(remote_access) = &self.remote_access {
             remote_access.validate()?;
+        }
+        if let Some(codec) = self.codec {
+            codec.validate()?;
         }
         if !(1..=WINDOW_MAX).contains(&self.window) {
             let rule = format!("must be 1 to {WINDOW_MAX}, but is {}", self.window);

@@ -182,9 +182,8 @@ impl StreamSender {
         self.core.check_open()?;
         message.validate()?;
         let Message { payload, ids } = message;
-        let codec = self.core.codec;
-        let (body, encoding) = match compress(&payload, self.compression, codec) {
-            Some(compressed) => (compressed, Some(codec.content_encoding())),
+        let (body, encoding) = match compress(&payload, self.compression, self.core.codec) {
+            Some(compressed) => (compressed.body, Some(compressed.content_encoding)),
             None => (payload, None),
         };
         check_packet(&self.address, &ids, body.len())?;

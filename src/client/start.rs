@@ -18,6 +18,7 @@ use super::options::Options;
 use super::wiring::{LinkWires, PropertiesWires};
 use crate::callbacks::Callbacks;
 use crate::clock::Clock;
+use crate::compression::Codec;
 use crate::error::{Error, Result};
 use crate::http::agent::Agent;
 use crate::http::api::Api;
@@ -83,7 +84,7 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
         clock: ground.clock,
         start: data.start,
         interrupt_check: options.interrupt_check,
-        codec: options.codec,
+        codec: options.codec.or_else(Codec::preferred),
         durability: options.durability,
         uploader: calls.uploader,
         callbacks: ground.callbacks,

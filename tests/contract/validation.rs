@@ -64,6 +64,40 @@ fn a_device_id_has_4_to_90_characters_of_its_alphabet() {
 }
 
 #[test]
+#[cfg(not(feature = "zstd"))]
+fn a_codec_that_is_not_in_the_build_is_refused_at_the_start() {
+    let stage = Stage::new();
+    let argument = refused_start(&stage, |device| device.codec(spotflow_device::Codec::Zstd));
+    assert_eq!(argument, "codec");
+}
+
+#[test]
+#[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
+fn a_build_without_codecs_sends_what_need_not_be_compressed() {
+    let stage = Stage::new();
+    let client = stage.start();
+    let compressing = client.create_stream_sender(None, None, Compression::Fastest);
+    assert_eq!(blamed(compressing), "compression");
+    sender(&client).send_message("plain").unwrap();
+    assert_eq!(stage.received(), ["plain"]);
+}
+
+#[test]
+#[cfg(all(feature = "zstd", not(any(feature = "brotli", feature = "gzip"))))]
+fn the_only_codec_in_the_build_compresses() {
+    let stage = Stage::new();
+    let client = stage.start();
+    let compressing = client.create_stream_sender(None, None, Compression::SmallestSize);
+    compressing.unwrap().send_message("x".repeat(1000)).unwrap();
+    assert_eq!(stage.received(), ["x".repeat(1000)]);
+    assert!(
+        stage.platform.messages()[0]
+            .topic
+            .contains("content-encoding=zstd")
+    );
+}
+
+#[test]
 fn an_instance_is_a_host() {
     let stage = Stage::new();
     for instance in [

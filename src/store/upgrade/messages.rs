@@ -16,8 +16,8 @@ use crate::message::{MessageIds, StreamAddress, property_bag};
 use crate::store::rows::set_aside::{self, Cause};
 use crate::store::rows::{Transaction, outbox};
 
-/// The published SDK knows no other.
-const CODEC: Codec = Codec::Brotli;
+/// The published SDK knows no other. In a build without it, content goes as it is.
+const CODEC: Option<Codec> = Some(Codec::Brotli);
 
 /// How much content is compressed as hard as the application wanted. A backlog can be large, and
 /// `SmallestSize` takes seconds for a MiB, more on a small device: beyond this the start would take
@@ -110,7 +110,10 @@ fn read<'a>(row: &'a Row<'_>, effort: &mut Effort) -> Converted<'a> {
     let content = bytes(row, "content", &mut problems);
     let compression = effort.spend(compression(row, &mut problems), content);
     let (body, encoding) = match compress(content, compression, CODEC) {
-        Some(compressed) => (Cow::Owned(compressed), Some(CODEC.content_encoding())),
+        Some(compressed) => (
+            Cow::Owned(compressed.body),
+            Some(compressed.content_encoding),
+        ),
         None => (Cow::Borrowed(content), None),
     };
     let upload = body.len() > UPLOAD_THRESHOLD_BYTES;

@@ -141,8 +141,9 @@ def test_a_message_is_seen_within_200_ms(page, connection):
         connection.publish(READING, reading(number))
         page.wait(lambda: len(page.run("return window.delays")) == number + 1, "the Message")
     delays = sorted(page.run("return window.delays"))
-    print("milliseconds from the hub to the page:", delays)
-    assert delays[len(delays) // 2] < 200
+    middle = delays[len(delays) // 2]
+    print(f"Milliseconds from the hub to the page: {delays[0]} to {delays[-1]}, median {middle}")
+    assert middle < 200
 
 
 def test_a_thousand_messages_a_second_do_not_freeze_it(page, connection):

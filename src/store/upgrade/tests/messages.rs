@@ -1,15 +1,13 @@
 //! What the published SDK had not sent. The expected properties are those that it was seen to send
 //! for such rows.
 
-use std::io::Read;
-
 use super::fixture::{AGES, Age, Pending, Published, Row};
 use crate::identity::HubDeviceId;
 use crate::store::rows::set_aside;
 
-const IDS: &str = "stream-group-name=g&stream-name=s&site-id=site%201&batch-id=b&batch-slice-id=sl&message-id=m&chunk-id=c";
+pub(super) const IDS: &str = "stream-group-name=g&stream-name=s&site-id=site%201&batch-id=b&batch-slice-id=sl&message-id=m&chunk-id=c";
 
-fn upgraded(rows: &[Row<'_>]) -> Vec<Pending> {
+pub(super) fn upgraded(rows: &[Row<'_>]) -> Vec<Pending> {
     let published = Published::new(Age::V1_2_0);
     rows.iter().for_each(|row| published.message(row));
     let upgraded = published.upgrade();
@@ -19,28 +17,6 @@ fn upgraded(rows: &[Row<'_>]) -> Vec<Pending> {
 
 fn properties(row: Row<'_>) -> String {
     upgraded(&[row]).remove(0).properties
-}
-
-fn text(bytes: usize) -> Vec<u8> {
-    b"temperature "
-        .iter()
-        .copied()
-        .cycle()
-        .take(bytes)
-        .collect()
-}
-
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut random = fastrand::Rng::with_seed(7);
-    (0..bytes).map(|_| random.u8(..)).collect()
-}
-
-fn decompressed(body: &[u8]) -> Vec<u8> {
-    let mut content = Vec::new();
-    brotli::Decompressor::new(body, 4096)
-        .read_to_end(&mut content)
-        .unwrap();
-    content
 }
 
 #[test]
@@ -87,67 +63,15 @@ fn the_properties_are_those_that_the_published_sdk_sends() {
 }
 
 #[test]
-fn content_is_compressed_where_its_sender_said_so_and_it_becomes_smaller() {
-    for compression in ["BrotliFastest", "BrotliSmallestSize"] {
-        let row = |content: &[u8]| Row {
-            content: content.to_vec(),
-            compression,
-            close_option: "Close",
-            ..Row::full()
-        };
-        let (long, noisy) = (text(3000), noise(300));
-        let outbox = upgraded(&[row(&long), row(&noisy), row(b"")]);
-        assert_eq!(
-            outbox[0].properties,
-            format!("{IDS}&content-encoding=br&complete-batch=true")
-        );
-        assert!(outbox[0].body.len() < 200);
-        assert_eq!(decompressed(&outbox[0].body), long);
-        for (pending, content) in outbox[1..].iter().zip([&noisy[..], b""]) {
-            assert_eq!(pending.properties, format!("{IDS}&complete-batch=true"));
-            assert_eq!(pending.body, content);
-        }
-    }
-    let plain = upgraded(&[Row {
-        content: text(3000),
+#[cfg(not(feature = "brotli"))]
+fn in_a_build_without_brotli_content_goes_as_it_is() {
+    let outbox = upgraded(&[Row {
+        content: vec![b'x'; 3000],
+        compression: "BrotliFastest",
         ..Row::default()
     }]);
-    assert_eq!(plain[0].body, text(3000));
-}
-
-#[test]
-fn content_over_the_limit_after_compression_is_uploaded() {
-    let row = |content, compression, close_option| Row {
-        content,
-        compression,
-        close_option,
-        batch_id: Some("b"),
-        ..Row::default()
-    };
-    let outbox = upgraded(&[
-        row(noise(250_000), "None", "None"),
-        row(noise(250_001), "None", "None"),
-        row(noise(250_001), "BrotliFastest", "Close"),
-        row(text(300_000), "BrotliFastest", "None"),
-        row(noise(250_001), "None", "CloseOnly"),
-    ]);
-    let external = "batch-id=b&has-externalized-payload=true";
-    let expected = [
-        (false, "batch-id=b".to_owned()),
-        (true, external.to_owned()),
-        (true, format!("{external}&complete-batch=true")),
-        (false, "batch-id=b&content-encoding=br".to_owned()),
-        (
-            true,
-            format!("{external}&complete-batch=true&ignore-payload=true"),
-        ),
-    ];
-    let found: Vec<(bool, String)> = outbox
-        .iter()
-        .map(|pending| (pending.upload, pending.properties.clone()))
-        .collect();
-    assert_eq!(found, expected);
-    assert_eq!(outbox[1].body, noise(250_001));
+    assert_eq!(outbox[0].body, vec![b'x'; 3000]);
+    assert!(!outbox[0].properties.contains("content-encoding"));
 }
 
 #[test]

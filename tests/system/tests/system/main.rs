@@ -15,4 +15,5 @@ mod full_disk;
 mod mosquitto;
 mod read_only;
 mod remote_access;
+mod service;
 mod small_disk;
