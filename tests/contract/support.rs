@@ -4,10 +4,11 @@
 pub mod leaks;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, StreamSender};
 use spotflow_emulator::{Builder, Platform};
 
@@ -18,6 +19,20 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The Device ID that tests ask for.
 pub const DEVICE: &str = "test-device";
+
+/// A hundred devices at once, each with its Platform, need more files than the 1,024 that a process is given unless it
+/// asks for more.
+fn allow_many_files() {
+    const FILES: u64 = 8192;
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let limit = getrlimit(Resource::Nofile);
+        if limit.current.is_some_and(|now| now < FILES) {
+            let current = Some(limit.maximum.map_or(FILES, |most| most.min(FILES)));
+            setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("more files");
+        }
+    });
+}
 
 /// An embedded Platform, and a directory for the database. At its end nothing of what the process
 /// logged since its start may hold one of the Platform's secrets.
@@ -34,6 +49,7 @@ impl Stage {
     }
 
     pub fn with(builder: Builder) -> Stage {
+        allow_many_files();
         let logged_before = LogCapture::install().0.lock().len();
         let platform = Arc::new(builder.start().expect("the embedded Platform starts"));
         Stage {
