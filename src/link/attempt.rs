@@ -13,7 +13,7 @@ use super::session::{Login, Session};
 use super::transport::{Socket, Transport, TransportError};
 use super::{Link, Phase, SOCKET, transport_error};
 use crate::clock::Moment;
-use crate::error::{Chain, Error};
+use crate::error::Error;
 use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialError, DialLimits};
 use crate::net::host::{HTTPS_PORT, Host};
@@ -77,7 +77,7 @@ impl Link {
     /// Nothing came of this way: the other one in the same attempt, or another attempt later.
     pub(super) fn way_failed(&mut self, error: Error, now: Moment) {
         if let Some(carrier) = self.ways.go_on() {
-            log::debug!("not connected: {}; tries {carrier}", Chain(&error));
+            log::debug!("not connected so; tries {carrier}");
             self.way_failure = Some(error);
             self.try_way(carrier, now);
             return;

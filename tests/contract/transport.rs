@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use spotflow_device::{DeviceClient, Error, Transport};
 use spotflow_emulator::Transport::{Mqtt, WebSocket};
-use spotflow_emulator::{AckMode, Blockage, CutPoint, Platform, Route, Way};
+use spotflow_emulator::{AckMode, Blockage, CutPoint, Message, Platform, Route, Way};
 
 use crate::support::{DEVICE, LogCapture, PATIENCE, Stage, eventually, sender};
 
@@ -19,10 +19,17 @@ const BLOCKAGES: [Blockage; 4] = [
 /// Within which a device is connected when one way is open.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// What the Platform's connections came over.
+/// What each Message came over. (A connection that was left in silence may come through later.)
 fn seen(stage: &Stage) -> Vec<spotflow_emulator::Transport> {
     let connections = stage.platform.connections();
-    connections.iter().map(|it| it.transport).collect()
+    let over = |message: Message| {
+        let of_message = connections
+            .iter()
+            .find(|it| it.number == message.connection);
+        of_message.unwrap().transport
+    };
+    let messages = stage.platform.messages();
+    messages.into_iter().map(over).collect()
 }
 
 /// Runs a device until it has sent a Message; returns how long that took.
@@ -185,7 +192,9 @@ fn a_login_that_the_hub_refuses_is_not_tried_the_other_way() {
     stage.platform.refuse_connects(3, Some(2));
     let client = stage.start();
     sender(&client).send_message("in").unwrap();
-    assert_eq!(seen(&stage), [Mqtt, Mqtt, Mqtt]);
+    let connections = stage.platform.connections();
+    assert!(connections.iter().all(|it| it.transport == Mqtt));
+    assert_eq!(connections.len(), 3);
 }
 
 #[test]
@@ -218,7 +227,7 @@ fn over_websocket_messages_of_all_sizes_and_properties_arrive_whatever_the_frame
         let arrives = |it: &serde_json::Value| *it == reported;
         let arrived = stage.platform.wait_for_reported(DEVICE, arrives, PATIENCE);
         arrived.unwrap();
-        assert_eq!(seen(&stage), [WebSocket]);
+        assert!(seen(&stage).iter().all(|it| *it == WebSocket));
     }
 }
 
@@ -281,5 +290,5 @@ fn over_websocket_the_end_is_said_to_the_hub() {
     client.close();
     let ended = || stage.platform.connections()[0].end.clone();
     eventually("the connection has ended", || ended().is_some());
-    assert_eq!(ended().as_deref(), Some("disconnected by the device"));
+    assert_eq!(ended().as_deref(), Some("DISCONNECT"));
 }

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from typing_extensions import Buffer, Self, TypeAlias, disjoint_base, final
 
 from . import _held
-from ._choices import Codec, Compression, Durability, WhenFull
+from ._choices import Codec, Compression, Durability, Transport, WhenFull
 from ._errors import SpotflowError
 
 __all__ = [
@@ -86,6 +86,7 @@ class DeviceClient:
         method_threads: int = 4,
         proxy: Optional[str] = None,
         timeout: Optional[float] = None,
+        transport: Optional[Transport] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -352,6 +353,9 @@ class Status:
     @property
     def connection_age(self) -> timedelta:
         """How long `is_connected` has been as it is, a `timedelta`."""
+    @property
+    def transport(self) -> Optional[Transport]:
+        """ """
     @property
     def reconnects(self) -> int:
         """How often the connection was made again after the first time."""
