@@ -135,6 +135,8 @@ class DeviceClient:
         - `timeout`: for how many seconds the call may wait for the Platform and for an approval, by default as long
           as it takes. Then a device that was registered before goes on offline, and any other gets
           `WaitTimeoutError`; the next start begins another Provisioning Operation.
+        - `transport`: how to connect to the Platform, by default `Transport.AUTOMATIC`: at port 8883, and where that
+          does not come through within some seconds, over WebSocket at port 443.
 
         Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
         logged.
@@ -355,7 +357,9 @@ class Status:
         """How long `is_connected` has been as it is, a `timedelta`."""
     @property
     def transport(self) -> Optional[Transport]:
-        """ """
+        """What the connection uses, or the last one used: `Transport.MQTT` or `Transport.WEB_SOCKET`; `None` before the
+        first.
+        """
     @property
     def reconnects(self) -> int:
         """How often the connection was made again after the first time."""
