@@ -252,6 +252,13 @@
 //! [`proxy`](DeviceClientBuilder::proxy), else from the environment as curl reads it. TLS goes through to the
 //! Platform. A proxy that is restarted, or moves to another address under its name, needs nothing of the program.
 //!
+//! # Port 8883 or 443
+//!
+//! MQTT has port 8883 of the hub. Where that does not come through it goes over WebSocket at port 443, in the same
+//! attempt; what worked is kept in the database and tried first from then on:
+//! [`transport`](DeviceClientBuilder::transport). While one of them is open, directly or through a proxy, a device is
+//! connected within 15 s of its attempt, on a network that answers within 4 s.
+//!
 //! # Logging
 //!
 //! Through the [`log`](https://docs.rs/log) crate. `info`: registered, connected, token refreshed. `warn`: what
@@ -302,6 +309,7 @@ mod status;
 mod store;
 mod sync;
 mod threads;
+mod transport;
 mod tunnels;
 mod twin;
 mod uploader;
@@ -318,6 +326,7 @@ pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
 pub use status::{ConnectionChange, Status, TunnelStatus};
 pub use store::{Durability, Recovery};
+pub use transport::Transport;
 pub use tunnels::{RemoteAccess, TunnelRequest};
 pub use twin::DesiredProperties;
 pub use wait::InterruptCheck;

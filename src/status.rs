@@ -7,6 +7,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::Error;
 use crate::store::Recovery;
 use crate::sync::Mutex;
+use crate::transport::Transport;
 
 /// How the client is doing, at one moment. Made by [`DeviceClient::status`](crate::DeviceClient::status).
 ///
@@ -23,6 +24,9 @@ pub struct Status {
     pub is_connected: bool,
     /// How long `is_connected` has been as it is; since the start at first.
     pub connection_age: Duration,
+    /// What the connection uses, or the last one used: [`Transport::Mqtt`] or [`Transport::WebSocket`]; `None` before
+    /// the first.
+    pub transport: Option<Transport>,
     /// How often the connection was made again after the first time.
     pub reconnects: u64,
     /// The last failure of the connection, the registration or an upload, since the start.
@@ -121,6 +125,7 @@ pub(crate) struct StatusBoard {
 struct Board {
     is_connected: bool,
     changed_at: Moment,
+    transport: Option<Transport>,
     connects: u64,
     last_error: Option<(Error, Moment)>,
     held_back: Option<(&'static str, Moment)>,
@@ -130,6 +135,7 @@ struct Board {
 pub(crate) struct BoardReading {
     pub is_connected: bool,
     pub connection_age: Duration,
+    pub transport: Option<Transport>,
     pub reconnects: u64,
     pub last_error: Option<Error>,
     pub last_error_age: Option<Duration>,
@@ -142,6 +148,7 @@ impl StatusBoard {
         let board = Board {
             is_connected: false,
             changed_at: clock.now(),
+            transport: None,
             connects: 0,
             last_error: None,
             held_back: None,
@@ -152,9 +159,10 @@ impl StatusBoard {
         }
     }
 
-    pub fn connected(&self) {
+    pub fn connected(&self, transport: Transport) {
         let mut board = self.board.lock();
         board.is_connected = true;
+        board.transport = Some(transport);
         board.connects += 1;
         board.changed_at = self.clock.now();
     }
@@ -187,6 +195,7 @@ impl StatusBoard {
         BoardReading {
             is_connected: board.is_connected,
             connection_age: now.since(board.changed_at),
+            transport: board.transport,
             reconnects: board.connects.saturating_sub(1),
             last_error,
             last_error_age: failed_at.map(|at| now.since(at)),

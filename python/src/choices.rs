@@ -1,7 +1,7 @@
 //! Choices: enumerations of Python's, in `_choices.py`, and what the library calls them.
 
 use pyo3::prelude::*;
-use spotflow_device::{Codec, Compression, Durability, WhenFull};
+use spotflow_device::{Codec, Compression, Durability, Transport, WhenFull};
 
 use crate::arguments::wrong_type;
 
@@ -23,6 +23,12 @@ pub fn choice<T: Choice>(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<T
     }
     let name: String = value.getattr("name")?.extract()?;
     T::named(&name).ok_or_else(refused)
+}
+
+/// The member of an enumeration by its name.
+pub fn member(py: Python<'_>, class: &str, name: &str) -> PyResult<Py<PyAny>> {
+    let choices = py.import("spotflow_device._choices")?;
+    Ok(choices.getattr(class)?.getattr(name)?.unbind())
 }
 
 impl Choice for Compression {
@@ -58,6 +64,19 @@ impl Choice for Durability {
         match name {
             "KILL_SAFE" => Some(Durability::KillSafe),
             "POWER_SAFE" => Some(Durability::PowerSafe),
+            _ => None,
+        }
+    }
+}
+
+impl Choice for Transport {
+    const CLASS: &str = "Transport";
+
+    fn named(name: &str) -> Option<Transport> {
+        match name {
+            "AUTOMATIC" => Some(Transport::Automatic),
+            "MQTT" => Some(Transport::Mqtt),
+            "WEB_SOCKET" => Some(Transport::WebSocket),
             _ => None,
         }
     }

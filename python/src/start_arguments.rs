@@ -37,6 +37,7 @@ pub struct StartArguments<'a, 'py> {
     pub method_threads: Argument<'a, 'py>,
     pub proxy: Argument<'a, 'py>,
     pub timeout: Argument<'a, 'py>,
+    pub transport: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -59,6 +60,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         }
         if let Some(proxy) = optional_text("proxy", self.proxy)? {
             builder = builder.proxy(proxy);
+        }
+        if let Some(transport) = self.transport {
+            builder = builder.transport(choice("transport", transport)?);
         }
         if let Some(cloud_messages) = self.cloud_messages {
             builder = builder.cloud_messages(boolean("cloud_messages", cloud_messages)?);

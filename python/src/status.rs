@@ -6,7 +6,9 @@ use std::time::Duration;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
+use spotflow_device::Transport;
 
+use crate::choices::{Choice, member};
 use crate::errors;
 use crate::remote_access::TunnelStatus;
 use crate::values::{Reduced, value};
@@ -18,6 +20,9 @@ pub struct Status {
     is_connected: bool,
     /// How long `is_connected` has been as it is, a `timedelta`.
     connection_age: Duration,
+    /// What the connection uses, or the last one used: `Transport.MQTT` or `Transport.WEB_SOCKET`; `None` before the
+    /// first.
+    transport: Option<Py<PyAny>>,
     /// How often the connection was made again after the first time.
     reconnects: u64,
     /// The last failure of the connection, the registration or an upload since the start, or `None`.
@@ -52,6 +57,7 @@ value! {
     Status {
         is_connected,
         connection_age,
+        transport,
         reconnects,
         last_error,
         last_error_age,
@@ -76,6 +82,7 @@ impl Status {
         Ok(Status {
             is_connected: status.is_connected,
             connection_age: status.connection_age,
+            transport: transport(py, status.transport)?,
             reconnects: status.reconnects,
             last_error: status
                 .last_error
@@ -93,6 +100,15 @@ impl Status {
             tunnels: tunnels.collect::<PyResult<_>>()?,
         })
     }
+}
+
+fn transport(py: Python<'_>, of_status: Option<Transport>) -> PyResult<Option<Py<PyAny>>> {
+    let name = match of_status {
+        Some(Transport::Mqtt) => "MQTT",
+        Some(Transport::WebSocket) => "WEB_SOCKET",
+        _ => return Ok(None),
+    };
+    member(py, Transport::CLASS, name).map(Some)
 }
 
 #[pymethods]

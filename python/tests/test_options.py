@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from spotflow_device import Codec, Compression, Durability, SpotflowError
+from spotflow_device import Codec, Compression, Durability, SpotflowError, Transport
+from spotflow_emulator import Blockage, Way
 
 from support import DEVICE, PATIENCE, eventually, payloads
 
@@ -68,6 +69,30 @@ def test_the_keep_alive_is_told_to_the_hub(spotflow_emulator, start_client, keep
     start_client(spotflow_emulator, keep_alive=keep_alive)
     spotflow_emulator.wait_connected(DEVICE)
     assert [connection.keep_alive for connection in spotflow_emulator.connections()] == [seconds]
+
+
+@pytest.mark.parametrize(
+    "transport, over, used",
+    [
+        (None, "mqtt", Transport.MQTT),
+        (Transport.AUTOMATIC, "mqtt", Transport.MQTT),
+        (Transport.MQTT, "mqtt", Transport.MQTT),
+        (Transport.WEB_SOCKET, "web_socket", Transport.WEB_SOCKET),
+    ],
+)
+def test_the_transport_is_used_and_told(spotflow_emulator, start_client, transport, over, used):
+    client = start_client(spotflow_emulator, transport=transport)
+    client.create_stream_sender().send_message("in", timeout=PATIENCE)
+    assert [connection.transport for connection in spotflow_emulator.connections()] == [over]
+    assert client.status().transport is used
+
+
+def test_where_mqtt_is_blocked_it_goes_over_websocket(spotflow_emulator, start_client):
+    spotflow_emulator.block(Way.MQTT, Blockage.SILENT)
+    client = start_client(spotflow_emulator)
+    assert client.status().transport is None
+    client.create_stream_sender().send_message("in", timeout=PATIENCE)
+    assert client.status().transport is Transport.WEB_SOCKET
 
 
 @pytest.mark.parametrize("durability", [None, Durability.POWER_SAFE, Durability.KILL_SAFE])

@@ -23,13 +23,14 @@ from spotflow_device import (
     RemoteAccess,
     SpotflowError,
     StreamSender,
+    Transport,
     WhenFull,
 )
 from spotflow_emulator import Emulator
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, payloads
 
-CHOICES = [Codec, Compression, Durability, WhenFull]
+CHOICES = [Codec, Compression, Durability, Transport, WhenFull]
 
 #: Each way to get another object that is the same.
 WAYS = {
@@ -52,6 +53,7 @@ FIELDS = {
     "Status": [
         "is_connected",
         "connection_age",
+        "transport",
         "reconnects",
         "last_error",
         "last_error_age",

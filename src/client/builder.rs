@@ -17,6 +17,7 @@ use crate::registration::ProvisioningOperation;
 use crate::secret::Secret;
 use crate::status::ConnectionChange;
 use crate::store::Durability;
+use crate::transport::Transport;
 use crate::tunnels::RemoteAccess;
 use crate::twin::DesiredProperties;
 use crate::wait::InterruptCheck;
@@ -198,6 +199,25 @@ impl DeviceClientBuilder {
     /// ```
     pub fn proxy(mut self, proxy: impl Into<String>) -> Self {
         self.options.proxy = Some(Secret::new(proxy));
+        self
+    }
+
+    /// How to connect to the hub; [`Transport::Automatic`] unless changed.
+    ///
+    /// Automatic tries MQTT at port 8883 first. Where that is refused, cut, or silent for 4 s (8 s after an attempt in
+    /// which neither came through) before the hub has accepted the connection, the same attempt goes on with MQTT over
+    /// WebSocket at port 443. What worked is tried first from then on, also after a restart, and the other one when it
+    /// fails; while that is WebSocket, port 8883 is tried once a day, when a connection has to be made anyway. A name
+    /// that does not resolve and a login that the hub refuses are no matter of the port.
+    ///
+    /// [`Status::transport`](crate::Status::transport) and a line of the log, at `info`, say what is used. Everything
+    /// but speed is the same: each packet of MQTT costs some bytes more. A [proxy](Self::proxy) is asked for either
+    /// port. An HTTP proxy that reads along is no way for either: it is told by the authority that issued its
+    /// certificate.
+    ///
+    /// Example: [`Transport`].
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.options.transport = transport;
         self
     }
 

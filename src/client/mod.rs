@@ -303,6 +303,7 @@ impl DeviceClient {
             reconnects: board.reconnects,
             last_error: board.last_error,
             last_error_age: board.last_error_age,
+            transport: board.transport,
             held_back: board.held_back.map(str::to_owned),
             held_back_age: board.held_back_age,
             pending_messages: pending.count,

@@ -15,6 +15,7 @@ use crate::outbox::OutboxLimits;
 use crate::registration::{DisplayCallback, display_on_stdout};
 use crate::secret::Secret;
 use crate::store::{Durability, validate_path};
+use crate::transport::Transport;
 use crate::tunnels::RemoteAccess;
 use crate::wait::InterruptCheck;
 
@@ -41,6 +42,7 @@ pub(super) struct Options {
     pub ca_file: Option<PathBuf>,
     /// There can be a password in it.
     pub proxy: Option<Secret>,
+    pub transport: Transport,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
     pub cloud_messages: bool,
     /// The preferred one of this build unless set.
@@ -68,6 +70,7 @@ impl Options {
             remote_access: None,
             ca_file: None,
             proxy: None,
+            transport: Transport::default(),
             interrupt_check: None,
             cloud_messages: false,
             codec: None,

@@ -48,8 +48,11 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
     let ground = Ground::open(&mut options, mailbox)?;
     let data = Data::open(&ground, &options)?;
     let remote = Remote::new(&ground, &mut options);
+    let (stored, last_way) = ground
+        .store
+        .read(|writer| Ok((rows::device::load(writer)?, rows::last_way::load(writer)?)))?;
     let device = device_row(
-        ground.store.read(|writer| rows::device::load(writer))?,
+        stored,
         instance.to_string(),
         options.provisioning_token,
         options.device_id,
@@ -63,12 +66,15 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
         supervisor: Arc::new(LinkWires {
             registrar: Arc::clone(&calls.registrar),
             uploader: Arc::clone(&calls.uploader),
+            store: Arc::clone(&ground.store),
             callbacks: ground.callbacks.clone(),
         }),
         status: Arc::clone(&ground.status),
         clock: Arc::clone(&ground.clock),
         dialer: ground.dialer,
         trust: ground.trust,
+        transport: options.transport,
+        last_way,
         keep_alive: options.keep_alive,
     };
     let link_thread = spawn(Link::new(link, poller, Arc::clone(&ground.mailbox)))?;

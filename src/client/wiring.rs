@@ -6,6 +6,7 @@
 //! properties  ── new desired ─────────────────> callbacks
 //!             ── reported to send ────────────> link's mailbox
 //! link        ── connection changed ──────────> callbacks
+//!             ── way to remember ─────────────> store
 //!             ── other credentials, time ─────> registrar
 //!             ── content to upload ───────────> uploader
 //! registrar   ── credentials ─────────────────> link's mailbox, uploader
@@ -17,12 +18,15 @@ use std::sync::Arc;
 
 use crate::callbacks::Callbacks;
 use crate::clock::Moment;
-use crate::error::Error;
+use crate::error::{Chain, Error, Result};
 use crate::link::Supervisor;
 use crate::link::mailbox::Mailbox;
 use crate::properties::Listener;
 use crate::registration::Registrar;
 use crate::status::ConnectionChange;
+use crate::store::rows;
+use crate::store::rows::last_way::LastWay;
+use crate::store::{Durability, Store};
 use crate::twin::DesiredProperties;
 use crate::uploader::Uploader;
 
@@ -36,6 +40,7 @@ pub(super) struct PropertiesWires {
 pub(super) struct LinkWires {
     pub registrar: Arc<Registrar>,
     pub uploader: Arc<Uploader>,
+    pub store: Arc<Store>,
     pub callbacks: Option<Arc<Callbacks>>,
 }
 
@@ -59,6 +64,16 @@ impl Supervisor for LinkWires {
                 error: error.cloned(),
             });
         }
+    }
+
+    fn remember(&self, way: LastWay) {
+        let save = move |transaction: &mut _| rows::last_way::save(transaction, way);
+        let done = |result: Result<()>| {
+            if let Err(error) = result {
+                log::debug!("the way to the hub is not remembered: {}", Chain(&error));
+            }
+        };
+        self.store.post(Durability::KillSafe, save, done);
     }
 
     fn renew_credentials(&self) {

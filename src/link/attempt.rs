@@ -7,15 +7,17 @@ use std::thread::JoinHandle;
 use rustls::pki_types::ServerName;
 
 use super::connection::Connection;
+use super::framing::Framing;
 use super::mailbox::Way;
 use super::session::{Login, Session};
-use super::transport::Transport;
+use super::transport::{Socket, Transport, TransportError};
 use super::{Link, Phase, SOCKET, transport_error};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialError, DialLimits};
-use crate::net::host::Host;
+use crate::net::host::{HTTPS_PORT, Host};
+use crate::transport::Carrier;
 
 /// IoT Hub's port for MQTT over TLS, unless the host name says another.
 const HUB_PORT: u16 = 8883;
@@ -49,21 +51,42 @@ impl Drop for Dialing {
 
 impl Link {
     pub(super) fn start_attempt(&mut self, now: Moment) {
-        let Some(credentials) = &self.credentials else {
+        self.way_failure = None;
+        let carrier = self.ways.begin(now);
+        self.try_way(carrier, now);
+    }
+
+    fn try_way(&mut self, carrier: Carrier, now: Moment) {
+        let Some(credentials) = self.credentials.as_ref().filter(|_| !self.closing) else {
             self.phase = Phase::Idle;
             return;
         };
-        if self.closing {
-            self.phase = Phase::Idle;
-            return;
-        }
-        match Host::parse(&credentials.host_name, HUB_PORT) {
+        let port = match carrier {
+            Carrier::Tls => HUB_PORT,
+            Carrier::WebSocket => HTTPS_PORT,
+        };
+        match Host::parse(&credentials.host_name, port) {
             Ok(host) => self.dial(host, None, now),
             Err(rule) => {
                 let error = Error::protocol("connect to the hub", format!("its host name {rule}"));
                 self.attempt_failed(&error, now);
             }
         }
+    }
+
+    /// Nothing came of this way: the other one in the same attempt, or another attempt later.
+    pub(super) fn way_failed(&mut self, error: Error, now: Moment) {
+        if let Some(carrier) = self.ways.go_on() {
+            log::debug!("not connected so; tries {carrier}");
+            self.way_failure = Some(error);
+            self.try_way(carrier, now);
+            return;
+        }
+        let error = match self.way_failure.take() {
+            Some(first) => more_telling(first, error),
+            None => error,
+        };
+        self.attempt_failed(&error, now);
     }
 
     /// Dials the host: others of its addresses, or all that its name has.
@@ -75,8 +98,8 @@ impl Link {
         let (to, until) = (host.clone(), Arc::clone(&cancellation));
         let (addresses, failure) = others.map(|it| (it.addresses, it.failure)).unzip();
         let trust = self.parts.trust.clone();
+        let limits = self.dial_limits();
         let work = move || {
-            let limits = DialLimits::PATIENT;
             let result = match addresses {
                 Some(addresses) => dialer.dial_others(&to, addresses, limits, &until),
                 None => dialer.dial(&to, limits, &until),
@@ -105,6 +128,19 @@ impl Link {
         }
     }
 
+    /// What is silent is not waited for long while there is another way.
+    fn dial_limits(&self) -> DialLimits {
+        let limits = DialLimits::PATIENT;
+        match self.ways.patience() {
+            Some(patience) => DialLimits {
+                connect: limits.connect.min(patience),
+                proxy: limits.proxy.min(patience),
+                ..limits
+            },
+            None => limits,
+        }
+    }
+
     pub(super) fn dialed(&mut self, number: u64, result: Result<Way, DialError>, now: Moment) {
         let Phase::Dialing(dialing) = &mut self.phase else {
             return;
@@ -116,7 +152,13 @@ impl Link {
         match result {
             Ok(way) => self.open(host, way, now),
             Err(error) => {
-                self.attempt_failed(&failure.unwrap_or_else(|| dial_error(error)), now);
+                let may_be_the_port = may_be_the_port(&error);
+                let error = failure.unwrap_or_else(|| dial_error(error));
+                if may_be_the_port {
+                    self.way_failed(error, now);
+                } else {
+                    self.attempt_failed(&error, now);
+                }
             }
         }
     }
@@ -141,7 +183,19 @@ impl Link {
         };
         let Way { dialed, tls } = way;
         let registry = self.poller.registry();
-        let transport = Transport::new(dialed.socket, name, tls, registry, SOCKET);
+        let framing = match self.ways.current() {
+            Carrier::Tls => Ok(None),
+            Carrier::WebSocket => Framing::new(&host).map(Some),
+        };
+        let transport = framing.map_err(TransportError::from).and_then(|framing| {
+            let socket = Socket {
+                tcp: dialed.socket,
+                name,
+                tls,
+                framing,
+            };
+            Transport::new(socket, registry, SOCKET)
+        });
         let in_flight = std::mem::take(&mut self.in_flight);
         let opened = match transport {
             Ok(transport) => match Session::new(login, in_flight, now) {
@@ -155,6 +209,7 @@ impl Link {
                 let number = self.dials;
                 let connection =
                     Connection::new(number, host, dialed.others, transport, session, now);
+                let connection = connection.with_patience(self.ways.patience());
                 self.phase = Phase::Open(Box::new(connection));
             }
             Err((error, in_flight)) => {
@@ -162,6 +217,31 @@ impl Link {
                 self.attempt_failed(&transport_error(error), now);
             }
         }
+    }
+}
+
+/// Whether another port of the same host may do what this one did not.
+fn may_be_the_port(error: &DialError) -> bool {
+    match error {
+        DialError::Connect(_)
+        | DialError::ConnectTimedOut
+        | DialError::ProxyRefused(..)
+        | DialError::ProxyTimedOut(_) => true,
+        DialError::Cancelled
+        | DialError::Name(_)
+        | DialError::NameTimedOut
+        | DialError::System(_)
+        | DialError::ProxyUnreachable(..) => false,
+    }
+}
+
+/// Of two failures that of the way on which somebody answered, or else the first.
+fn more_telling(first: Error, second: Error) -> Error {
+    let is_silence = |error: &Error| matches!(error, Error::Network { .. });
+    if is_silence(&first) && !is_silence(&second) {
+        second
+    } else {
+        first
     }
 }
 

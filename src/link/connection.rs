@@ -28,6 +28,10 @@ pub(super) struct Connection {
     pub calls: Cancellation,
     /// Until when CONNACK must come.
     connect_deadline: Moment,
+    /// How long the peer may be silent before that.
+    patience: Option<Duration>,
+    /// When something came last.
+    heard_at: Moment,
     pub connected_at: Option<Moment>,
     /// A Message was acknowledged: the connection has proved itself.
     pub has_acknowledged: bool,
@@ -55,6 +59,8 @@ impl Connection {
             twin: TwinExchange::default(),
             calls: Cancellation::default(),
             connect_deadline: now + CONNECT_LIMIT,
+            patience: None,
+            heard_at: now,
             connected_at: None,
             has_acknowledged: false,
             leave_by: None,
@@ -62,8 +68,16 @@ impl Connection {
         }
     }
 
+    /// Gives it up when the peer is silent for so long before it has accepted the connection.
+    pub fn with_patience(self, patience: Option<Duration>) -> Connection {
+        Connection { patience, ..self }
+    }
+
     /// Brings the session all that has come.
     pub fn read(&mut self, now: Moment) -> Result<(), TransportError> {
+        if self.transport.has_news() {
+            self.heard_at = now;
+        }
         self.transport.read(&mut self.session, now)
     }
 
@@ -79,8 +93,11 @@ impl Connection {
 
     /// Until when it must get on, while it is being made.
     fn deadline(&self) -> Option<Moment> {
-        let is_being_made = self.connected_at.is_none();
-        is_being_made.then_some(self.connect_deadline)
+        if self.connected_at.is_some() {
+            return None;
+        }
+        let of_silence = self.patience.map(|patience| self.heard_at + patience);
+        Some(of_silence.map_or(self.connect_deadline, |it| it.min(self.connect_deadline)))
     }
 
     /// Whether it takes too long to be made.

@@ -9,6 +9,7 @@ use super::mailbox::{CloudReceipt, Mailbox};
 use super::session::{Event, SessionError};
 use super::suspects::Suspects;
 use super::transport::TransportError;
+use super::ways::{Arrival, Ways};
 use crate::clock::Moment;
 use crate::methods::Call;
 
@@ -18,19 +19,20 @@ pub(super) struct Exchange<'a> {
     pub parts: &'a LinkParts,
     pub mailbox: &'a Arc<Mailbox>,
     pub suspects: &'a mut Suspects,
+    pub ways: &'a mut Ways,
     pub now: Moment,
 }
 
 impl Exchange<'_> {
     /// Does all that can be done without waiting. `Break` says that the link has left the hub, as it wanted.
     pub fn run(mut self) -> Result<ControlFlow<()>, TransportError> {
-        if self.connection.is_late(self.now) {
-            return Err(TransportError::TimedOut);
-        }
         // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
         let read = self.connection.read(self.now);
         self.handle_all()?;
         read?;
+        if self.connection.is_late(self.now) {
+            return Err(TransportError::TimedOut);
+        }
         // Behind the read: after a suspend, what came before it is still to be read.
         self.connection.session.tick(self.now)?;
         if self.connection.leave_by.is_some() {
@@ -67,8 +69,7 @@ impl Exchange<'_> {
             Event::Connected => {
                 self.connection.connected_at = Some(now);
                 self.suspects.connected(now);
-                log::info!("connected to the hub");
-                parts.status.connected();
+                self.arrived();
                 parts.supervisor.connection_changed(true, None);
             }
             Event::Refused(refusal) => {
@@ -123,6 +124,25 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Says by which way, and has it remembered.
+    fn arrived(&mut self) {
+        let wall_ms = self.parts.clock.wall_ms();
+        let Arrival {
+            carrier,
+            is_other,
+            remember,
+        } = self.ways.arrived(self.now, wall_ms);
+        if is_other {
+            log::info!("connected to the hub, from now on by {carrier}");
+        } else {
+            log::info!("connected to the hub");
+        }
+        self.parts.status.connected(carrier.transport());
+        if let Some(way) = remember {
+            self.parts.supervisor.remember(way);
+        }
+    }
+
     /// Asks for the twin and tells the Reported Properties, unless a Message is probed.
     fn drive_twin(&mut self) -> Result<(), SessionError> {
         if self.suspects.wants_silence() {
@@ -141,7 +161,7 @@ impl Exchange<'_> {
             connection.leave_by = Some(now + super::LEAVE_LIMIT);
             connection.session.disconnect()?;
             connection.write(now)?;
-            connection.transport.close_notify();
+            connection.transport.say_goodbye()?;
         }
         connection.write(now)?;
         let overdue = connection.leave_by.is_some_and(|limit| now >= limit);

@@ -14,6 +14,7 @@
 mod attempt;
 mod connection;
 mod exchange;
+mod framing;
 mod in_flight;
 #[cfg(test)]
 mod ledger;
@@ -27,6 +28,7 @@ mod suspects;
 mod topics;
 mod transport;
 mod twin_exchange;
+mod ways;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -47,6 +49,8 @@ use crate::net::trust::Trust;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::status::StatusBoard;
+use crate::store::rows::last_way::LastWay;
+use crate::transport::Transport as TransportChoice;
 use attempt::{Dialing, Others};
 use connection::Connection;
 use exchange::Exchange;
@@ -57,6 +61,7 @@ use reconnect::{Ended, Reconnect};
 use session::SessionError;
 use suspects::{End, Suspects};
 use transport::TransportError;
+use ways::Ways;
 
 /// How long the link stays for acknowledgements on the way when it leaves.
 pub(crate) const LEAVE_LIMIT: Duration = Duration::from_secs(1);
@@ -73,6 +78,8 @@ const SOCKET: Token = Token(1);
 pub(crate) trait Supervisor: Send + Sync {
     /// The hub accepted the connection, or it ended or failed (with the reason, if it was not us).
     fn connection_changed(&self, is_connected: bool, error: Option<&Error>);
+    /// The next start should begin with this way to the hub.
+    fn remember(&self, way: LastWay);
     /// The credentials are not taken: others are needed.
     fn renew_credentials(&self);
     /// There may be content to upload.
@@ -94,6 +101,9 @@ pub(crate) struct LinkParts {
     pub clock: Arc<dyn Clock>,
     pub dialer: Arc<Dialer>,
     pub trust: Trust,
+    pub transport: TransportChoice,
+    /// What was remembered.
+    pub last_way: Option<LastWay>,
     pub keep_alive: Duration,
 }
 
@@ -110,6 +120,9 @@ pub(crate) struct Link {
     told_held_back: bool,
     dials: u64,
     reconnect: Reconnect,
+    ways: Ways,
+    /// What came of the way before, in this attempt.
+    way_failure: Option<Error>,
     retry_outbox_at: Option<Moment>,
     next_supervision: Option<Moment>,
     failures: FailureLog,
@@ -131,7 +144,9 @@ impl Link {
     /// A link that waits for credentials.
     pub fn new(parts: LinkParts, poller: Poller, mailbox: Arc<Mailbox>) -> Link {
         let suspects = Suspects::new(parts.keep_alive, fastrand::Rng::new());
-        let reconnect = Reconnect::new(parts.clock.now());
+        let (now, wall_ms) = (parts.clock.now(), parts.clock.wall_ms());
+        let reconnect = Reconnect::new(now);
+        let ways = Ways::new(parts.transport, parts.last_way, now, wall_ms);
         Link {
             parts,
             poller,
@@ -143,6 +158,8 @@ impl Link {
             told_held_back: false,
             dials: 0,
             reconnect,
+            ways,
+            way_failure: None,
             retry_outbox_at: None,
             next_supervision: None,
             failures: FailureLog::new(module_path!()),
@@ -339,6 +356,7 @@ impl Link {
             parts: &self.parts,
             mailbox: &self.mailbox,
             suspects: &mut self.suspects,
+            ways: &mut self.ways,
             now,
         };
         match exchange.run() {
@@ -361,13 +379,14 @@ impl Link {
         }
     }
 
-    /// The connection failed: another address of the same attempt, or another attempt later.
+    /// The connection failed: another address or way of the same attempt, or another attempt later.
     fn fail(&mut self, error: TransportError, now: Moment) {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
-        if matches!(error, TransportError::Session(SessionError::Refused(_))) {
-            // The hub has spoken: it is not asked once more at another address.
+        let hub_has_spoken = matches!(error, TransportError::Session(SessionError::Refused(_)));
+        if hub_has_spoken {
+            // It is not asked once more at another address.
             connection.other_addresses.clear();
         }
         let refused = lost(&mut self.suspects, connection, &error, now);
@@ -387,7 +406,8 @@ impl Link {
             self.reconnect.start_over();
         }
         let host = connection.host.clone();
-        if connection.connected_at.is_none() {
+        let has_connected = connection.connected_at.is_some();
+        if !has_connected {
             self.parts.dialer.disappointed(&host);
         }
         if let TransportError::Session(SessionError::Refused(refusal)) = &error
@@ -400,8 +420,12 @@ impl Link {
         self.close_connection(Some(&error));
         if self.closing {
             self.phase = Phase::Idle;
-        } else if other_addresses.is_empty() {
+        } else if has_connected {
             self.back_off(&error, now);
+        } else if hub_has_spoken {
+            self.attempt_failed(&error, now);
+        } else if other_addresses.is_empty() {
+            self.way_failed(error, now);
         } else {
             let others = Others {
                 addresses: other_addresses,
@@ -445,6 +469,7 @@ impl Link {
 
     /// There was no connection at all.
     fn attempt_failed(&mut self, error: &Error, now: Moment) {
+        self.ways.attempt_failed();
         self.suspects.not_connected();
         self.back_off(error, now);
     }
@@ -472,13 +497,7 @@ fn lost(
     error: &TransportError,
     now: Moment,
 ) -> bool {
-    if connection.connected_at.is_none() {
-        if connection.other_addresses.is_empty() {
-            suspects.not_connected();
-        }
-        return false;
-    }
-    if connection.leave_by.is_some() {
+    if connection.connected_at.is_none() || connection.leave_by.is_some() {
         return false;
     }
     let end = match error {
@@ -502,6 +521,9 @@ fn transport_error(error: TransportError) -> Error {
             Error::network(ACTION, error)
         }
         TransportError::Session(error) => Error::protocol(ACTION, Chain(&error).to_string()),
+        error @ (TransportError::WebSocket(_) | TransportError::NoWebSocket { .. }) => {
+            Error::protocol("connect to the hub by WebSocket", error.to_string())
+        }
         error @ (TransportError::Closed | TransportError::TimedOut) => {
             Error::network(ACTION, error)
         }

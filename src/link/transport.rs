@@ -1,4 +1,4 @@
-//! TLS under a session, without blocking.
+//! TLS under a session, with or without a WebSocket between them, without blocking.
 
 use std::io;
 use std::net::TcpStream;
@@ -8,13 +8,17 @@ use mio::{Registry, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::framing::Framing;
 use super::session::{Session, SessionError};
 use crate::clock::Moment;
 use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
+use crate::net::web_socket::WebSocketError;
 
 /// The kernel takes no more than this ahead (Linux doubles it), so that bytes it took say that the
 /// link moves: at 2 KB/s they are gone within half of the session's silence limit.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
+/// Who issued a certificate that does not say so.
+const UNNAMED: &str = "an unnamed authority";
 
 /// Why the transport ended.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +32,14 @@ pub(crate) enum TransportError {
     #[error(transparent)]
     Tls(rustls::Error),
     #[error(transparent)]
+    WebSocket(#[from] WebSocketError),
+    /// Somebody answered on the way of a WebSocket, but not with one.
+    #[error("{error}; the certificate there was issued by {issuer}")]
+    NoWebSocket {
+        error: WebSocketError,
+        issuer: String,
+    },
+    #[error(transparent)]
     Session(#[from] SessionError),
 }
 
@@ -40,43 +52,77 @@ impl From<TlsSocketError> for TransportError {
     }
 }
 
+/// Where a connection ends at this device.
+pub(super) struct Socket {
+    /// Connected.
+    pub tcp: TcpStream,
+    /// The peer's.
+    pub name: ServerName<'static>,
+    pub tls: Arc<ClientConfig>,
+    /// What MQTT is carried in; in nothing unless it is given.
+    pub framing: Option<Framing>,
+}
+
 /// A socket with TLS, and what its session has to do with it.
-pub(crate) struct Transport(TlsSocket);
+pub(crate) struct Transport {
+    socket: TlsSocket,
+    framing: Option<Framing>,
+}
 
 impl Transport {
     /// Takes a connected socket over for the poller.
     pub fn new(
-        socket: TcpStream,
-        name: ServerName<'static>,
-        config: Arc<ClientConfig>,
+        Socket {
+            tcp,
+            name,
+            tls,
+            framing,
+        }: Socket,
         registry: &Registry,
         token: Token,
     ) -> Result<Transport, TransportError> {
-        let socket = TlsSocket::new(socket, name, config, registry, token)?;
+        let socket = TlsSocket::new(tcp, name, tls, registry, token)?;
         socket.limit_send_buffer(SEND_BUFFER_BYTES)?;
-        Ok(Transport(socket))
+        Ok(Transport { socket, framing })
     }
 
     /// Notes what the poller reported.
     pub fn note(&mut self, event: &mio::event::Event) {
-        self.0.note(event);
+        self.socket.note(event);
+    }
+
+    /// Whether there may be something to read.
+    pub fn has_news(&self) -> bool {
+        self.socket.has_news()
     }
 
     /// Brings the session all that has come.
     pub fn read(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
-        let incoming = self.0.read(|bytes| -> Result<bool, TransportError> {
-            session.receive(bytes, now)?;
-            Ok(true)
-        });
-        match incoming? {
-            Incoming::Open => Ok(()),
-            Incoming::Ended | Incoming::Cut => Err(TransportError::Closed),
+        let incoming = match &mut self.framing {
+            Some(framing) => framing.read(&mut self.socket, session, now),
+            None => self.socket.read(|bytes| -> Result<bool, TransportError> {
+                session.receive(bytes, now)?;
+                Ok(true)
+            }),
+        };
+        match incoming {
+            Ok(Incoming::Open) => Ok(()),
+            Ok(Incoming::Ended | Incoming::Cut) => Err(TransportError::Closed),
+            Err(TransportError::WebSocket(error)) => Err(TransportError::NoWebSocket {
+                error,
+                issuer: self.socket.issuer().unwrap_or_else(|| UNNAMED.into()),
+            }),
+            Err(error) => Err(error),
         }
     }
 
     /// Sends what the session has, until the socket would have to wait.
     pub fn write(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
-        if self.0.write(session.output())? {
+        let has_sent = match &mut self.framing {
+            Some(framing) => framing.write(&mut self.socket, session)?,
+            None => self.socket.write(session.output())?,
+        };
+        if has_sent {
             let all = self.is_flushed(session);
             session.sent(all, now);
         }
@@ -84,18 +130,23 @@ impl Transport {
     }
 
     /// Whether everything that the session wrote is with the kernel.
-    pub fn is_flushed(&self, session: &mut Session) -> bool {
-        session.output().is_empty() && self.0.is_flushed()
+    pub fn is_flushed(&mut self, session: &mut Session) -> bool {
+        let is_framed = self.framing.as_mut().is_none_or(Framing::is_flushed);
+        session.output().is_empty() && is_framed && self.socket.is_flushed()
     }
 
-    /// Says the TLS goodbye, behind what was written before.
-    pub fn close_notify(&mut self) {
-        self.0.close_notify();
+    /// Says goodbye, the WebSocket's and that of TLS, behind what was written before.
+    pub fn say_goodbye(&mut self) -> io::Result<()> {
+        if let Some(framing) = &mut self.framing {
+            framing.close(&mut self.socket)?;
+        }
+        self.socket.close_notify();
+        Ok(())
     }
 
     /// Takes the socket out of the poller, before it is closed.
     pub fn deregister(&mut self, registry: &Registry) {
-        if let Err(error) = self.0.deregister(registry) {
+        if let Err(error) = self.socket.deregister(registry) {
             log::debug!("cannot deregister a socket: {error}");
         }
     }

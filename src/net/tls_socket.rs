@@ -95,6 +95,11 @@ impl TlsSocket {
         self.writable |= event.is_writable() || event.is_write_closed();
     }
 
+    /// Whether there may be something to read.
+    pub fn has_news(&self) -> bool {
+        self.readable
+    }
+
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }

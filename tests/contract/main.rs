@@ -18,6 +18,7 @@ mod reported;
 mod secrets;
 mod set_aside;
 mod status;
+mod transport;
 mod tunnels;
 mod upgrade;
 mod validation;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::json;
-use spotflow_device::{DeviceClient, StreamSender};
+use spotflow_device::{DeviceClient, StreamSender, Transport};
 
 use crate::proxy::{Cut, Direction, Ending, Proxy};
 use crate::support::{DEVICE, PATIENCE, Stage, eventually, sender};
@@ -16,6 +16,8 @@ const CUTS_PER_START: usize = 20;
 /// In the first bytes, which are of the TLS handshake, only every so-many-th is cut at.
 const HELLO_BYTES: usize = 350;
 const HELLO_STEP: usize = 9;
+/// Over WebSocket every so-many-th byte is cut at, beginning with any: what is behind the frames is the same.
+const WEB_SOCKET_STEP: usize = 7;
 /// What waits to be sent, so that no conversation ends before its cut.
 const WAITING: usize = 4;
 /// So many cuts may follow each other without an acknowledgement, which would start the back-off over.
@@ -37,8 +39,8 @@ struct Way {
 
 /// One conversation after a reconnect: login, subscriptions, twin, Messages, an update of the Desired
 /// Properties and one of the Reported, and a cloud-to-device message.
-fn conversation() -> (Way, Way) {
-    let worker = Worker::new();
+fn conversation(transport: Transport) -> (Way, Way) {
+    let worker = Worker::new(transport);
     let client = worker.start();
     let connected = |wanted| {
         worker
@@ -84,17 +86,19 @@ struct Outcome {
 }
 
 struct Worker {
+    transport: Transport,
     stage: Stage,
     proxy: Proxy,
     ledger: Mutex<Ledger>,
 }
 
 impl Worker {
-    fn new() -> Worker {
+    fn new(transport: Transport) -> Worker {
         let stage = Stage::new();
         let proxy = Proxy::to(&stage.platform.hub_host_name());
         stage.platform.announce_hub(Some(&proxy.host()));
         Worker {
+            transport,
             stage,
             proxy,
             ledger: Mutex::default(),
@@ -109,7 +113,7 @@ impl Worker {
         // Soon patient again with a Message that was in flight in three cuts in a row.
         let keep_alive = Duration::from_secs(5);
         let device = self.stage.device().keep_alive(keep_alive);
-        let device = device.cloud_messages(true);
+        let device = device.transport(self.transport).cloud_messages(true);
         device.start().expect("the device starts")
     }
 
@@ -250,13 +254,14 @@ impl Worker {
 }
 
 /// One cut before anything is acknowledged, then one after, and so on: the back-off stays short.
-fn all_cuts(random: &mut fastrand::Rng) -> Vec<Cut> {
-    let ways = conversation();
+fn all_cuts(transport: Transport, step: usize, random: &mut fastrand::Rng) -> Vec<Cut> {
+    let ways = conversation(transport);
     let (mut early, mut late) = (Vec::new(), Vec::new());
     for (direction, way) in [(Direction::ToHub, ways.0), (Direction::ToDevice, ways.1)] {
         println!("{direction:?}: {way:?}");
         let hello = (random.usize(..HELLO_STEP)..HELLO_BYTES).step_by(HELLO_STEP);
-        for after_bytes in hello.chain(HELLO_BYTES..=way.bytes) {
+        let rest = (HELLO_BYTES + random.usize(..step)..=way.bytes).step_by(step);
+        for after_bytes in hello.chain(rest) {
             let ending = match random.bool() {
                 true => Ending::Fin,
                 false => Ending::Reset,
@@ -282,13 +287,22 @@ fn all_cuts(random: &mut fastrand::Rng) -> Vec<Cut> {
 
 #[test]
 fn a_connection_cut_at_any_byte_loses_nothing_and_repeats_only_directly_after_the_original() {
+    cut(Transport::Mqtt, 1);
+}
+
+#[test]
+fn a_connection_over_websocket_cut_at_any_byte_loses_nothing_either() {
+    cut(Transport::WebSocket, WEB_SOCKET_STEP);
+}
+
+fn cut(transport: Transport, step: usize) {
     let begun = Instant::now();
     let seed = seed();
     println!("seed {seed}");
-    let cuts = all_cuts(&mut fastrand::Rng::with_seed(seed));
+    let cuts = all_cuts(transport, step, &mut fastrand::Rng::with_seed(seed));
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let devices = cuts.chunks(cuts.len().div_ceil(DEVICES));
-        let devices = devices.map(|cuts| scope.spawn(move || Worker::new().run(cuts)));
+        let devices = devices.map(|cuts| scope.spawn(move || Worker::new(transport).run(cuts)));
         let devices: Vec<_> = devices.collect();
         let outcomes = devices.into_iter().map(|device| device.join().unwrap());
         outcomes.collect()

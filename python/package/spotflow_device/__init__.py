@@ -20,7 +20,7 @@ Every error is a :class:`SpotflowError`.
 
 from . import _interpreter  # isort: skip. It refuses before anything else is loaded.
 from . import _background
-from ._choices import Codec, Compression, Durability, WhenFull
+from ._choices import Codec, Compression, Durability, Transport, WhenFull
 from ._errors import (
     ClosedError,
     DatabaseError,
@@ -84,6 +84,7 @@ __all__ = [
     "Status",
     "StorageFullError",
     "StreamSender",
+    "Transport",
     "TunnelStatus",
     "WaitTimeoutError",
     "WhenFull",

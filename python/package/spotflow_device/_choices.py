@@ -71,5 +71,19 @@ class WhenFull(_Choice):
     DROP_OLDEST = 1
 
 
-for _kind in (Compression, Codec, Durability, WhenFull):
+class Transport(_Choice):
+    """How to connect to the Platform.
+
+    - `AUTOMATIC` (the default): MQTT at first, and WebSocket where that does not come through. What worked is kept in
+      the database file, and tried first from then on.
+    - `MQTT`: MQTT over TLS, port 8883.
+    - `WEB_SOCKET`: MQTT over WebSocket over TLS, port 443, which is that of HTTPS.
+    """
+
+    AUTOMATIC = 0
+    MQTT = 1
+    WEB_SOCKET = 2
+
+
+for _kind in (Compression, Codec, Durability, WhenFull, Transport):
     _kind.__module__ = "spotflow_device"

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from typing_extensions import Buffer, Self, TypeAlias, disjoint_base, final
 
 from . import _held
-from ._choices import Codec, Compression, Durability, WhenFull
+from ._choices import Codec, Compression, Durability, Transport, WhenFull
 from ._errors import SpotflowError
 
 __all__ = [
@@ -86,6 +86,7 @@ class DeviceClient:
         method_threads: int = 4,
         proxy: Optional[str] = None,
         timeout: Optional[float] = None,
+        transport: Optional[Transport] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -134,6 +135,8 @@ class DeviceClient:
         - `timeout`: for how many seconds the call may wait for the Platform and for an approval, by default as long
           as it takes. Then a device that was registered before goes on offline, and any other gets
           `WaitTimeoutError`; the next start begins another Provisioning Operation.
+        - `transport`: how to connect to the Platform, by default `Transport.AUTOMATIC`: at port 8883, and where that
+          does not come through within some seconds, over WebSocket at port 443.
 
         Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
         logged.
@@ -352,6 +355,11 @@ class Status:
     @property
     def connection_age(self) -> timedelta:
         """How long `is_connected` has been as it is, a `timedelta`."""
+    @property
+    def transport(self) -> Optional[Transport]:
+        """What the connection uses, or the last one used: `Transport.MQTT` or `Transport.WEB_SOCKET`; `None` before the
+        first.
+        """
     @property
     def reconnects(self) -> int:
         """How often the connection was made again after the first time."""

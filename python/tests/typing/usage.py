@@ -26,6 +26,7 @@ from spotflow_device import (
     SpotflowError,
     Status,
     StreamSender,
+    Transport,
     TunnelStatus,
     WaitTimeoutError,
 )
@@ -72,6 +73,7 @@ def by_name(configuration: Configuration) -> DeviceClient:
         durability=Durability.KILL_SAFE,
         keep_alive=30,
         codec=Codec.GZIP,
+        transport=Transport.WEB_SOCKET,
     )
 
 

@@ -88,7 +88,12 @@ impl Handshake {
         match (*self.0).handshake() {
             Ok(_) => Ok(None),
             Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
-                Err(WebSocketError::Refused(answer.status().as_u16()))
+                let kind = answer.headers().get("content-type");
+                let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
+                Err(WebSocketError::Refused {
+                    status: answer.status().as_u16(),
+                    is_page: kind.to_ascii_lowercase().starts_with(b"text/html"),
+                })
             }
             Err(_) => Err(WebSocketError::NoWebSocket),
         }

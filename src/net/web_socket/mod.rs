@@ -33,8 +33,12 @@ pub(crate) struct Request<'a> {
 pub(crate) enum WebSocketError {
     #[error("the request cannot be made: {0}")]
     Request(&'static str),
-    #[error("the server refused the WebSocket: HTTP status {0}")]
-    Refused(u16),
+    #[error("the server refused the WebSocket: HTTP status {status}{}", .is_page.then_some(" with a page for people (text/html)").unwrap_or_default())]
+    Refused {
+        status: u16,
+        /// It came with HTML, as no server of WebSockets answers.
+        is_page: bool,
+    },
     /// In words of ours: those of the library may repeat what the server sent.
     #[error("the server does not speak WebSocket")]
     NoWebSocket,

@@ -110,7 +110,10 @@ fn a_refusal_says_its_status_and_what_is_no_websocket_is_an_error() {
     let mut socket = WebSocket::new(&request()).unwrap();
     let refused = answer(&socket.output().split(), "503 Service Unavailable");
     let error = receive(&mut socket, refused.as_bytes()).unwrap_err();
-    assert!(matches!(error, WebSocketError::Refused(503)), "{error}");
+    assert!(
+        matches!(error, WebSocketError::Refused { status: 503, .. }),
+        "{error}"
+    );
     for answer in [
         "HTTP/1.1 101 Switching\r\n\r\n",
         "SSH-2.0-OpenSSH\r\n\r\n",

@@ -17,6 +17,8 @@ pub(crate) enum DocumentKind {
     Device,
     /// The upload that the hub has open.
     OpenUpload,
+    /// By which way the hub was reached last.
+    LastWay,
 }
 
 impl DocumentKind {
@@ -27,6 +29,7 @@ impl DocumentKind {
             DocumentKind::Wanted => "wanted",
             DocumentKind::Device => "device",
             DocumentKind::OpenUpload => "upload",
+            DocumentKind::LastWay => "way",
         }
     }
 }
