@@ -290,6 +290,8 @@ mod identity;
 mod inbox;
 mod instance;
 mod link;
+#[cfg(test)]
+mod log_lines;
 mod message;
 mod methods;
 mod net;

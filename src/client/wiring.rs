@@ -6,7 +6,8 @@
 //! properties  ── new desired ─────────────────> callbacks
 //!             ── reported to send ────────────> link's mailbox
 //! link        ── connection changed ──────────> callbacks
-//!             ── other credentials, time ─────> registrar
+//!             ── other credentials, time,
+//!                the network is back ─────────> registrar
 //!             ── content to upload ───────────> uploader
 //! registrar   ── credentials ─────────────────> link's mailbox, uploader
 //! ```
@@ -71,5 +72,9 @@ impl Supervisor for LinkWires {
 
     fn tick(&self, now: Moment) -> Option<Moment> {
         self.registrar.tick(now)
+    }
+
+    fn network_back(&self, now: Moment) {
+        self.registrar.network_is_back(now);
     }
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use rustls::pki_types::ServerName;
 
-use super::connection::Connection;
+use super::connection::{Connection, Untried};
 use super::mailbox::Way;
 use super::session::{Login, Session};
 use super::transport::Transport;
@@ -58,7 +58,10 @@ impl Link {
             return;
         }
         match Host::parse(&credentials.host_name, HUB_PORT) {
-            Ok(host) => self.dial(host, None, now),
+            Ok(host) => {
+                self.reconnect.attempt(now);
+                self.dial(host, None, now);
+            }
             Err(rule) => {
                 let error = Error::protocol("connect to the hub", format!("its host name {rule}"));
                 self.attempt_failed(&error, now);
@@ -75,8 +78,8 @@ impl Link {
         let (to, until) = (host.clone(), Arc::clone(&cancellation));
         let (addresses, failure) = others.map(|it| (it.addresses, it.failure)).unzip();
         let trust = self.parts.trust.clone();
+        let limits = DialLimits::after(self.reconnect.outage(now));
         let work = move || {
-            let limits = DialLimits::PATIENT;
             let result = match addresses {
                 Some(addresses) => dialer.dial_others(&to, addresses, limits, &until),
                 None => dialer.dial(&to, limits, &until),
@@ -141,6 +144,10 @@ impl Link {
         };
         let Way { dialed, tls } = way;
         let registry = self.poller.registry();
+        let untried = Untried {
+            other_addresses: dialed.others,
+            patience: dialed.patience,
+        };
         let transport = Transport::new(dialed.socket, name, tls, registry, SOCKET);
         let in_flight = std::mem::take(&mut self.in_flight);
         let opened = match transport {
@@ -153,8 +160,7 @@ impl Link {
         match opened {
             Ok((transport, session)) => {
                 let number = self.dials;
-                let connection =
-                    Connection::new(number, host, dialed.others, transport, session, now);
+                let connection = Connection::new(number, host, untried, transport, session, now);
                 self.phase = Phase::Open(Box::new(connection));
             }
             Err((error, in_flight)) => {

@@ -26,6 +26,8 @@ pub(super) struct Connection {
     pub twin: TwinExchange,
     /// Of the calls of methods that came on it: their answers go nowhere else.
     pub calls: Cancellation,
+    /// Until when the hub must have said anything.
+    first_word_deadline: Moment,
     /// Until when CONNACK must come.
     connect_deadline: Moment,
     pub connected_at: Option<Moment>,
@@ -37,11 +39,18 @@ pub(super) struct Connection {
     pub said_goodbye: bool,
 }
 
+/// What is known of a way to the hub on which nothing was said yet.
+pub(super) struct Untried {
+    pub other_addresses: Vec<SocketAddr>,
+    /// How long to wait for a first word of the hub.
+    pub patience: Duration,
+}
+
 impl Connection {
     pub fn new(
         number: u64,
         host: Host,
-        other_addresses: Vec<SocketAddr>,
+        way: Untried,
         transport: Transport,
         session: Session,
         now: Moment,
@@ -49,11 +58,12 @@ impl Connection {
         Connection {
             number,
             host,
-            other_addresses,
+            other_addresses: way.other_addresses,
             transport,
             session,
             twin: TwinExchange::default(),
             calls: Cancellation::default(),
+            first_word_deadline: now + way.patience,
             connect_deadline: now + CONNECT_LIMIT,
             connected_at: None,
             has_acknowledged: false,
@@ -79,8 +89,11 @@ impl Connection {
 
     /// Until when it must get on, while it is being made.
     fn deadline(&self) -> Option<Moment> {
-        let is_being_made = self.connected_at.is_none();
-        is_being_made.then_some(self.connect_deadline)
+        if self.connected_at.is_some() {
+            return None;
+        }
+        let silence = (!self.transport.has_heard()).then_some(self.first_word_deadline);
+        silence.into_iter().chain([self.connect_deadline]).min()
     }
 
     /// Whether it takes too long to be made.

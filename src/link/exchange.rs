@@ -24,14 +24,14 @@ pub(super) struct Exchange<'a> {
 impl Exchange<'_> {
     /// Does all that can be done without waiting. `Break` says that the link has left the hub, as it wanted.
     pub fn run(mut self) -> Result<ControlFlow<()>, TransportError> {
-        if self.connection.is_late(self.now) {
-            return Err(TransportError::TimedOut);
-        }
         // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
         let read = self.connection.read(self.now);
         self.handle_all()?;
         read?;
         // Behind the read: after a suspend, what came before it is still to be read.
+        if self.connection.is_late(self.now) {
+            return Err(TransportError::TimedOut);
+        }
         self.connection.session.tick(self.now)?;
         if self.connection.leave_by.is_some() {
             return self.leave();

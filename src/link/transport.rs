@@ -3,11 +3,13 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::{Registry, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use super::liveness::SILENCE_LIMIT;
 use super::session::{Session, SessionError};
 use crate::clock::Moment;
 use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
@@ -15,6 +17,13 @@ use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
 /// The kernel takes no more than this ahead (Linux doubles it), so that bytes it took say that the
 /// link moves: at 2 KB/s they are gone within half of the session's silence limit.
 const SEND_BUFFER_BYTES: usize = 32 << 10;
+
+/// No more than so many bytes are on their way: over a link of 2 KB/s they take two seconds.
+const FEW_BYTES: usize = 4 << 10;
+/// Few bytes that are not acknowledged for so long, by TCP, say that the path is, or was, interrupted: TCP itself
+/// repeats them ever more rarely, and 20 s and more after the path is there again. A new connection is there at once.
+/// Many have all the time that the session has, as they may crawl, or the hub may not be reading.
+const FEW_UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why the transport ended.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +34,13 @@ pub(crate) enum TransportError {
     Closed,
     #[error("the hub did not accept the connection in time")]
     TimedOut,
+    /// Instead of waiting for TCP.
+    #[error("the network was gone, and is back")]
+    NetworkBack,
+    #[error(
+        "the hub closes one connection after the other in order, as it does when another client connects with the same Device ID"
+    )]
+    TakenAway,
     #[error(transparent)]
     Tls(rustls::Error),
     #[error(transparent)]
@@ -41,7 +57,11 @@ impl From<TlsSocketError> for TransportError {
 }
 
 /// A socket with TLS, and what its session has to do with it.
-pub(crate) struct Transport(TlsSocket);
+pub(crate) struct Transport {
+    socket: TlsSocket,
+    /// What TCP was told last.
+    has_few: bool,
+}
 
 impl Transport {
     /// Takes a connected socket over for the poller.
@@ -54,48 +74,77 @@ impl Transport {
     ) -> Result<Transport, TransportError> {
         let socket = TlsSocket::new(socket, name, config, registry, token)?;
         socket.limit_send_buffer(SEND_BUFFER_BYTES)?;
-        Ok(Transport(socket))
+        socket.limit_unacknowledged(SILENCE_LIMIT)?;
+        Ok(Transport {
+            socket,
+            has_few: false,
+        })
     }
 
     /// Notes what the poller reported.
     pub fn note(&mut self, event: &mio::event::Event) {
-        self.0.note(event);
+        self.socket.note(event);
+    }
+
+    /// Whether the hub has sent anything at all.
+    pub fn has_heard(&self) -> bool {
+        self.socket.has_heard()
     }
 
     /// Brings the session all that has come.
     pub fn read(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
-        let incoming = self.0.read(|bytes| -> Result<bool, TransportError> {
+        let incoming = self.socket.read(|bytes| -> Result<bool, TransportError> {
             session.receive(bytes, now)?;
             Ok(true)
         });
         match incoming? {
-            Incoming::Open => Ok(()),
+            Incoming::Open => self.limit_unacknowledged(),
             Incoming::Ended | Incoming::Cut => Err(TransportError::Closed),
         }
     }
 
     /// Sends what the session has, until the socket would have to wait.
     pub fn write(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
-        if self.0.write(session.output())? {
+        if self.socket.write(session.output())? {
             let all = self.is_flushed(session);
             session.sent(all, now);
+            self.limit_unacknowledged()?;
+        }
+        Ok(())
+    }
+
+    /// Whether only few bytes are on their way to the hub.
+    pub fn has_few_unanswered(&self) -> bool {
+        self.socket.unanswered_bytes() <= FEW_BYTES
+    }
+
+    fn limit_unacknowledged(&mut self) -> Result<(), TransportError> {
+        let has_few = self.has_few_unanswered();
+        if has_few != self.has_few {
+            self.has_few = has_few;
+            let limit = if has_few {
+                FEW_UNACKNOWLEDGED_LIMIT
+            } else {
+                SILENCE_LIMIT
+            };
+            self.socket.limit_unacknowledged(limit)?;
         }
         Ok(())
     }
 
     /// Whether everything that the session wrote is with the kernel.
     pub fn is_flushed(&self, session: &mut Session) -> bool {
-        session.output().is_empty() && self.0.is_flushed()
+        session.output().is_empty() && self.socket.is_flushed()
     }
 
     /// Says the TLS goodbye, behind what was written before.
     pub fn close_notify(&mut self) {
-        self.0.close_notify();
+        self.socket.close_notify();
     }
 
     /// Takes the socket out of the poller, before it is closed.
     pub fn deregister(&mut self, registry: &Registry) {
-        if let Err(error) = self.0.deregister(registry) {
+        if let Err(error) = self.socket.deregister(registry) {
             log::debug!("cannot deregister a socket: {error}");
         }
     }
