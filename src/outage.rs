@@ -10,11 +10,14 @@ pub(crate) const FIRST: Duration = Duration::from_secs(1);
 /// No wait is longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
+/// A peer that says nothing is waited for at least so long.
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
+
 /// How long a peer that has taken a connection, and has said nothing on it yet, is waited for when the outage has
 /// lasted so long: a third of it. So that its end is noticed soon although the attempt began in silence, and a link on
 /// which answers take longer gets its connection all the same.
 pub(crate) fn patience(lasted: Duration) -> Duration {
-    (lasted / 3).clamp(FIRST, LONGEST)
+    (lasted / 3).clamp(PATIENCE_MIN, LONGEST)
 }
 
 /// Waits that follow how long the outage has lasted: none but the first is longer than half of it. So whatever
@@ -50,7 +53,7 @@ impl Outage {
             self.since = Some(attempt_at);
             return FIRST.mul_f64(random);
         };
-        let longest = (now.since(since) / 2).clamp(FIRST, LONGEST);
+        let longest = (attempt_at.since(since) / 2).clamp(FIRST, LONGEST);
         let wait = longest.mul_f64((1.0 + random) / 2.0);
         wait.saturating_sub(now.since(attempt_at))
     }
@@ -176,7 +179,7 @@ mod tests {
         assert_eq!(outage.lasted(at(30)), Duration::from_secs(20));
         outage.attempt(at(30));
         let delay = outage.next_delay(at(34), 1.0);
-        assert_eq!(delay, Duration::from_secs(12 - 4), "half of 24 s");
+        assert_eq!(delay, Duration::from_secs(10 - 4), "half of 20 s");
         outage.attempt(at(50));
         assert_eq!(outage.next_delay(at(80), 1.0), Duration::ZERO);
     }
@@ -199,7 +202,7 @@ mod tests {
             let lasted = Duration::from_secs(lasted);
             patience(lasted).as_millis()
         });
-        assert_eq!(grown, [1000, 1000, 2666, 10_000, 30_000, 30_000]);
+        assert_eq!(grown, [500, 1000, 2666, 10_000, 30_000, 30_000]);
     }
 
     #[test]

@@ -16,8 +16,8 @@ const NEXT_AFTER: Duration = Duration::from_millis(250);
 const ADDRESSES_MAX: usize = 16;
 /// When all addresses are tried for the second time. The system's own repeats come at whole seconds after the first.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
-/// From then on they are tried again this often, a quarter of the outage apart. With the system's repeats no second
-/// has more than twice as many SYNs as without.
+/// From then on they are tried again after two fifths of the outage: half of it may pass until its end is noticed. With
+/// the system's repeats no second has more than twice as many SYNs as without.
 const AGAIN_MIN: Duration = Duration::from_secs(1);
 const AGAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -67,7 +67,7 @@ impl Race {
         if self.waiting.is_empty() {
             let gap = match self.again_at {
                 None => AGAIN_FIRST,
-                Some(_) => (now.duration_since(self.out_since) / 4).clamp(AGAIN_MIN, AGAIN_MAX),
+                Some(_) => (now.duration_since(self.out_since) * 2 / 5).clamp(AGAIN_MIN, AGAIN_MAX),
             };
             self.again_at = Some(now + gap);
         }
@@ -228,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_says_nothing_is_tried_again_a_quarter_of_the_outage_later() {
+    fn an_address_that_says_nothing_is_tried_again_within_half_of_the_outage() {
         let times = |outage| {
             let tried = tried(&[v4(1)], outage, 8);
             tried.into_iter().map(|(at, _)| at).collect::<Vec<_>>()
         };
-        assert_eq!(times(0), [0, 500, 1500, 2500, 3500, 4500, 5625, 7031]);
-        assert_eq!(times(20)[..4], [0, 500, 5625, 12_031]);
+        assert_eq!(times(0), [0, 500, 1500, 2500, 3500, 4900, 6860, 9604]);
+        assert_eq!(times(20)[..4], [0, 500, 8700, 18_700]);
         assert_eq!(times(3600)[..4], [0, 500, 10_500, 20_500]);
     }
 
