@@ -29,7 +29,7 @@ pub struct Status {
     pub transport: Option<Transport>,
     /// How often the connection was made again after the first time.
     pub reconnects: u64,
-    /// The last failure of the connection, the registration or an upload, since the start.
+    /// The last failure of the connection, the registration, an upload or the disk, since the start.
     pub last_error: Option<Error>,
     /// How long ago that was.
     pub last_error_age: Option<Duration>,

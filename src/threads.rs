@@ -14,7 +14,35 @@ pub(crate) fn spawn<T: Send + 'static>(
     // A thread has the mask of the one that starts it, from its first instruction on.
     #[cfg(unix)]
     let _blocked = mask::Blocked::new();
+    #[cfg(test)]
+    refused::check(name)?;
     Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Threads that a test's system does not give.
+#[cfg(test)]
+pub(crate) mod refused {
+    use std::io;
+
+    use crate::sync::Mutex;
+
+    static REFUSED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+
+    /// From now on threads of this name are refused, or given again.
+    pub fn set(name: &'static str, is_refused: bool) {
+        let mut refused = REFUSED.lock();
+        refused.retain(|refused| *refused != name);
+        if is_refused {
+            refused.push(name);
+        }
+    }
+
+    pub(super) fn check(name: &str) -> io::Result<()> {
+        if REFUSED.lock().contains(&name) {
+            return Err(io::Error::from(io::ErrorKind::WouldBlock));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(unix)]

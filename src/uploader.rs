@@ -92,12 +92,8 @@ impl Uploader {
             return;
         }
         let uploader = Arc::clone(self);
-        let started = self
-            .worker
+        self.worker
             .start("spotflow-upload", move || uploader.run(), || {});
-        if let Err(error) = started {
-            log::error!("cannot upload: {}", Chain(&error));
-        }
     }
 
     fn run(&self) {

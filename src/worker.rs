@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::error::{Error, Result};
 use crate::sync::{Condvar, Mutex};
 
 /// The place of at most one such thread.
@@ -20,6 +19,8 @@ struct State {
     /// More work came while the thread was running.
     again: bool,
     closed: bool,
+    /// The system had no thread to give, the last time.
+    is_refused: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -27,16 +28,19 @@ impl Worker {
     /// Runs `work` in a new thread named `name`, unless the worker is closed. If it is running, it
     /// runs once more: what it did not see the first time, it sees then. `over` is called when the
     /// thread counts as over.
+    ///
+    /// Returns whether the work is under way. That the system has no thread to give is logged once, and that it has
+    /// again: who needs it comes back.
     pub fn start(
         self: &Arc<Self>,
         name: &'static str,
         work: impl Fn() + Send + 'static,
         over: impl FnOnce() + Send + 'static,
-    ) -> Result<()> {
+    ) -> bool {
         let mut state = self.state.lock();
         if state.running || state.closed {
             state.again = true;
-            return Ok(());
+            return true;
         }
         let worker = Arc::clone(self);
         let thread = crate::threads::spawn(name, move || {
@@ -47,13 +51,24 @@ impl Worker {
             }
             drop(end);
             over();
-        })
-        .map_err(|error| Error::system("start a thread", error))?;
+        });
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                if !std::mem::replace(&mut state.is_refused, true) {
+                    log::error!("cannot start the thread {name}: {error}; will retry");
+                }
+                return false;
+            }
+        };
+        if std::mem::take(&mut state.is_refused) {
+            log::info!("the thread {name} is started again");
+        }
         state.running = true;
         // The handle before is of a thread that is over, but for its last instructions: who starts
         // the next does not wait for them.
         state.thread = Some(thread);
-        Ok(())
+        true
     }
 
     /// Whether there is more work; if not, the thread counts as over from here on.
@@ -122,5 +137,44 @@ impl Drop for End {
     fn drop(&mut self) {
         self.0.state.lock().running = false;
         self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::threads::refused;
+
+    const NAME: &str = "test-refused";
+
+    #[test]
+    fn a_thread_that_is_not_to_be_had_is_asked_for_again_and_logged_once() {
+        let worker = Arc::<Worker>::default();
+        let (runs, run) = mpsc::channel();
+        let start = || {
+            let runs = runs.clone();
+            worker.start(NAME, move || runs.send(()).unwrap(), || {})
+        };
+        refused::set(NAME, true);
+        let lines = crate::log_lines::of(|| {
+            assert!(!start());
+            assert!(!start());
+            assert!(!start());
+        });
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(
+            lines[0].starts_with("cannot start the thread test-refused: "),
+            "{lines:?}"
+        );
+        assert!(run.try_recv().is_err());
+        refused::set(NAME, false);
+        let lines = crate::log_lines::of(|| assert!(start()));
+        assert_eq!(lines, ["the thread test-refused is started again"]);
+        run.recv().unwrap();
+        worker.join("test", Instant::now() + std::time::Duration::from_secs(30));
+        assert_eq!(crate::log_lines::of(|| assert!(start())), [""; 0]);
+        run.recv().unwrap();
     }
 }

@@ -18,17 +18,21 @@ import compressing
 import draining
 import idle
 import latency
+import outages
 import reconnecting
 import sizes
 import storing
 from rig import FULL, QUICK, Rig, Side
 
 WORKS = (latency, storing, draining, reconnecting, idle, sizes, compressing, ceiling)
+#: Only when named.
+LONG_WORKS = (outages,)
+LONG = ", ".join(work.__name__ for work in LONG_WORKS)
 
 
 def main():
     arguments = _arguments()
-    chosen = [work for work in WORKS if not arguments.works or work.__name__ in arguments.works]
+    chosen = [work for work in WORKS + LONG_WORKS if work.__name__ in arguments.works] or WORKS
     with tempfile.TemporaryDirectory(prefix="databases-", dir=arguments.directory) as directory:
         rig = Rig(
             Side("published", *arguments.published),
@@ -75,7 +79,7 @@ def _arguments():
     parser.add_argument("--programs", required=True, help="where the programs are that measure without an SDK")
     parser.add_argument("--directory", required=True, help="where databases are put: the disk that is measured")
     parser.add_argument("--quick", action="store_true", help="only shows that all runs: its figures mean nothing")
-    parser.add_argument("works", nargs="*", choices=[[], *(work.__name__ for work in WORKS)], help="all unless named")
+    parser.add_argument("works", nargs="*", choices=[[], *(work.__name__ for work in WORKS + LONG_WORKS)], help=f"unless named, all but {LONG}")
     return parser.parse_args()
 
 

@@ -51,6 +51,9 @@ class Scale:
     old_backlog: int
     settle_seconds: float
     bare_messages: int
+    outage_tries: int
+    outage_seconds: "tuple[int, ...]"
+    outages: "tuple[str, ...]" = ("refused", "dropped", "silent", "no names", "no names, refused", "link down")
 
 
 FULL = Scale(
@@ -68,6 +71,8 @@ FULL = Scale(
     old_backlog=20,
     settle_seconds=1.0,
     bare_messages=20_000,
+    outage_tries=10,
+    outage_seconds=(2, 8, 30),
 )
 QUICK = Scale(
     rounds=1,
@@ -84,6 +89,8 @@ QUICK = Scale(
     old_backlog=20,
     settle_seconds=0.3,
     bare_messages=500,
+    outage_tries=1,
+    outage_seconds=(1,),
 )
 
 

@@ -7,7 +7,8 @@
 //!             ── reported to send ────────────> link's mailbox
 //! link        ── connection changed ──────────> callbacks
 //!             ── way to remember ─────────────> store
-//!             ── other credentials, time ─────> registrar
+//!             ── other credentials, time,
+//!                the network is back ─────────> registrar
 //!             ── content to upload ───────────> uploader
 //! registrar   ── credentials ─────────────────> link's mailbox, uploader
 //! ```
@@ -86,5 +87,9 @@ impl Supervisor for LinkWires {
 
     fn tick(&self, now: Moment) -> Option<Moment> {
         self.registrar.tick(now)
+    }
+
+    fn network_back(&self, now: Moment) {
+        self.registrar.network_is_back(now);
     }
 }

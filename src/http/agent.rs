@@ -35,7 +35,33 @@ struct Limits {
     head: Option<Duration>,
     /// From there to its end.
     body: Option<Duration>,
+    /// For how long the server has been out of reach, if it has.
+    outage: Option<Duration>,
 }
+
+/// How long a control call may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallLimits {
+    /// From the lookup to the answer's last byte.
+    pub whole: Duration,
+    /// For how long the server has been out of reach, if the call waits for it to be back: then less time is spent on
+    /// silence.
+    pub outage: Option<Duration>,
+}
+
+impl CallLimits {
+    /// For a call that nothing waits for.
+    pub fn within(whole: Duration) -> CallLimits {
+        CallLimits {
+            whole,
+            outage: None,
+        }
+    }
+}
+
+/// An answer that takes a server longer than this is waited for all the same, however short the outage was: to ask
+/// again would only be more work for it.
+const ANSWER_MIN: Duration = Duration::from_secs(5);
 
 /// There is no limit for the whole: 64 MB over 2 KB/s take nine hours.
 const TRANSFER: Limits = Limits {
@@ -46,6 +72,7 @@ const TRANSFER: Limits = Limits {
     // The answer comes only after all that is left in that buffer.
     head: Some(Duration::from_secs(300)),
     body: Some(CONTROL_TIMEOUT),
+    outage: None,
 };
 
 /// Sends requests over HTTPS, one connection each; follows no redirects. Clones are the same client, and
@@ -67,15 +94,20 @@ impl Agent {
         }
     }
 
-    /// Makes a control call within `timeout`. An answer of any status is a success here.
+    /// Makes a control call. An answer of any status is a success here.
     pub fn call(
         &self,
         action: &'static str,
         request: &Request<'_>,
-        timeout: Duration,
+        CallLimits { whole, outage }: CallLimits,
     ) -> Result<Answer> {
         let limits = Limits {
-            whole: Some(timeout),
+            whole: Some(whole),
+            // The first attempt has all the time that there is.
+            head: outage
+                .filter(|lasted| !lasted.is_zero())
+                .map(|lasted| (lasted / 2).max(ANSWER_MIN)),
+            outage,
             ..Limits::default()
         };
         let answer = self.run(request, limits);
@@ -101,7 +133,7 @@ impl Agent {
             host: request.host.clone(),
             limits: DialLimits {
                 deadline: limits.whole.map(|limit| Instant::now() + limit),
-                ..DialLimits::PATIENT
+                ..limits.outage.map_or(DialLimits::PATIENT, DialLimits::after)
             },
             tls: self.trust.rustls(),
             cancellation: Arc::clone(&self.cancellation),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, CONTROL_TIMEOUT};
+use super::agent::{Agent, CONTROL_TIMEOUT, CallLimits};
 use super::answer::{Answer, MediaType};
 use super::instance::Instance;
 use super::problem::Problem;
@@ -53,7 +53,7 @@ pub(crate) struct IssuedToken {
 pub(crate) struct Api {
     agent: Agent,
     host: Host,
-    timeout: Duration,
+    limits: CallLimits,
 }
 
 impl Api {
@@ -61,14 +61,27 @@ impl Api {
         Api {
             agent,
             host: instance.host().clone(),
-            timeout: CONTROL_TIMEOUT,
+            limits: CallLimits::within(CONTROL_TIMEOUT),
         }
     }
 
     /// The same API with another time limit for each call.
     #[cfg(test)]
     fn within(self, timeout: Duration) -> Api {
-        Api { timeout, ..self }
+        let limits = CallLimits::within(timeout);
+        Api { limits, ..self }
+    }
+
+    /// The same API for calls that wait for it to be back, after it has been out of reach for so long.
+    pub fn after(&self, outage: Duration) -> Api {
+        let limits = CallLimits {
+            outage: Some(outage),
+            ..self.limits
+        };
+        Api {
+            limits,
+            ..self.clone()
+        }
     }
 
     /// Starts a Provisioning Operation for the device ID, or for the one in the token.
@@ -175,7 +188,7 @@ impl Api {
             ],
             body: body.as_bytes(),
         };
-        self.agent.call(call.action, &request, self.timeout)
+        self.agent.call(call.action, &request, self.limits)
     }
 }
 

@@ -132,9 +132,10 @@ impl HttpsConnector {
             end: None,
             course: Arc::clone(&self.course),
         };
+        let silence = self.limits.end_of(dialed.patience);
         let deadline = self.limits.end_of(self.limits.connect);
         transport
-            .shake_hands(deadline)
+            .shake_hands(silence, deadline)
             .inspect_err(|_| self.dialer.disappointed(&self.host))?;
         self.course.0.lock().issuer = transport.socket.issuer();
         Ok(transport)
@@ -168,7 +169,8 @@ enum End {
 }
 
 impl HttpsTransport {
-    fn shake_hands(&mut self, deadline: Instant) -> Result<(), HttpError> {
+    /// Until `silence` the server must have said anything, until `deadline` all.
+    fn shake_hands(&mut self, silence: Instant, deadline: Instant) -> Result<(), HttpError> {
         let late = |error| HttpError::of_wait(error, NO_CONNECTION);
         while self.socket.is_handshaking() {
             self.socket.write(&mut &[][..]).map_err(HttpError::Io)?;
@@ -178,8 +180,13 @@ impl HttpsTransport {
                     return Err(HttpError::Io(io::ErrorKind::UnexpectedEof.into()));
                 }
                 let socket = &mut self.socket;
+                let until = if socket.has_heard() {
+                    deadline
+                } else {
+                    silence.min(deadline)
+                };
                 self.poll
-                    .wait(Some(deadline), |event| socket.note(event))
+                    .wait(Some(until), |event| socket.note(event))
                     .map_err(late)?;
             }
         }

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, CONTROL_TIMEOUT};
+use super::agent::{Agent, CONTROL_TIMEOUT, CallLimits};
 use super::answer::Answer;
 use super::registration::HubCredentials;
 use super::request::{HTTPS_PORT, Method, Request};
@@ -118,7 +118,9 @@ impl<'a> UploadHub<'a> {
             ],
             body: body.as_bytes(),
         };
-        let answer = self.agent.call(ACTION, &request, CONTROL_TIMEOUT);
+        let answer = self
+            .agent
+            .call(ACTION, &request, CallLimits::within(CONTROL_TIMEOUT));
         let answer = own_word(answer)?;
         match answer.status {
             200..=299 => Ok(answer),

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use rustls::pki_types::ServerName;
 
-use super::connection::Connection;
+use super::connection::{Connection, Untried};
 use super::framing::Framing;
 use super::mailbox::Way;
 use super::session::{Login, Session};
@@ -52,6 +52,7 @@ impl Drop for Dialing {
 impl Link {
     pub(super) fn start_attempt(&mut self, now: Moment) {
         self.way_failure = None;
+        self.reconnect.attempt(now);
         let carrier = self.ways.begin(now);
         self.try_way(carrier, now);
     }
@@ -98,7 +99,7 @@ impl Link {
         let (to, until) = (host.clone(), Arc::clone(&cancellation));
         let (addresses, failure) = others.map(|it| (it.addresses, it.failure)).unzip();
         let trust = self.parts.trust.clone();
-        let limits = self.dial_limits();
+        let limits = self.dial_limits(now);
         let work = move || {
             let result = match addresses {
                 Some(addresses) => dialer.dial_others(&to, addresses, limits, &until),
@@ -129,8 +130,8 @@ impl Link {
     }
 
     /// What is silent is not waited for long while there is another way.
-    fn dial_limits(&self) -> DialLimits {
-        let limits = DialLimits::PATIENT;
+    fn dial_limits(&self, now: Moment) -> DialLimits {
+        let limits = DialLimits::after(self.reconnect.outage(now));
         match self.ways.patience() {
             Some(patience) => DialLimits {
                 connect: limits.connect.min(patience),
@@ -187,6 +188,11 @@ impl Link {
             Carrier::Tls => Ok(None),
             Carrier::WebSocket => Framing::new(&host).map(Some),
         };
+        let untried = Untried {
+            other_addresses: dialed.others,
+            first_word: dialed.patience,
+            silence: self.ways.patience(),
+        };
         let transport = framing.map_err(TransportError::from).and_then(|framing| {
             let socket = Socket {
                 tcp: dialed.socket,
@@ -207,9 +213,7 @@ impl Link {
         match opened {
             Ok((transport, session)) => {
                 let number = self.dials;
-                let connection =
-                    Connection::new(number, host, dialed.others, transport, session, now);
-                let connection = connection.with_patience(self.ways.patience());
+                let connection = Connection::new(number, host, untried, transport, session, now);
                 self.phase = Phase::Open(Box::new(connection));
             }
             Err((error, in_flight)) => {

@@ -26,10 +26,12 @@ pub(super) struct Connection {
     pub twin: TwinExchange,
     /// Of the calls of methods that came on it: their answers go nowhere else.
     pub calls: Cancellation,
+    /// Until when the hub must have said anything.
+    first_word_deadline: Moment,
     /// Until when CONNACK must come.
     connect_deadline: Moment,
-    /// How long the peer may be silent before that.
-    patience: Option<Duration>,
+    /// How long it may be silent before that.
+    silence: Option<Duration>,
     /// When something came last.
     heard_at: Moment,
     pub connected_at: Option<Moment>,
@@ -41,11 +43,20 @@ pub(super) struct Connection {
     pub said_goodbye: bool,
 }
 
+/// What is known of a way to the hub on which nothing was said yet.
+pub(super) struct Untried {
+    pub other_addresses: Vec<SocketAddr>,
+    /// How long to wait for a first word.
+    pub first_word: Duration,
+    /// How long any silence may be before the hub has accepted the connection, where there is another way to try.
+    pub silence: Option<Duration>,
+}
+
 impl Connection {
     pub fn new(
         number: u64,
         host: Host,
-        other_addresses: Vec<SocketAddr>,
+        way: Untried,
         transport: Transport,
         session: Session,
         now: Moment,
@@ -53,24 +64,20 @@ impl Connection {
         Connection {
             number,
             host,
-            other_addresses,
+            other_addresses: way.other_addresses,
             transport,
             session,
             twin: TwinExchange::default(),
             calls: Cancellation::default(),
+            first_word_deadline: now + way.first_word,
             connect_deadline: now + CONNECT_LIMIT,
-            patience: None,
+            silence: way.silence,
             heard_at: now,
             connected_at: None,
             has_acknowledged: false,
             leave_by: None,
             said_goodbye: false,
         }
-    }
-
-    /// Gives it up when the peer is silent for so long before it has accepted the connection.
-    pub fn with_patience(self, patience: Option<Duration>) -> Connection {
-        Connection { patience, ..self }
     }
 
     /// Brings the session all that has come.
@@ -96,8 +103,12 @@ impl Connection {
         if self.connected_at.is_some() {
             return None;
         }
-        let of_silence = self.patience.map(|patience| self.heard_at + patience);
-        Some(of_silence.map_or(self.connect_deadline, |it| it.min(self.connect_deadline)))
+        let hub = (!self.transport.has_heard()).then_some(self.first_word_deadline);
+        let peer = self.silence.map(|limit| self.heard_at + limit);
+        [hub, peer, Some(self.connect_deadline)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether it takes too long to be made.

@@ -34,6 +34,9 @@ impl Exchange<'_> {
             return Err(TransportError::TimedOut);
         }
         // Behind the read: after a suspend, what came before it is still to be read.
+        if self.connection.is_late(self.now) {
+            return Err(TransportError::TimedOut);
+        }
         self.connection.session.tick(self.now)?;
         if self.connection.leave_by.is_some() {
             return self.leave();

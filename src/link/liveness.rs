@@ -16,6 +16,15 @@ pub(super) struct Owed {
     pub acknowledgement: bool,
 }
 
+/// What a peer owes for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Any sign of life.
+    Life,
+    /// An acknowledgement; of life there are signs.
+    Acknowledgement,
+}
+
 /// The times of one connection that decide about pings and about its end.
 pub(super) struct Liveness {
     keep_alive: Duration,
@@ -84,9 +93,21 @@ impl Liveness {
         self.ping_sent
     }
 
-    /// Whether the peer owes something for too long.
-    pub fn is_overdue(&self, owed: &Owed, now: Moment) -> bool {
-        self.life_due(owed).is_some_and(|due| now >= due)
+    /// What the peer owes for too long.
+    pub fn overdue(&self, owed: &Owed, now: Moment) -> Option<Overdue> {
+        self.life_due(owed).filter(|due| now >= *due)?;
+        let is_alive = now < self.last_life + SILENCE_LIMIT;
+        Some(if is_alive {
+            Overdue::Acknowledgement
+        } else {
+            Overdue::Life
+        })
+    }
+
+    /// For how long there has been no sign of life, if the peer owes one.
+    pub fn silence(&self, owed: &Owed, now: Moment) -> Option<Duration> {
+        let is_owed = owed.answer || owed.acknowledgement || self.ping_sent;
+        is_owed.then(|| now.since(self.last_life))
     }
 
     /// Whether the peer has heard nothing for so long that it must have let go (MQTT 3.1.1, 3.1.2.10: one

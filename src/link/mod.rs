@@ -8,7 +8,7 @@
 //!  1 wishes    of other threads: credentials, receipts, detach, close │
 //!  2 timers    back-off over? answer overdue? keep-alive? renewal?    │
 //!  3 exchange  read, act on events, take Messages, write              │
-//!  4 wait      for the socket, a wish, or the next timer ─────────────┘
+//!  4 wait      for the socket, a wish, the network, or the next timer ┘
 //! ```
 
 mod attempt;
@@ -20,9 +20,11 @@ mod in_flight;
 mod ledger;
 mod liveness;
 pub(crate) mod mailbox;
+mod network;
 mod poller;
 mod publishing;
 mod reconnect;
+mod rivals;
 mod session;
 mod suspects;
 mod topics;
@@ -43,9 +45,11 @@ use crate::failure_log::{FailureLog, retry_in};
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
 use crate::methods::{Answer, Methods};
+use crate::net::changes::NetworkChanges;
 use crate::net::dial::Dialer;
 use crate::net::tls_failure;
 use crate::net::trust::Trust;
+use crate::outage::Hurries;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::status::StatusBoard;
@@ -58,6 +62,7 @@ use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
 use poller::Poller;
 use reconnect::{Ended, Reconnect};
+use rivals::{Loss, Rivals};
 use session::SessionError;
 use suspects::{End, Suspects};
 use transport::TransportError;
@@ -73,6 +78,7 @@ const HELD_BACK: &str = "the hub keeps closing the connection before it acknowle
 
 const MAILBOX: Token = Token(0);
 const SOCKET: Token = Token(1);
+const NETWORK: Token = Token(2);
 
 /// What the link tells of the connection, and hands on of what it is asked for; must not block.
 pub(crate) trait Supervisor: Send + Sync {
@@ -86,6 +92,8 @@ pub(crate) trait Supervisor: Send + Sync {
     fn upload(&self);
     /// Starts what is due by its clock; returns when something is due next.
     fn tick(&self, now: Moment) -> Option<Moment>;
+    /// The network may be back: what waits for it need not wait longer.
+    fn network_back(&self, now: Moment);
 }
 
 /// All that the link works with.
@@ -123,6 +131,11 @@ pub(crate) struct Link {
     ways: Ways,
     /// What came of the way before, in this attempt.
     way_failure: Option<Error>,
+    rivals: Rivals,
+    /// Only where the system tells of it.
+    network: Option<NetworkChanges>,
+    network_lost_at: Option<Moment>,
+    hurries: Hurries,
     retry_outbox_at: Option<Moment>,
     next_supervision: Option<Moment>,
     failures: FailureLog,
@@ -145,7 +158,7 @@ impl Link {
     pub fn new(parts: LinkParts, poller: Poller, mailbox: Arc<Mailbox>) -> Link {
         let suspects = Suspects::new(parts.keep_alive, fastrand::Rng::new());
         let (now, wall_ms) = (parts.clock.now(), parts.clock.wall_ms());
-        let reconnect = Reconnect::new(now);
+        let network = NetworkChanges::open(poller.registry(), NETWORK);
         let ways = Ways::new(parts.transport, parts.last_way, now, wall_ms);
         Link {
             parts,
@@ -157,9 +170,13 @@ impl Link {
             suspects,
             told_held_back: false,
             dials: 0,
-            reconnect,
+            reconnect: Reconnect::new(now),
             ways,
             way_failure: None,
+            rivals: Rivals::default(),
+            network,
+            network_lost_at: None,
+            hurries: Hurries::new(now),
             retry_outbox_at: None,
             next_supervision: None,
             failures: FailureLog::new(module_path!()),
@@ -196,6 +213,13 @@ impl Link {
                 for event in self.poller.events().filter(|event| event.token() == SOCKET) {
                     connection.transport.note(event);
                 }
+            }
+            let is_network = |event: &mio::event::Event| event.token() == NETWORK;
+            if self.poller.events().any(is_network)
+                && let Some(network) = &mut self.network
+            {
+                let changes = network.read();
+                self.heed_network(changes, self.parts.clock.now());
             }
         }
         self.mailbox.note_end();
@@ -311,6 +335,9 @@ impl Link {
 
     fn run_timers(&mut self, now: Moment) {
         self.next_supervision = self.parts.supervisor.tick(now);
+        if let Some(error) = self.parts.outbox.take_disk_failure() {
+            self.parts.status.failed(&error);
+        }
         self.retry_outbox(now);
         if let Phase::BackingOff { until } = &self.phase
             && now >= *until
@@ -380,7 +407,7 @@ impl Link {
     }
 
     /// The connection failed: another address or way of the same attempt, or another attempt later.
-    fn fail(&mut self, error: TransportError, now: Moment) {
+    fn fail(&mut self, mut error: TransportError, now: Moment) {
         let Phase::Open(connection) = &mut self.phase else {
             return;
         };
@@ -400,7 +427,20 @@ impl Link {
                 has_acknowledged: connection.has_acknowledged,
             };
             self.reconnect.ended(ended, now);
-            self.failures.succeeded();
+            let loss = Loss {
+                lasted: ended.lasted,
+                is_closed: matches!(error, TransportError::Closed),
+                is_settled: connection.is_settled() && !self.suspects.is_trying(),
+            };
+            let is_taken = self.rivals.lost(loss);
+            if is_taken {
+                error = TransportError::TakenAway;
+            }
+            if !is_taken || self.rivals.may_tell(now) {
+                self.failures.succeeded();
+            }
+        } else {
+            self.rivals.not_connected();
         }
         if refused {
             self.reconnect.start_over();
@@ -471,6 +511,7 @@ impl Link {
     fn attempt_failed(&mut self, error: &Error, now: Moment) {
         self.ways.attempt_failed();
         self.suspects.not_connected();
+        self.rivals.not_connected();
         self.back_off(error, now);
     }
 
@@ -517,15 +558,16 @@ fn transport_error(error: TransportError) -> Error {
         TransportError::Session(SessionError::Refused(refusal)) => Error::ConnectionRefused {
             reason: refusal.reason,
         },
-        TransportError::Session(error @ (SessionError::Silent | SessionError::LetGo)) => {
-            Error::network(ACTION, error)
-        }
+        TransportError::Session(
+            error @ (SessionError::Silent | SessionError::Unacknowledged | SessionError::LetGo),
+        ) => Error::network(ACTION, error),
         TransportError::Session(error) => Error::protocol(ACTION, Chain(&error).to_string()),
         error @ (TransportError::WebSocket(_) | TransportError::NoWebSocket { .. }) => {
             Error::protocol("connect to the hub by WebSocket", error.to_string())
         }
-        error @ (TransportError::Closed | TransportError::TimedOut) => {
-            Error::network(ACTION, error)
-        }
+        error @ (TransportError::Closed
+        | TransportError::TimedOut
+        | TransportError::NetworkBack
+        | TransportError::TakenAway) => Error::network(ACTION, error),
     }
 }

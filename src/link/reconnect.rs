@@ -50,6 +50,21 @@ impl Reconnect {
         }
     }
 
+    /// An attempt begins.
+    pub fn attempt(&mut self, now: Moment) {
+        self.outage.attempt(now);
+    }
+
+    /// For how long the hub cannot be reached, as far as is known.
+    pub fn outage(&self, now: Moment) -> Duration {
+        self.outage.lasted(now)
+    }
+
+    /// Whether the hub cannot be reached; one that is reached, and of no use, is something else.
+    pub fn is_outage(&self) -> bool {
+        self.outage.is_on()
+    }
+
     /// A connection ended, not by our own wish.
     pub fn ended(&mut self, ended: Ended, now: Moment) {
         self.give_back(now);

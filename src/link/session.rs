@@ -18,7 +18,7 @@ use rumqttc::mqttbytes::v4::{
 use rumqttc::mqttbytes::{self, QoS};
 
 use super::in_flight::InFlight;
-use super::liveness::{Liveness, Owed, SILENCE_LIMIT};
+use super::liveness::{Liveness, Overdue, Owed, SILENCE_LIMIT};
 use super::topics;
 use crate::clock::Moment;
 use crate::identity::HubDeviceId;
@@ -99,6 +99,8 @@ pub(crate) enum SessionError {
     LetGo,
     #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
     Silent,
+    #[error("the hub answers, but has acknowledged no Message for {} s", SILENCE_LIMIT.as_secs())]
+    Unacknowledged,
 }
 
 /// A connection, from CONNECT to its end.
@@ -451,8 +453,10 @@ impl Session {
     /// Pings when nothing was sent for the keep-alive time; fails when the peer owes an answer for
     /// too long, or must have let go.
     pub fn tick(&mut self, now: Moment) -> Result<(), SessionError> {
-        if self.liveness.is_overdue(&self.owed(), now) {
-            return Err(SessionError::Silent);
+        match self.liveness.overdue(&self.owed(), now) {
+            Some(Overdue::Life) => return Err(SessionError::Silent),
+            Some(Overdue::Acknowledgement) => return Err(SessionError::Unacknowledged),
+            None => {}
         }
         if self.ping_due().is_some_and(|due| now >= due) {
             // A ping to a hub that has let go would only be waited for.
@@ -462,6 +466,11 @@ impl Session {
             self.ping()?;
         }
         Ok(())
+    }
+
+    /// For how long the hub has given no sign of life that it owes.
+    pub fn silence(&self, now: Moment) -> Option<Duration> {
+        self.liveness.silence(&self.owed(), now)
     }
 
     /// Asks for a sign of life, whether or not it is time to.

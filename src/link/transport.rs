@@ -3,12 +3,14 @@
 use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::{Registry, Token};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::framing::Framing;
+use super::liveness::SILENCE_LIMIT;
 use super::session::{Session, SessionError};
 use crate::clock::Moment;
 use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
@@ -20,6 +22,13 @@ const SEND_BUFFER_BYTES: usize = 32 << 10;
 /// Who issued a certificate that does not say so.
 const UNNAMED: &str = "an unnamed authority";
 
+/// No more than so many bytes are on their way: over a link of 2 KB/s they take two seconds.
+const FEW_BYTES: usize = 4 << 10;
+/// Few bytes that are not acknowledged for so long, by TCP, say that the path is, or was, interrupted: TCP itself
+/// repeats them ever more rarely, and 20 s and more after the path is there again. A new connection is there at once.
+/// Many have all the time that the session has, as they may crawl, or the hub may not be reading.
+const FEW_UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
+
 /// Why the transport ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransportError {
@@ -29,6 +38,13 @@ pub(crate) enum TransportError {
     Closed,
     #[error("the hub did not accept the connection in time")]
     TimedOut,
+    /// Instead of waiting for TCP.
+    #[error("the network was gone, and is back")]
+    NetworkBack,
+    #[error(
+        "the hub closes one connection after the other in order, as it does when another client connects with the same Device ID"
+    )]
+    TakenAway,
     #[error(transparent)]
     Tls(rustls::Error),
     #[error(transparent)]
@@ -67,6 +83,8 @@ pub(super) struct Socket {
 pub(crate) struct Transport {
     socket: TlsSocket,
     framing: Option<Framing>,
+    /// What TCP was told last.
+    has_few: bool,
 }
 
 impl Transport {
@@ -83,7 +101,12 @@ impl Transport {
     ) -> Result<Transport, TransportError> {
         let socket = TlsSocket::new(tcp, name, tls, registry, token)?;
         socket.limit_send_buffer(SEND_BUFFER_BYTES)?;
-        Ok(Transport { socket, framing })
+        socket.limit_unacknowledged(SILENCE_LIMIT)?;
+        Ok(Transport {
+            socket,
+            framing,
+            has_few: false,
+        })
     }
 
     /// Notes what the poller reported.
@@ -96,6 +119,11 @@ impl Transport {
         self.socket.has_news()
     }
 
+    /// Whether the hub has sent anything at all.
+    pub fn has_heard(&self) -> bool {
+        self.socket.has_heard()
+    }
+
     /// Brings the session all that has come.
     pub fn read(&mut self, session: &mut Session, now: Moment) -> Result<(), TransportError> {
         let incoming = match &mut self.framing {
@@ -106,7 +134,7 @@ impl Transport {
             }),
         };
         match incoming {
-            Ok(Incoming::Open) => Ok(()),
+            Ok(Incoming::Open) => self.limit_unacknowledged(),
             Ok(Incoming::Ended | Incoming::Cut) => Err(TransportError::Closed),
             Err(TransportError::WebSocket(error)) => Err(TransportError::NoWebSocket {
                 error,
@@ -125,6 +153,26 @@ impl Transport {
         if has_sent {
             let all = self.is_flushed(session);
             session.sent(all, now);
+            self.limit_unacknowledged()?;
+        }
+        Ok(())
+    }
+
+    /// Whether only few bytes are on their way to the hub.
+    pub fn has_few_unanswered(&self) -> bool {
+        self.socket.unanswered_bytes() <= FEW_BYTES
+    }
+
+    fn limit_unacknowledged(&mut self) -> Result<(), TransportError> {
+        let has_few = self.has_few_unanswered();
+        if has_few != self.has_few {
+            self.has_few = has_few;
+            let limit = if has_few {
+                FEW_UNACKNOWLEDGED_LIMIT
+            } else {
+                SILENCE_LIMIT
+            };
+            self.socket.limit_unacknowledged(limit)?;
         }
         Ok(())
     }

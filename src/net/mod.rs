@@ -1,6 +1,7 @@
 //! What every connection needs before its first byte: a host, a way to it, and whom to trust.
 
 pub(crate) mod cancel;
+pub(crate) mod changes;
 pub(crate) mod dial;
 pub(crate) mod host;
 pub(crate) mod issuer;

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Buf;
 use mio::net::TcpStream;
@@ -60,6 +61,10 @@ pub(crate) struct TlsSocket {
     readable: bool,
     writable: bool,
     incoming: Incoming,
+    /// The peer has sent something.
+    has_heard: bool,
+    /// Bytes sent since the peer sent anything.
+    unanswered_bytes: usize,
 }
 
 impl TlsSocket {
@@ -81,6 +86,8 @@ impl TlsSocket {
             readable: true,
             writable: true,
             incoming: Incoming::Open,
+            has_heard: false,
+            unanswered_bytes: 0,
         })
     }
 
@@ -98,6 +105,34 @@ impl TlsSocket {
     /// Whether there may be something to read.
     pub fn has_news(&self) -> bool {
         self.readable
+    }
+
+    /// Whether the peer has sent anything at all.
+    pub fn has_heard(&self) -> bool {
+        self.has_heard
+    }
+
+    fn heard(&mut self) {
+        self.has_heard = true;
+        self.unanswered_bytes = 0;
+    }
+
+    /// Bytes sent since the peer sent anything.
+    pub fn unanswered_bytes(&self) -> usize {
+        self.unanswered_bytes
+    }
+
+    /// Has the system end the connection when bytes are not acknowledged for so long (`TCP_USER_TIMEOUT`, RFC 5482);
+    /// elsewhere than on Linux it does so after a time of its own.
+    pub fn limit_unacknowledged(&self, limit: Duration) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+            rustix::net::sockopt::set_tcp_user_timeout(&self.socket, limit_ms)?;
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = limit;
+        Ok(())
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -119,7 +154,7 @@ impl TlsSocket {
         while self.readable && self.incoming == Incoming::Open {
             match self.tls.read_tls(&mut self.socket) {
                 Ok(0) => self.incoming = Incoming::Cut,
-                Ok(_) => {}
+                Ok(_) => self.heard(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(TlsSocketError::Io(error).into()),
@@ -189,7 +224,8 @@ impl TlsSocket {
                 return Ok(Piece::Nothing);
             }
             match self.tls.read_tls(&mut self.socket) {
-                Ok(_) => {}
+                Ok(0) => {}
+                Ok(_) => self.heard(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
@@ -215,7 +251,10 @@ impl TlsSocket {
             }
             match self.tls.write_tls(&mut self.socket) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => sent = true,
+                Ok(bytes) => {
+                    sent = true;
+                    self.unanswered_bytes += bytes;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -160,6 +160,7 @@ impl Outbox {
                 if let Some(record) = entry.failed(&error) {
                     self.recorder.post(record);
                 }
+                self.shared.tell_disk_failure(&error);
                 Err(error)
             }
         }
@@ -231,6 +232,11 @@ impl Outbox {
     /// Whether the disk failed, and something has to be tried again by [`retry`](Self::retry).
     pub fn is_stalled(&self) -> bool {
         self.shared.lock().messages.is_stalled()
+    }
+
+    /// What the disk failed with since the last time, for the status.
+    pub fn take_disk_failure(&self) -> Option<Error> {
+        self.shared.take_disk_failure()
     }
 
     /// Tries again what failed.

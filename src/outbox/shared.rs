@@ -33,6 +33,8 @@ pub(super) struct Shared {
     recorded: Condvar,
     wake: Arc<dyn Wake>,
     failures: Mutex<FailureLog>,
+    /// What the status is still to tell of the disk.
+    disk_failure: Mutex<Option<Error>>,
 }
 
 /// The bookkeeping, and who is to be woken when it changes.
@@ -74,6 +76,7 @@ impl Shared {
             recorded: Condvar::new(),
             wake,
             failures: Mutex::new(FailureLog::new(module_path!())),
+            disk_failure: Mutex::default(),
         }
     }
 
@@ -105,7 +108,18 @@ impl Shared {
     pub fn disk_failed(&self, what: &str, error: &Error) {
         let reason = Chain(error).to_string();
         self.failures.lock().failed(what, reason, "; will retry");
+        self.tell_disk_failure(error);
+    }
+
+    /// The link tells the status.
+    pub fn tell_disk_failure(&self, error: &Error) {
+        *self.disk_failure.lock() = Some(error.clone());
         self.wake.wake_link();
+    }
+
+    /// What the disk failed with since the last time.
+    pub fn take_disk_failure(&self) -> Option<Error> {
+        self.disk_failure.lock().take()
     }
 
     /// Waits until everything up to `id` is sent; see [`Outbox::wait_sent`](super::Outbox::wait_sent).

@@ -46,6 +46,8 @@ use schedule::Schedule;
 
 /// How long start waits for the Platform when it can also go on offline.
 const OFFLINE_START_LIMIT: Duration = Duration::from_secs(10);
+/// After the system had no thread to give.
+const THREAD_RETRY: Duration = Duration::from_secs(1);
 /// How often a start that waits says what for.
 const WAITING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -228,13 +230,7 @@ impl Registrar {
         let started = self
             .worker
             .start("spotflow-http", move || registrar.work(), wake);
-        match started {
-            Ok(()) => None,
-            Err(error) => {
-                log::error!("cannot talk to the Platform: {}", Chain(&error));
-                Some(now + Duration::from_secs(1))
-            }
-        }
+        (!started).then(|| now + THREAD_RETRY)
     }
 
     /// Does what is due, once each.
@@ -293,13 +289,24 @@ impl Registrar {
         self.changed.notify_all();
     }
 
+    /// The network says that it is back.
+    pub fn network_is_back(&self, now: Moment) {
+        self.state.lock().schedule.network_is_back(now);
+    }
+
+    /// For calls that a registration needs.
+    fn api(&self) -> Api {
+        let now = self.parts.clock.now();
+        self.parts.api.after(self.state.lock().schedule.outage(now))
+    }
+
     fn try_register(&self) -> Result<(), RegistrationFailure> {
         let stored = self.state.lock().usable_token();
         let token = match stored {
             Some(token) => token,
             None => self.provision()?,
         };
-        match self.parts.api.register(&token) {
+        match self.api().register(&token) {
             Ok(answer) => Ok(self.adopt(answer)?),
             Err(Error::InvalidToken { .. }) => {
                 log::warn!(
@@ -307,7 +314,7 @@ impl Registrar {
                 );
                 self.state.lock().token_refused = true;
                 let token = self.provision()?;
-                let answer = self.parts.api.register(&token)?;
+                let answer = self.api().register(&token)?;
                 Ok(self.adopt(answer)?)
             }
             Err(error) => Err(error.into()),

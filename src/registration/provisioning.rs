@@ -71,8 +71,7 @@ impl Registrar {
             )
         };
         let operation = self
-            .parts
-            .api
+            .api()
             .init_provisioning(&token, requested.as_deref())
             .map_err(|error| match error {
                 Error::InvalidToken { .. } | Error::Refused { status: 400, .. } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::clock::Moment;
-use crate::outage::Outage;
+use crate::outage::{Hurries, Outage};
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub(super) struct Schedule {
     refresh_at: Option<Moment>,
     /// While the Platform cannot be reached.
     outage: Outage,
+    hurries: Hurries,
     /// While it answers, but not as wanted.
     register_backoff: Backoff,
     refresh_backoff: Backoff,
@@ -38,6 +39,7 @@ impl Schedule {
             register_at: Some(now),
             refresh_at: None,
             outage: Outage::default(),
+            hurries: Hurries::new(now),
             register_backoff: Backoff::new(RETRY_FIRST, RETRY_CAP),
             refresh_backoff: Backoff::new(RETRY_FIRST, RETRY_CAP),
         }
@@ -53,9 +55,26 @@ impl Schedule {
     /// Takes what is due; it is not due any more.
     pub fn take_due(&mut self, now: Moment) -> Due {
         let is_due = |at: &mut Option<Moment>| at.take_if(|at| now >= *at).is_some();
-        Due {
+        let due = Due {
             register: is_due(&mut self.register_at),
             refresh: is_due(&mut self.refresh_at),
+        };
+        if due.register {
+            self.outage.attempt(now);
+        }
+        due
+    }
+
+    /// For how long the Platform cannot be reached, as far as is known.
+    pub fn outage(&self, now: Moment) -> Duration {
+        self.outage.lasted(now)
+    }
+
+    /// The network says that it is back: who waits for it registers at once.
+    pub fn network_is_back(&mut self, now: Moment) {
+        let waits = self.outage.is_on() && self.register_at.is_some_and(|at| now < at);
+        if waits && self.hurries.take(now) {
+            self.register_at = Some(now);
         }
     }
 
@@ -224,6 +243,27 @@ mod tests {
         assert_eq!(waits, [1, 1, 1, 1, 2, 3, 5, 7, 11, 17, 25, 30]);
         schedule.registered(now, Some(HOUR), Some(HOUR));
         assert_eq!(schedule.registration_failed(false, now, 1.0).as_secs(), 1);
+    }
+
+    #[test]
+    fn a_network_that_is_back_ends_the_wait_for_it_and_no_other() {
+        let mut schedule = registered(HOUR, HOUR);
+        let now = Moment::START + HOUR;
+        let planned = schedule.next_due();
+        schedule.network_is_back(Moment::START);
+        assert_eq!(schedule.next_due(), planned, "nothing waits for it");
+
+        schedule.take_due(now);
+        schedule.registration_failed(true, now, 1.0);
+        let planned = schedule.next_due();
+        schedule.network_is_back(now);
+        assert_eq!(schedule.next_due(), planned, "the Platform has answered");
+
+        let now = now + HOUR;
+        schedule.take_due(now);
+        schedule.registration_failed(false, now, 1.0);
+        schedule.network_is_back(now);
+        assert_eq!(schedule.next_due(), Some(now));
     }
 
     #[test]

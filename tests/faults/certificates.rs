@@ -208,7 +208,8 @@ fn a_handshake_that_stalls_is_given_up_within_half_a_minute_and_tried_again() {
                 within(ATTEMPT, "the attempt is given up", || {
                     client.status().last_error.is_some()
                 });
-                assert!(begun.elapsed() > Duration::from_secs(20));
+                // A hub that has said something has time to say the rest.
+                assert!(bytes == 0 || begun.elapsed() > Duration::from_secs(20));
                 let error = client.status().last_error;
                 assert!(matches!(error, Some(Error::Network { .. })), "{error:?}");
                 proxy.stall_to_device_after(None);

@@ -120,24 +120,46 @@ fn a_hub_that_closes_after_each_acknowledgement_gets_all_in_order_and_not_one_lo
     assert_eq!(distinct(&stage), numbers);
 }
 
+/// Two clients of one device.
+fn rivals(stage: &Stage, other_directory: &std::path::Path) -> [DeviceClient; 2] {
+    let other = stage.device_on(&other_directory.join("other.db"));
+    [stage.start(), other.start().unwrap()]
+}
+
+#[test]
+fn two_programs_with_one_identity_are_told_so_once_a_minute_at_most() {
+    let name = "network::two_programs_with_one_identity_are_told_so_once_a_minute_at_most";
+    crate::support::in_a_process_of_its_own(name, || {
+        let log = LogCapture::install();
+        let stage = Stage::new();
+        let other_directory = tempfile::tempdir().unwrap();
+        let begun = Instant::now();
+        let clients = rivals(&stage, other_directory.path());
+        let is_named =
+            |text: &str| text.contains("another client connects with the same Device ID");
+        eventually("both say what is the matter", || {
+            clients.iter().all(|client| {
+                let error = client.status().last_error;
+                error.is_some_and(|error| is_named(&error.chain().to_string()))
+            })
+        });
+        // Each takes the connection from the other a few times more.
+        connects_within(&stage, Duration::from_secs(10));
+        let lines = log.lines();
+        let warned = lines
+            .iter()
+            .filter(|line| line.level == log::Level::Warn && is_named(&line.text))
+            .count();
+        let minutes = usize::try_from(begun.elapsed().as_secs() / 60).unwrap();
+        assert!((1..=2 * (1 + minutes)).contains(&warned), "{warned}");
+    });
+}
+
 #[test]
 fn two_programs_with_one_identity_do_not_fight_once_a_second() {
     let stage = Stage::new();
     let other_directory = tempfile::tempdir().unwrap();
-    let device = |database| {
-        let device = DeviceClient::builder(stage.platform.provisioning_token(), database);
-        device
-            .instance(stage.platform.instance())
-            .ca_file(stage.platform.ca_file())
-            .device_id(DEVICE)
-            .on_provisioning(|_| {})
-            .start()
-            .unwrap()
-    };
-    let clients = [
-        device(stage.database()),
-        device(other_directory.path().join("other.db")),
-    ];
+    let clients = rivals(&stage, other_directory.path());
     // Without Messages each only takes the connection from the other.
     let connects = connects_within(&stage, Duration::from_secs(40));
     println!("{connects} logins of both in 40 s");

@@ -33,7 +33,7 @@ fn put<'a>(host: &'a Host, body: &'a [u8]) -> Request<'a> {
 }
 
 fn call(agent: &Agent, host: &Host) -> Result<Answer> {
-    agent.call("test", &put(host, b""), CONTROL_TIMEOUT)
+    agent.call("test", &put(host, b""), CallLimits::within(CONTROL_TIMEOUT))
 }
 
 fn error_of(answer: Result<Answer>) -> Error {
@@ -53,7 +53,9 @@ fn a_request_has_all_that_its_head_needs() {
         headers: &[("authorization", "DeviceToken hunter2"), ("accept", "x/y")],
         body: b"{}",
     };
-    let answer = peer.agent().call("test", &request, CONTROL_TIMEOUT);
+    let answer = peer
+        .agent()
+        .call("test", &request, CallLimits::within(CONTROL_TIMEOUT));
     assert_eq!(answer.unwrap().status, 200);
     let sent = peer.request();
     let mut lines: Vec<&str> = sent.head.trim_end().split("\r\n").collect();
@@ -145,7 +147,11 @@ fn a_host_that_nobody_answers_for_is_given_up_in_time() {
     let (listener, _waiting) = unanswering();
     let agent = Peer::start().agent();
     let host = host(&listener.local_addr().unwrap().to_string());
-    let answer = agent.call("test", &put(&host, b""), Duration::from_millis(300));
+    let answer = agent.call(
+        "test",
+        &put(&host, b""),
+        CallLimits::within(Duration::from_millis(300)),
+    );
     let error = error_of(answer);
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
     assert!(
@@ -209,7 +215,9 @@ fn an_answer_that_trickles_ends_with_the_time_limit() {
     let peer = Peer::answering(answer);
     let limit = Duration::from_secs(3);
     let start = Instant::now();
-    let answer = peer.agent().call("test", &put(&peer.host(), b""), limit);
+    let answer = peer
+        .agent()
+        .call("test", &put(&peer.host(), b""), CallLimits::within(limit));
     assert!(matches!(answer, Err(Error::Network { .. })));
     assert!((limit..limit * 3 / 2).contains(&start.elapsed()));
 }

@@ -95,6 +95,8 @@ fn a_hub_whose_name_stops_resolving_is_looked_up_until_it_does_again() {
     let connected = |wanted| stage.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
     connected(true).unwrap();
     works.store(false, Ordering::SeqCst);
+    // Else it would be reached at the address that worked.
+    stage.platform.accept_hub_connections(false).unwrap();
     stage.platform.close_connections();
     connected(false).unwrap();
     enqueue(&client, "kept");
@@ -109,9 +111,63 @@ fn a_hub_whose_name_stops_resolving_is_looked_up_until_it_does_again() {
             .to_string()
             .contains("look up the hub's name")
     );
+    stage.platform.accept_hub_connections(true).unwrap();
     works.store(true, Ordering::SeqCst);
     wait_sent(&client);
     assert_eq!(stage.received(), ["kept"]);
+}
+
+#[test]
+fn without_a_name_server_the_hub_is_reached_where_it_was_last() {
+    let stage = Stage::new();
+    let (works, failed) = flaky_name(&stage.platform.hub_host_name());
+    let client = stage.device().start().unwrap();
+    let connected = |wanted| stage.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
+    connected(true).unwrap();
+    works.store(false, Ordering::SeqCst);
+    stage.platform.close_connections();
+    connected(false).unwrap();
+    enqueue(&client, "through");
+    wait_sent(&client);
+    assert!(failed.load(Ordering::SeqCst) >= 1, "it was looked up first");
+    assert_eq!(stage.received(), ["through"]);
+}
+
+#[test]
+fn while_no_name_server_answers_the_hub_is_reached_where_it_was_last_and_else_at_the_answer() {
+    let stage = Stage::new();
+    let hub = address(&stage.platform.hub_host_name());
+    let (silence, silent) = std::sync::mpsc::channel::<()>();
+    let silent = parking_lot::Mutex::new(silent);
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let is_waited_for = Arc::clone(&is_silent);
+    pretended::set(hub.port(), move || {
+        if is_waited_for.load(Ordering::SeqCst) {
+            silent.lock().recv().ok();
+        }
+        Ok(vec![hub])
+    });
+    let client = stage.device().start().unwrap();
+    let connected = |wanted| stage.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
+    connected(true).unwrap();
+    is_silent.store(true, Ordering::SeqCst);
+    stage.platform.close_connections();
+    connected(false).unwrap();
+    enqueue(&client, "in silence");
+    wait_sent(&client);
+
+    // Nobody listens there while the answer is waited for: it is used when it comes.
+    stage.platform.accept_hub_connections(false).unwrap();
+    stage.platform.close_connections();
+    connected(false).unwrap();
+    enqueue(&client, "with the answer");
+    eventually("the old address is tried", || {
+        client.status().last_error.is_some()
+    });
+    stage.platform.accept_hub_connections(true).unwrap();
+    drop(silence);
+    wait_sent(&client);
+    assert_eq!(stage.received(), ["in silence", "with the answer"]);
 }
 
 #[test]

@@ -389,7 +389,18 @@ fn a_publish_that_is_not_acknowledged_is_found_although_the_peer_lives() {
         .receive(&pong, Moment::START + SILENCE_LIMIT / 2)
         .unwrap();
     assert_eq!(session.next_tick(), Some(Moment::START + SILENCE_LIMIT));
-    assert!(session.tick(Moment::START + SILENCE_LIMIT).is_err());
+    let error = session.tick(Moment::START + SILENCE_LIMIT).unwrap_err();
+    // Not that the hub gave no sign of life: it did.
+    assert!(matches!(error, SessionError::Unacknowledged), "{error}");
+}
+
+#[test]
+fn a_publish_that_is_not_acknowledged_by_a_peer_that_says_nothing_is_silence() {
+    let mut session = quiet();
+    publish(&mut session, message(1));
+    sent(&mut session);
+    let error = session.tick(Moment::START + SILENCE_LIMIT).unwrap_err();
+    assert!(matches!(error, SessionError::Silent), "{error}");
 }
 
 #[test]

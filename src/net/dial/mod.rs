@@ -6,6 +6,9 @@
 //!
 //! Where a proxy leads to the host, that is what is dialled, and then asked to connect to the host (through).
 //!
+//! When nobody answers for the name, or not soon, the address that worked last is dialled: who is there is for TLS to
+//! say (as RFC 8767 has caches serve what is stale, rather than nothing).
+//!
 //! A dial blocks its thread. It is ended by its [`Cancellation`], at once, and by its time limits.
 
 mod names;
@@ -24,6 +27,7 @@ use super::cancel::{Cancellation, SocketPoll, WaitError};
 use super::host::Host;
 use super::proxy::negotiation::Refusal;
 use super::proxy::{Proxies, Proxy};
+use crate::outage::patience;
 use crate::sync::Mutex;
 use names::Names;
 use race::Race;
@@ -33,6 +37,12 @@ pub(crate) use names::pretended;
 
 /// The client talks to an instance, its storage and one hub, which may fail over.
 const HOSTS_MAX: usize = 8;
+/// So long the name is waited for before the address that worked last is tried.
+const FRESH_NAME_LIMIT: Duration = Duration::from_millis(500);
+/// And that address is given so long.
+const STALE_LIMIT: Duration = Duration::from_secs(5);
+/// What is said on a new connection is answered within so many of the times that it took to connect, if at all.
+const ROUND_TRIPS: u32 = 4;
 
 /// How long the steps of a dial may take.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +54,8 @@ pub(crate) struct DialLimits {
     pub proxy: Duration,
     /// The end of all steps.
     pub deadline: Option<Instant>,
+    /// For how long the host has been out of reach: the shorter, the sooner silence is not waited for any more.
+    pub outage: Duration,
 }
 
 impl DialLimits {
@@ -53,7 +65,16 @@ impl DialLimits {
         connect: Duration::from_secs(30),
         proxy: Duration::from_secs(30),
         deadline: None,
+        outage: Duration::from_secs(90),
     };
+
+    /// The same when the host has been out of reach for so long.
+    pub fn after(outage: Duration) -> DialLimits {
+        DialLimits {
+            outage,
+            ..DialLimits::PATIENT
+        }
+    }
 
     /// When a step that begins now has to be over.
     pub fn end_of(&self, step: Duration) -> Instant {
@@ -113,6 +134,8 @@ pub(crate) struct Dialed {
     pub socket: std::net::TcpStream,
     /// Addresses of the host that have not failed, for when nothing comes of this connection.
     pub others: Vec<SocketAddr>,
+    /// How long a peer that says nothing on it is waited for.
+    pub patience: Duration,
 }
 
 /// Makes connections, and remembers which addresses took them.
@@ -166,8 +189,9 @@ impl Dialer {
         };
         let connected = self.connect(&proxy.host, addresses, limits, &mut poll);
         let mut dialed = connected.map_err(|why| why.of_proxy(proxy))?;
-        let deadline = limits.end_of(limits.proxy);
+        let (begun, deadline) = (Instant::now(), limits.end_of(limits.proxy));
         dialed.socket = through::lead(dialed.socket, proxy, host, deadline, &mut poll)?;
+        dialed.patience = dialed.patience.max(ROUND_TRIPS * begun.elapsed());
         Ok(dialed)
     }
 
@@ -183,14 +207,47 @@ impl Dialer {
         limits: DialLimits,
         poll: &mut SocketPoll,
     ) -> Result<Dialed, DialError> {
-        let addresses = match addresses {
-            Some(addresses) => addresses,
-            None => self.names.look_up(host, poll, limits.end_of(limits.name))?,
+        if let Some(addresses) = addresses {
+            return self.race(host, addresses, limits, poll);
+        }
+        let asked = self.names.ask(host, poll)?;
+        let name_deadline = limits.end_of(limits.name);
+        let Some(best) = self.best(host) else {
+            let addresses = asked.wait(poll, name_deadline)?;
+            return self.race(host, addresses, limits, poll);
         };
-        let race = Race::new(addresses, self.best(host), Instant::now());
-        let (socket, address, others) = run(race, limits.end_of(limits.connect), poll)?;
-        self.remember(host, address);
-        Ok(Dialed { socket, others })
+        let soon = name_deadline.min(Instant::now() + FRESH_NAME_LIMIT);
+        match asked.wait(poll, soon) {
+            Err(DialError::Name(_) | DialError::NameTimedOut) => {}
+            addresses => return self.race(host, addresses?, limits, poll),
+        }
+        let stale = DialLimits {
+            connect: limits.connect.min(STALE_LIMIT),
+            ..limits
+        };
+        match self.race(host, vec![best], stale, poll) {
+            Err(DialError::Connect(_) | DialError::ConnectTimedOut) => {}
+            raced => return raced,
+        }
+        let addresses = asked.wait(poll, name_deadline)?;
+        self.race(host, addresses, limits, poll)
+    }
+
+    fn race(
+        &self,
+        host: &Host,
+        addresses: Vec<SocketAddr>,
+        limits: DialLimits,
+        poll: &mut SocketPoll,
+    ) -> Result<Dialed, DialError> {
+        let race = Race::new(addresses, self.best(host), limits.outage, Instant::now());
+        let won = run(race, limits.end_of(limits.connect), poll)?;
+        self.remember(host, won.address);
+        Ok(Dialed {
+            socket: won.socket,
+            others: won.others,
+            patience: patience(limits.outage).max(ROUND_TRIPS * won.took),
+        })
     }
 
     fn best(&self, host: &Host) -> Option<SocketAddr> {
@@ -212,6 +269,7 @@ impl Dialer {
 /// A socket that connects.
 struct Runner {
     address: SocketAddr,
+    started: Instant,
     socket: TcpStream,
     token: Token,
     has_news: bool,
@@ -223,6 +281,7 @@ impl Runner {
         registry.register(&mut socket, token, Interest::WRITABLE)?;
         Ok(Runner {
             address,
+            started: Instant::now(),
             socket,
             token,
             has_news: false,
@@ -251,18 +310,37 @@ impl Runner {
     }
 }
 
-/// Runs the race to its end: the winner's socket and address, and the addresses that have not failed.
-fn run(
-    mut race: Race,
-    deadline: Instant,
-    poll: &mut SocketPoll,
-) -> Result<(std::net::TcpStream, SocketAddr, Vec<SocketAddr>), DialError> {
+/// The end of a race.
+struct Won {
+    socket: std::net::TcpStream,
+    address: SocketAddr,
+    took: Duration,
+    /// The addresses that have not failed.
+    others: Vec<SocketAddr>,
+}
+
+/// Makes room for another attempt at this address: the first one stays, as the answer may only be slow, and the
+/// newest.
+fn supersede(runners: &mut Vec<Runner>, address: SocketAddr) {
+    let mut of_address = runners
+        .iter()
+        .enumerate()
+        .filter(|(_, runner)| runner.address == address);
+    let later = of_address.nth(1);
+    if let Some((at, _)) = later {
+        runners.remove(at);
+    }
+}
+
+/// Runs the race to its end.
+fn run(mut race: Race, deadline: Instant, poll: &mut SocketPoll) -> Result<Won, DialError> {
     let mut runners: Vec<Runner> = Vec::new();
     let mut started = 0;
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
         let now = Instant::now();
         while let Some(address) = race.start_next(now) {
+            supersede(&mut runners, address);
             match Runner::start(address, Token(started), poll.registry()) {
                 Ok(runner) => runners.push(runner),
                 Err(error) => {
@@ -277,16 +355,20 @@ fn run(
             match runner.is_connected() {
                 Ok(false) => at += 1,
                 Ok(true) => {
-                    let winner = runners.swap_remove(at);
-                    let address = winner.address;
+                    let winner = runners.remove(at);
+                    let (address, took) = (winner.address, winner.started.elapsed());
                     let socket = winner.finish(poll.registry());
-                    let socket = socket.map_err(DialError::Connect)?;
-                    return Ok((socket, address, race.others(address)));
+                    return Ok(Won {
+                        socket: socket.map_err(DialError::Connect)?,
+                        address,
+                        took,
+                        others: race.others(address),
+                    });
                 }
                 Err(error) => {
                     race.failed(runner.address, now);
                     failure = error;
-                    runners.swap_remove(at);
+                    runners.remove(at);
                 }
             }
         }

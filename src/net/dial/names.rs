@@ -24,6 +24,45 @@ pub(super) struct Names {
     lookups: Mutex<Vec<Lookup>>,
 }
 
+/// What somebody has asked for: the answer is kept for him, also if he looks for it again later.
+pub(super) struct Asked {
+    answer: Arc<OnceLock<Resolved>>,
+    port: u16,
+}
+
+impl Asked {
+    /// Waits for the addresses, with the host's port.
+    pub fn wait(
+        &self,
+        poll: &mut SocketPoll,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, DialError> {
+        loop {
+            match self.answer.get() {
+                Some(Ok(addresses)) => {
+                    let with_port = |address: &SocketAddr| {
+                        let mut address = *address;
+                        // Only what a test pretends has one already.
+                        if address.port() == 0 {
+                            address.set_port(self.port);
+                        }
+                        address
+                    };
+                    return Ok(addresses.iter().map(with_port).collect());
+                }
+                Some(Err(error)) => {
+                    let copy = io::Error::new(error.kind(), error.to_string());
+                    return Err(DialError::Name(copy));
+                }
+                None => poll.wait(Some(deadline), |_| {}).map_err(|why| match why {
+                    WaitError::TimedOut => DialError::NameTimedOut,
+                    why => why.into(),
+                })?,
+            }
+        }
+    }
+}
+
 struct Lookup {
     name: String,
     answer: Arc<OnceLock<Resolved>>,
@@ -43,54 +82,24 @@ impl Names {
         })
     }
 
-    /// The addresses of the host's name, with its port. An IP address needs no lookup.
-    pub fn look_up(
-        self: &Arc<Self>,
-        host: &Host,
-        poll: &mut SocketPoll,
-        deadline: Instant,
-    ) -> Result<Vec<SocketAddr>, DialError> {
-        if let Ok(address) = host.name.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, host.port)]);
-        }
-        #[cfg(test)]
-        if let Some(pretended) = pretended::names(host.port) {
-            return pretended.look_up_shared(host, poll, deadline);
-        }
-        self.look_up_shared(host, poll, deadline)
-    }
-
-    fn look_up_shared(
-        self: &Arc<Self>,
-        host: &Host,
-        poll: &mut SocketPoll,
-        deadline: Instant,
-    ) -> Result<Vec<SocketAddr>, DialError> {
-        let lookup = self.join(&host.name, poll.waker());
-        let answer = lookup.map_err(DialError::System)?;
-        loop {
-            match answer.get() {
-                Some(Ok(addresses)) => {
-                    let with_port = |address: &SocketAddr| {
-                        let mut address = *address;
-                        // Only what a test pretends has one already.
-                        if address.port() == 0 {
-                            address.set_port(host.port);
-                        }
-                        address
-                    };
-                    return Ok(addresses.iter().map(with_port).collect());
-                }
-                Some(Err(error)) => {
-                    let copy = io::Error::new(error.kind(), error.to_string());
-                    return Err(DialError::Name(copy));
-                }
-                None => poll.wait(Some(deadline), |_| {}).map_err(|why| match why {
-                    WaitError::TimedOut => DialError::NameTimedOut,
-                    why => why.into(),
-                })?,
-            }
-        }
+    /// Asks for the addresses of the host's name. An IP address needs no lookup.
+    pub fn ask(self: &Arc<Self>, host: &Host, poll: &SocketPoll) -> Result<Asked, DialError> {
+        let answer = if let Ok(address) = host.name.parse::<IpAddr>() {
+            Arc::new(OnceLock::from(Ok(vec![SocketAddr::new(address, 0)])))
+        } else {
+            #[cfg(test)]
+            let pretended = pretended::names(host.port);
+            #[cfg(test)]
+            let names = pretended.as_ref().unwrap_or(self);
+            #[cfg(not(test))]
+            let names = self;
+            let lookup = names.join(&host.name, poll.waker());
+            lookup.map_err(DialError::System)?
+        };
+        Ok(Asked {
+            answer,
+            port: host.port,
+        })
     }
 
     /// The lookup of the name that is under way, or a new one.
@@ -182,7 +191,8 @@ mod tests {
             name: name.into(),
             port,
         };
-        names.look_up(&host, &mut poll, Instant::now() + PATIENCE)
+        let asked = names.ask(&host, &poll)?;
+        asked.wait(&mut poll, Instant::now() + PATIENCE)
     }
 
     #[test]
@@ -230,9 +240,13 @@ mod tests {
             // One who gives up leaves the lookup to the others, and takes no thread with it.
             let mut poll = SocketPoll::new(&Arc::default()).unwrap();
             let host = Host::parse("a.example", 6).unwrap();
-            let late = names.look_up(&host, &mut poll, Instant::now());
+            let asked = names.ask(&host, &poll).unwrap();
+            let late = asked.wait(&mut poll, Instant::now());
             assert!(matches!(late, Err(DialError::NameTimedOut)), "{late:?}");
             drop(silent);
+            // Unless he comes back for it.
+            let late = asked.wait(&mut poll, Instant::now() + PATIENCE);
+            assert!(matches!(late, Err(DialError::Name(_))), "{late:?}");
             for answer in asking {
                 let answer = answer.join().unwrap();
                 let Err(DialError::Name(error)) = answer else {
@@ -257,7 +271,8 @@ mod tests {
         let mut poll = SocketPoll::new(&cancellation).unwrap();
         let host = Host::parse("a.example", 1).unwrap();
         thread::scope(|scope| {
-            let lookup = scope.spawn(|| names.look_up(&host, &mut poll, Instant::now() + PATIENCE));
+            let asked = names.ask(&host, &poll).unwrap();
+            let lookup = scope.spawn(move || asked.wait(&mut poll, Instant::now() + PATIENCE));
             cancellation.cancel();
             assert!(matches!(lookup.join().unwrap(), Err(DialError::Cancelled)));
         });

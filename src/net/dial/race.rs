@@ -2,6 +2,9 @@
 //!
 //! An address that leads nowhere is often the first of several: IPv6 behind a router that has none, or
 //! a host that is down. So the next one need not wait until it is given up.
+//!
+//! Nor is an address on which nothing was heard yet left to the system alone: it repeats its SYN after 1, 3, 7, 15 s,
+//! however short an outage was. A new attempt is made beside it, the more often the shorter the outage.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,22 +14,40 @@ use std::time::{Duration, Instant};
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 /// A name server can send many; each takes a socket until the race is over.
 const ADDRESSES_MAX: usize = 16;
+/// When all addresses are tried for the second time. The system's own repeats come at whole seconds after the first.
+const AGAIN_FIRST: Duration = Duration::from_millis(500);
+/// From then on they are tried again after two fifths of the outage: half of it may pass until its end is noticed. With
+/// the system's repeats no second has more than twice as many SYNs as without.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
+const AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// A race that goes on.
 #[derive(Debug)]
 pub(super) struct Race {
     waiting: VecDeque<SocketAddr>,
+    /// In the order in which they were first tried.
     running: Vec<SocketAddr>,
     next_at: Instant,
+    /// When all that run are tried again.
+    again_at: Option<Instant>,
+    /// About when the outage began.
+    out_since: Instant,
 }
 
 impl Race {
-    /// A race of these addresses; `best` is the one that worked last.
-    pub fn new(addresses: Vec<SocketAddr>, best: Option<SocketAddr>, now: Instant) -> Race {
+    /// A race of these addresses; `best` is the one that worked last, `outage` for how long none does.
+    pub fn new(
+        addresses: Vec<SocketAddr>,
+        best: Option<SocketAddr>,
+        outage: Duration,
+        now: Instant,
+    ) -> Race {
         Race {
             waiting: in_order(addresses, best),
             running: Vec::new(),
             next_at: now,
+            again_at: None,
+            out_since: now.checked_sub(outage).unwrap_or(now),
         }
     }
 
@@ -35,21 +56,38 @@ impl Race {
         if !self.running.is_empty() && now < self.next_at {
             return None;
         }
+        if self.waiting.is_empty() && self.again_at.is_some_and(|again_at| now >= again_at) {
+            self.waiting.extend(&self.running);
+        }
         let address = self.waiting.pop_front()?;
-        self.running.push(address);
+        if !self.running.contains(&address) {
+            self.running.push(address);
+        }
         self.next_at = now + NEXT_AFTER;
+        if self.waiting.is_empty() {
+            let gap = match self.again_at {
+                None => AGAIN_FIRST,
+                Some(_) => (now.duration_since(self.out_since) * 2 / 5).clamp(AGAIN_MIN, AGAIN_MAX),
+            };
+            self.again_at = Some(now + gap);
+        }
         Some(address)
     }
 
     /// This one will not be it: the next need not wait for its turn.
     pub fn failed(&mut self, address: SocketAddr, now: Instant) {
         self.running.retain(|running| *running != address);
+        self.waiting.retain(|waiting| *waiting != address);
         self.next_at = now;
     }
 
-    /// When another address is to be tried, if none connects or fails before.
+    /// When an address is to be tried, or tried again, if none connects or fails before.
     pub fn next_due(&self) -> Option<Instant> {
-        (!self.waiting.is_empty()).then_some(self.next_at)
+        if self.waiting.is_empty() {
+            let again_at = self.again_at.filter(|_| !self.running.is_empty());
+            return again_at.map(|again_at| again_at.max(self.next_at));
+        }
+        Some(self.next_at)
     }
 
     /// Whether all have failed.
@@ -59,8 +97,13 @@ impl Race {
 
     /// Those that may still be tried, now that `winner` is it.
     pub fn others(self, winner: SocketAddr) -> Vec<SocketAddr> {
-        let all = self.running.into_iter().chain(self.waiting);
-        all.filter(|address| *address != winner).collect()
+        let mut others = Vec::new();
+        for address in self.running.into_iter().chain(self.waiting) {
+            if address != winner && !others.contains(&address) {
+                others.push(address);
+            }
+        }
+        others
     }
 }
 
@@ -96,6 +139,9 @@ fn in_order(addresses: Vec<SocketAddr>, best: Option<SocketAddr>) -> VecDeque<So
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// There is no outage.
+    const NEVER: Duration = Duration::ZERO;
 
     fn v4(last: u8) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, last], 1))
@@ -134,7 +180,7 @@ mod tests {
     fn the_next_address_is_tried_after_a_quarter_of_a_second_or_a_failure() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut race = Race::new(vec![v4(1), v4(2), v4(3), v4(4)], None, start);
+        let mut race = Race::new(vec![v4(1), v4(2), v4(3), v4(4)], None, NEVER, start);
         assert_eq!(race.start_next(start), Some(v4(1)));
         assert_eq!(race.next_due(), Some(at(250)));
         assert_eq!(race.start_next(at(249)), None);
@@ -150,7 +196,7 @@ mod tests {
     #[test]
     fn a_race_is_lost_when_the_last_has_failed() {
         let start = Instant::now();
-        let mut race = Race::new(vec![v4(1), v4(2)], None, start);
+        let mut race = Race::new(vec![v4(1), v4(2)], None, NEVER, start);
         for address in [v4(1), v4(2)] {
             assert!(!race.is_lost());
             assert_eq!(race.start_next(start), Some(address));
@@ -159,6 +205,89 @@ mod tests {
         assert!(race.is_lost());
         assert_eq!(race.start_next(start), None);
         assert_eq!(race.next_due(), None);
-        assert!(Race::new(vec![], None, start).is_lost());
+        assert!(Race::new(vec![], None, NEVER, start).is_lost());
+    }
+
+    /// When addresses are tried that nobody answers at, in ms.
+    fn tried(
+        addresses: &[SocketAddr],
+        outage_seconds: u64,
+        count: usize,
+    ) -> Vec<(u128, SocketAddr)> {
+        let start = Instant::now();
+        let outage = Duration::from_secs(outage_seconds);
+        let mut race = Race::new(addresses.to_vec(), None, outage, start);
+        let (mut now, mut tried) = (start, Vec::new());
+        while tried.len() < count {
+            while let Some(address) = race.start_next(now) {
+                tried.push((now.duration_since(start).as_millis(), address));
+            }
+            now = race.next_due().unwrap();
+        }
+        tried
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_is_tried_again_within_half_of_the_outage() {
+        let times = |outage| {
+            let tried = tried(&[v4(1)], outage, 8);
+            tried.into_iter().map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        assert_eq!(times(0), [0, 500, 1500, 2500, 3500, 4900, 6860, 9604]);
+        assert_eq!(times(20)[..4], [0, 500, 8700, 18_700]);
+        assert_eq!(times(3600)[..4], [0, 500, 10_500, 20_500]);
+    }
+
+    #[test]
+    fn all_addresses_that_say_nothing_are_tried_again_one_after_the_other() {
+        let expected = [
+            (0, v6(1)),
+            (250, v4(1)),
+            (750, v6(1)),
+            (1000, v4(1)),
+            (2000, v6(1)),
+            (2250, v4(1)),
+        ];
+        assert_eq!(tried(&[v6(1), v4(1)], 0, 6), expected);
+    }
+
+    #[test]
+    fn what_has_failed_is_not_tried_again() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut race = Race::new(vec![v4(1), v4(2)], None, NEVER, start);
+        assert_eq!(race.start_next(start), Some(v4(1)));
+        assert_eq!(race.start_next(at(250)), Some(v4(2)));
+        race.failed(v4(1), at(300));
+        assert_eq!(race.start_next(at(750)), Some(v4(2)));
+        assert_eq!(race.others(v4(3)), [v4(2)], "once");
+    }
+
+    #[test]
+    fn ten_thousand_devices_send_at_most_twice_the_syns_of_the_system_alone() {
+        const DEVICES: u128 = 10_000;
+        // As Linux repeats them (RFC 6298).
+        const REPEATS_MS: [u128; 5] = [0, 1000, 3000, 7000, 15_000];
+        let own: Vec<u128> = tried(&[v4(1)], 0, 16).into_iter().map(|it| it.0).collect();
+        let mut syns = REPEATS_MS.to_vec();
+        // Each lasts until the next.
+        for pair in own[1..].windows(2) {
+            let repeats = REPEATS_MS.map(|repeat| pair[0] + repeat);
+            syns.extend(repeats.iter().filter(|at| **at < pair[1]));
+        }
+        // They begin within a second.
+        let peak = |syns: &[u128]| {
+            let mut seconds = [0; 120];
+            for device in 0..DEVICES {
+                let begun = 1000 * device / DEVICES;
+                for at in syns {
+                    seconds[usize::try_from((begun + at) / 1000).unwrap()] += 1;
+                }
+            }
+            *seconds.iter().max().unwrap()
+        };
+        let (with, without) = (peak(&syns), peak(&REPEATS_MS));
+        println!("at most {with} SYNs a second, {without} by the system alone");
+        assert!(with <= 2 * without, "{with} of {without}");
     }
 }

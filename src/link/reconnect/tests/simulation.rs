@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::*;
+use crate::outage::patience;
 
 const DEVICES: usize = 10_000;
 const DOWN: Duration = Duration::from_secs(300);
@@ -45,6 +46,25 @@ impl Waits for Reconnect {
 impl Waits for Backoff {
     fn next_delay(&mut self, _: Moment, random: f64) -> Duration {
         Backoff::next_delay(self, random)
+    }
+}
+
+/// A device whose attempts are met by silence, for as long as that is borne.
+struct InSilence {
+    reconnect: Reconnect,
+    has_tried: bool,
+}
+
+impl Waits for InSilence {
+    fn next_delay(&mut self, now: Moment, random: f64) -> Duration {
+        let silence = if std::mem::replace(&mut self.has_tried, true) {
+            self.reconnect.attempt(now);
+            patience(self.reconnect.outage(now))
+        } else {
+            // The connection was lost.
+            Duration::ZERO
+        };
+        silence + self.reconnect.next_delay(now + silence, random)
     }
 }
 
@@ -147,6 +167,29 @@ fn ten_thousand_devices_whose_hub_restarts_come_back_spread_out() {
     // The hub's own limit makes it 50 s; the last come with the cap's delay.
     assert!(nearly_all < 120, "{nearly_all}");
     assert!(all < 240, "{all}");
+}
+
+#[test]
+fn ten_thousand_devices_whose_hub_is_silent_try_no_more_often() {
+    let seed = seed();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let in_silence = || InSilence {
+        reconnect: in_use(),
+        has_tried: false,
+    };
+    let silent = restart_hub(in_silence, DOWN, &mut random).attempts;
+    let refused = restart_hub(in_use, DOWN, &mut random).attempts;
+    let plain = || Backoff::new(FIRST, CAP);
+    let plain = restart_hub(plain, DOWN, &mut random).attempts;
+    let peak = |attempts: &[usize]| *attempts.iter().max().unwrap();
+    let down = usize::try_from(DOWN.as_secs()).unwrap();
+    let peaks = |of: &[usize]| (peak(of), peak(&of[120..down]), peak(&of[down..]));
+    let (in_silence, in_refusal, if_doubled) = (peaks(&silent), peaks(&refused), peaks(&plain));
+    println!("seed {seed}: at most {in_silence:?} a second at all, after two minutes, and back");
+    println!("where it refuses: {in_refusal:?}; if the waits only doubled: {if_doubled:?}");
+    assert!(in_silence.0 < 2 * if_doubled.0);
+    assert!(in_silence.1 < 2 * if_doubled.1);
+    assert!(in_silence.2 < 2 * if_doubled.2);
 }
 
 #[test]

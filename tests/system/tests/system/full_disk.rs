@@ -159,6 +159,13 @@ fn the_client_goes_on_by_itself_once_there_is_space() {
             stage.cut_off();
             disk.fill();
             let mut accepted = store_until_full(&stage, &client, 2000);
+            eventually("the status names the disk", || {
+                // Until the next attempt to connect fails, too.
+                let full = self::sender(&client).enqueue_message("x".repeat(100_000));
+                assert_full(&stage, full);
+                let error = client.status().last_error;
+                matches!(error, Some(Error::StorageFull { .. }))
+            });
             disk.free();
             let sender = sender(&client);
             sender.enqueue_message("with space").unwrap();

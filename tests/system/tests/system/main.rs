@@ -1,5 +1,5 @@
 //! What the library does on a system that a test has to be given: a broker of another make, a wall clock that is
-//! wrong, a disk that is full or read-only, servers that technicians reach.
+//! wrong, a disk that is full or read-only, servers that technicians reach, a network that goes and comes.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "shared with the contract's tests")]
@@ -12,8 +12,10 @@ mod published_file;
 
 mod clocks;
 mod full_disk;
+mod links;
 mod mosquitto;
 mod read_only;
 mod remote_access;
 mod service;
 mod small_disk;
+mod wire;
