@@ -83,6 +83,7 @@ START = {
     "method_threads": (NOT_A_COUNT, [0, 65, -1, 2 ** 64, 2 ** 200]),
     "proxy": (NOT_TEXT, ["", "https://host", "socks4://host", "http://a b", "host:0", "http://:password@host", SURROGATE]),
     "timeout": (NOT_SECONDS, [-1, -0.001, NAN, -INFINITY, 10 ** 400]),
+    "remote_access_callback": (NOT_CALLABLE, []),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}

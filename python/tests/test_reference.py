@@ -64,6 +64,7 @@ ADDED = {
         ("method_threads", 4),
         ("proxy", None),
         ("timeout", None),
+        ("remote_access_callback", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

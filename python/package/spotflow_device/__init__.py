@@ -50,6 +50,7 @@ from ._native import (
     RemoteAccess,
     SetAsideMessage,
     Status,
+    TunnelRequest,
     TunnelStatus,
     __version__,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Status",
     "StorageFullError",
     "StreamSender",
+    "TunnelRequest",
     "TunnelStatus",
     "WaitTimeoutError",
     "WhenFull",

@@ -86,6 +86,7 @@ class DeviceClient:
         method_threads: int = 4,
         proxy: Optional[str] = None,
         timeout: Optional[float] = None,
+        remote_access_callback: Optional[Callable[[TunnelRequest], bool]] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -134,9 +135,11 @@ class DeviceClient:
         - `timeout`: for how many seconds the call may wait for the Platform and for an approval, by default as long
           as it takes. Then a device that was registered before goes on offline, and any other gets
           `WaitTimeoutError`; the next start begins another Provisioning Operation.
+        - `remote_access_callback`: asked with a `TunnelRequest` before each tunnel to an allowed port, and opens it by
+          `True`; by default each is opened. `False` or an exception refuses it.
 
-        Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
-        logged.
+        Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
+        an exception in one is logged.
 
         Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
         `RegistrationError` if the Platform or the technician does not want the device.
@@ -427,23 +430,23 @@ class MethodResponse:
         """The payload."""
 
 @final
-class MethodCalls:
+class Calls:
     """The calls of one client, for its thread that starts those that run them."""
-    def next(self) -> Optional[MethodCall]:
+    def next(self) -> Optional[Call]:
         """Waits for the next call; `None` at the end."""
     @property
     def are_over(self) -> bool:
         """Whether there will be no more, because the client is closing."""
+    def begin(self, call: Call) -> Union[MethodRequest, TunnelRequest]:
+        """What the function gets. This thread is one of the package's own from here on."""
 
 @final
-class MethodCall:
+class Call:
     """One call, for the thread that runs it."""
-    def begin(self) -> MethodRequest:
-        """What the method gets. This thread is one of the package's own from here on."""
     def answer(self, returned: object) -> None:
-        """Answers with what the method returned: a `MethodResponse`, or a payload for status 200."""
+        """Answers with what the function returned."""
     def fail(self) -> None:
-        """The method has raised an exception, which is logged already."""
+        """The function has raised an exception, which is logged already."""
 
 @final
 class RemoteAccess:
@@ -464,6 +467,21 @@ class RemoteAccess:
     ) -> RemoteAccess: ...
     def __eq__(self, __other: object) -> bool: ...
     def __ne__(self, __other: object) -> bool: ...
+
+@final
+class TunnelRequest:
+    """The Platform asks for a tunnel: see `remote_access_callback` of `DeviceClient.start`."""
+    @property
+    def tunnel_id(self) -> str:
+        """The Platform's name for the tunnel."""
+    @property
+    def port(self) -> int:
+        """The port of this device that it is to lead to; it is one of those allowed."""
+    @property
+    def traceparent(self) -> Optional[str]:
+        """Who asked, as far as the Platform tells: its `traceparent` (W3C Trace Context), by which it can say more, or
+        `None`.
+        """
 
 @final
 class TunnelStatus:
