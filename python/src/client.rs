@@ -104,9 +104,11 @@ impl DeviceClient {
     ///   `WaitTimeoutError`; the next start begins another Provisioning Operation.
     /// - `transport`: how to connect to the Platform, by default `Transport.AUTOMATIC`: at port 8883, and where that
     ///   does not come through within some seconds, over WebSocket at port 443.
+    /// - `remote_access_callback`: asked with a `TunnelRequest` before each tunnel to an allowed port, and opens it by
+    ///   `True`; by default each is opened. `False` or an exception refuses it.
     ///
-    /// Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
-    /// logged.
+    /// Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
+    /// an exception in one is logged.
     ///
     /// Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
     /// `RegistrationError` if the Platform or the technician does not want the device.
@@ -117,8 +119,8 @@ impl DeviceClient {
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
         free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None,
-        proxy=None, timeout=None, transport=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None)")]
+        proxy=None, timeout=None, transport=None, remote_access_callback=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None, remote_access_callback=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start<'py>(
         py: Python<'py>,
@@ -146,6 +148,7 @@ impl DeviceClient {
         proxy: Argument<'_, '_>,
         timeout: Argument<'_, '_>,
         transport: Argument<'_, '_>,
+        remote_access_callback: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = StartArguments {
             device_id,
@@ -172,6 +175,7 @@ impl DeviceClient {
             proxy,
             timeout,
             transport,
+            remote_access_callback,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;

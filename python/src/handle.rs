@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::calls::{CallQueue, Calls};
 use crate::events::{Configured, Events, News};
 use crate::gate::{self, closed, outside};
 use crate::logs;
-use crate::methods::{CallQueue, MethodCalls};
 use crate::owned::Owned;
 use crate::signals::{Signals, waiting};
+use crate::{methods, remote_access};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
@@ -111,7 +112,7 @@ impl Drop for EndOfNews {
     }
 }
 
-/// Ends the thread that starts methods in the same way.
+/// Ends the thread that starts calls in the same way.
 struct EndOfCalls(Arc<CallQueue>);
 
 impl Drop for EndOfCalls {
@@ -131,6 +132,13 @@ pub struct Callbacks<'a, 'py> {
     pub desired: Argument<'a, 'py>,
     pub connection: Argument<'a, 'py>,
     pub methods: Methods<'a, 'py>,
+    pub remote_access: RemoteAccess<'a, 'py>,
+}
+
+/// Whether technicians may reach this device, and whom to ask for each tunnel.
+pub struct RemoteAccess<'a, 'py> {
+    pub options: Option<spotflow_device::RemoteAccess>,
+    pub agrees: Argument<'a, 'py>,
 }
 
 /// The methods that the cloud can call.
@@ -193,6 +201,7 @@ pub fn start(
         desired,
         connection,
         methods,
+        remote_access,
     } = callbacks;
     let background = background(py)?;
     logs::start_handling(&background)?;
@@ -203,10 +212,10 @@ pub fn start(
     let callbacks =
         background.call_method1("start_callbacks", (events, display, desired, connection))?;
     let queue = Arc::new(CallQueue::default());
-    if !methods.are_none() {
-        let calls = MethodCalls::new(Arc::clone(&queue));
-        let arguments = (calls, &callbacks, methods.by_name, methods.others);
-        background.call_method1("start_methods", arguments)?;
+    if !methods.are_none() || remote_access.agrees.is_some() {
+        let functions = (methods.by_name, methods.others, remote_access.agrees);
+        let calls = Calls::new(Arc::clone(&queue));
+        background.call_method1("start_calls", (calls, &callbacks, functions))?;
     }
     let callbacks = callbacks.unbind();
 
@@ -223,11 +232,18 @@ pub fn start(
     let end = Arc::new(EndOfCalls(Arc::clone(&queue)));
     for name in &methods.names {
         let end = Arc::clone(&end);
-        builder = builder.on_method(name, move |request| end.0.call(request));
+        builder = builder.on_method(name, move |request| methods::call(&end.0, request));
     }
     if methods.others.is_some() {
         let end = Arc::clone(&end);
-        builder = builder.on_other_methods(move |request| end.0.call(request));
+        builder = builder.on_other_methods(move |request| methods::call(&end.0, request));
+    }
+    if let Some(mut options) = remote_access.options.clone() {
+        if remote_access.agrees.is_some() {
+            let end = Arc::clone(&end);
+            options = options.on_request(move |request| remote_access::agrees(&end.0, request));
+        }
+        builder = builder.remote_access(options);
     }
     drop(end);
     let signals = Signals::default();

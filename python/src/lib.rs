@@ -1,7 +1,7 @@
 //! The Python package `spotflow_device`: a thin layer that converts, over the library of the same name.
 //!
 //! Two rules hold everywhere: a thread of the library never takes the interpreter's lock (what it has for
-//! Python is queued, in `events` and `logs`); and whoever may wait does so without that lock, through
+//! Python is queued, in `events`, `calls` and `logs`); and whoever may wait does so without that lock, through
 //! `gate`.
 //!
 //! From the top: `client`, `sender` and `cloud_message` are what programs hold, `handle` is a client with its
@@ -13,6 +13,7 @@
 
 mod arguments;
 mod build_info;
+mod calls;
 mod choices;
 mod client;
 mod clients;
@@ -53,6 +54,8 @@ mod _native {
     #[pymodule_export]
     use super::build_info::build_info;
     #[pymodule_export]
+    use super::calls::{Call, Calls};
+    #[pymodule_export]
     use super::client::DeviceClient;
     #[pymodule_export]
     use super::cloud_message::CloudMessage;
@@ -73,7 +76,7 @@ mod _native {
     #[pymodule_export]
     use super::message::Message;
     #[pymodule_export]
-    use super::methods::{MethodCall, MethodCalls, MethodRequest, MethodResponse};
+    use super::methods::{MethodRequest, MethodResponse};
     #[pymodule_export]
     use super::own_threads::start_thread;
     #[pymodule_export]
@@ -81,7 +84,7 @@ mod _native {
     #[pymodule_export]
     use super::provisioning_operation::ProvisioningOperation;
     #[pymodule_export]
-    use super::remote_access::{RemoteAccess, TunnelStatus};
+    use super::remote_access::{RemoteAccess, TunnelRequest, TunnelStatus};
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]

@@ -1,9 +1,4 @@
-//! Calls of methods on their way to Python: a thread of the library's waits for each answer, a thread of Python's
-//! fetches them and starts one for each call. The library bounds how many there are at once.
-
-use std::collections::VecDeque;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+//! Methods that the cloud calls: what a function gets and what it answers.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -11,139 +6,42 @@ use pyo3::types::{PyDict, PyType};
 use serde_json::Value;
 
 use crate::arguments::{callback, count, text, wrong_type};
-use crate::gate::{self, outside_to_the_end};
+use crate::calls::{Asked, CallQueue, Waiting};
 use crate::json;
-use crate::own_threads::name_thread;
-use crate::unpoisoned::unpoisoned;
 
 type Answer = Result<spotflow_device::MethodResponse, spotflow_device::MethodError>;
 
-/// Calls that wait for a thread.
-#[derive(Default)]
-pub struct CallQueue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    calls: VecDeque<MethodCall>,
-    is_over: bool,
-}
-
-impl CallQueue {
-    /// By a thread of the library's: has Python run the method, and waits for what it answers.
-    pub fn call(&self, request: &spotflow_device::MethodRequest) -> Answer {
-        let (sender, receiver) = sync_channel(1);
-        let mut state = self.state();
-        if state.is_over {
-            return Err("the client is closed".into());
-        }
-        state.calls.push_back(MethodCall {
-            request: request.clone(),
-            answer: Mutex::new(Some(sender)),
-        });
-        drop(state);
-        self.changed.notify_all();
-        // Whoever has the call answers, or drops it.
-        receiver
-            .recv()
-            .unwrap_or_else(|_| Err("it was not run to its end".into()))
-    }
-
-    /// There will be no more; those that wait are not run.
-    pub fn close(&self) {
-        let dropped = {
-            let mut state = self.state();
-            state.is_over = true;
-            std::mem::take(&mut state.calls)
-        };
-        drop(dropped);
-        self.changed.notify_all();
-    }
-
-    fn next(&self) -> Option<MethodCall> {
-        let is_idle = |state: &mut State| state.calls.is_empty() && !state.is_over;
-        let mut state = unpoisoned(self.changed.wait_while(self.state(), is_idle));
-        state.calls.pop_front()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        unpoisoned(self.state.lock())
-    }
-}
-
-/// The calls of one client, for its thread that starts those that run them.
-#[pyclass(module = "spotflow_device._native", frozen, skip_from_py_object)]
-pub struct MethodCalls {
-    queue: Arc<CallQueue>,
-}
-
-impl MethodCalls {
-    pub fn new(queue: Arc<CallQueue>) -> MethodCalls {
-        MethodCalls { queue }
-    }
-}
-
-#[pymethods]
-impl MethodCalls {
-    /// Waits for the next call; `None` at the end.
-    fn next(&self, py: Python<'_>) -> Option<MethodCall> {
-        if gate::is_forked_thread() {
-            return None;
-        }
-        name_thread(c"spotflow_method");
-        outside_to_the_end(py, || self.queue.next()).flatten()
-    }
-
-    /// Whether there will be no more, because the client is closing.
-    #[getter]
-    fn are_over(&self) -> bool {
-        gate::is_forked_thread() || self.queue.state().is_over || gate::is_closed()
-    }
-}
-
-/// One call, for the thread that runs it.
-#[pyclass(module = "spotflow_device._native", frozen, skip_from_py_object)]
-pub struct MethodCall {
+/// A call of a method.
+struct AskedMethod {
     request: spotflow_device::MethodRequest,
-    answer: Mutex<Option<SyncSender<Answer>>>,
+    waiting: Waiting<Answer>,
 }
 
-#[pymethods]
-impl MethodCall {
-    /// What the method gets. This thread is one of the package's own from here on.
-    fn begin(&self, py: Python<'_>) -> PyResult<MethodRequest> {
-        gate::enter_own_thread();
-        MethodRequest::new(py, self.request.clone())
+/// By a thread of the library's: has Python run the method, and waits for what it answers.
+pub fn call(queue: &CallQueue, request: &spotflow_device::MethodRequest) -> Answer {
+    let request = request.clone();
+    let answer = queue.ask(|waiting| AskedMethod { request, waiting });
+    answer.unwrap_or_else(|| Err("it was not run to its end".into()))
+}
+
+impl Asked for AskedMethod {
+    fn argument(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let request = MethodRequest::new(py, self.request.clone())?;
+        Ok(request.into_pyobject(py)?.into_any().unbind())
     }
 
-    /// Answers with what the method returned: a `MethodResponse`, or a payload for status 200.
+    /// A `MethodResponse`, or a payload for status 200.
     fn answer(&self, returned: &Bound<'_, PyAny>) -> PyResult<()> {
         let response = match returned.cast::<MethodResponse>() {
             Ok(response) => response.get().response.clone(),
             Err(_) => spotflow_device::MethodResponse::ok(json::from_any("payload", returned)?),
         };
-        self.reply(Ok(response));
+        self.waiting.reply(Ok(response));
         Ok(())
     }
 
-    /// The method has raised an exception, which is logged already.
-    fn fail(&self) {
-        self.reply(Err("it raised an exception".into()));
-    }
-}
-
-impl MethodCall {
-    fn reply(&self, answer: Answer) {
-        // In a child that the method forked nobody waits, and the channel is the parent's.
-        if gate::is_forked_thread() {
-            return;
-        }
-        if let Some(sender) = unpoisoned(self.answer.lock()).take() {
-            // The thread that waits has room for it.
-            drop(sender.send(answer));
-        }
+    fn fail(&self, why: &'static str) {
+        self.waiting.reply(Err(why.into()));
     }
 }
 

@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 use crate::connection_change::ConnectionChange;
 use crate::desired_properties::DesiredProperties;
 use crate::provisioning_operation::ProvisioningOperation;
-use crate::remote_access::{RemoteAccess, TunnelStatus};
+use crate::remote_access::{RemoteAccess, TunnelRequest, TunnelStatus};
 use crate::status::{Recovery, SetAsideMessage, Status};
 
 /// Makes a value again from what its `__reduce__` gave.
@@ -23,6 +23,7 @@ pub fn restore<'py>(kind: &str, fields: &Bound<'py, PyDict>) -> PyResult<Bound<'
         "Recovery" => Bound::new(py, Recovery::restored(fields)?)?.into_any(),
         "RemoteAccess" => Bound::new(py, RemoteAccess::restored(fields)?)?.into_any(),
         "SetAsideMessage" => Bound::new(py, SetAsideMessage::restored(fields)?)?.into_any(),
+        "TunnelRequest" => Bound::new(py, TunnelRequest::restored(fields)?)?.into_any(),
         "TunnelStatus" => Bound::new(py, TunnelStatus::restored(fields)?)?.into_any(),
         "Status" => Bound::new(py, Status::restored(fields)?)?.into_any(),
         _ => return Err(PyValueError::new_err(format!("{kind} is no value"))),

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::arguments::{count, seconds, wrong_type};
+use crate::calls::{Asked, CallQueue, Waiting};
 use crate::values::{Reduced, value};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -117,6 +118,78 @@ pub fn allowed(value: Argument<'_, '_>) -> PyResult<Option<spotflow_device::Remo
             "bool or RemoteAccess",
             value,
         )),
+    }
+}
+
+/// The Platform asks for a tunnel: see `remote_access_callback` of `DeviceClient.start`.
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
+#[derive(Clone)]
+pub struct TunnelRequest {
+    /// The Platform's name for the tunnel.
+    tunnel_id: String,
+    /// The port of this device that it is to lead to; it is one of those allowed.
+    port: u16,
+    /// Who asked, as far as the Platform tells: its `traceparent` (W3C Trace Context), by which it can say more, or
+    /// `None`.
+    traceparent: Option<String>,
+}
+
+value! {
+    TunnelRequest {
+        tunnel_id,
+        port,
+        traceparent,
+    }
+}
+
+#[pymethods]
+impl TunnelRequest {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.TunnelRequest {} to port {}>",
+            self.tunnel_id, self.port
+        )
+    }
+}
+
+/// Whether a tunnel may be opened.
+struct AskedTunnel {
+    request: TunnelRequest,
+    waiting: Waiting<bool>,
+}
+
+/// By a tunnel's own thread: has Python decide, and waits for it. What is no answer is a refusal.
+pub fn agrees(queue: &CallQueue, request: &spotflow_device::TunnelRequest) -> bool {
+    let request = TunnelRequest {
+        tunnel_id: request.tunnel_id.clone(),
+        port: request.port,
+        traceparent: request.traceparent.clone(),
+    };
+    let agrees = queue.ask(|waiting| AskedTunnel { request, waiting });
+    agrees.unwrap_or(false)
+}
+
+impl Asked for AskedTunnel {
+    fn argument(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let request = self.request.clone().into_pyobject(py)?;
+        Ok(request.into_any().unbind())
+    }
+
+    fn answer(&self, returned: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Ok(agrees) = returned.cast::<PyBool>() else {
+            let what = "what remote_access_callback returns";
+            return Err(wrong_type(what, "bool", returned));
+        };
+        self.waiting.reply(agrees.is_true());
+        Ok(())
+    }
+
+    fn fail(&self, _why: &'static str) {
+        self.waiting.reply(false);
     }
 }
 

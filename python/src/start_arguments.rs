@@ -7,7 +7,7 @@ use spotflow_device::{DeviceClientBuilder, OutboxLimits};
 
 use crate::arguments::{boolean, callback, count, invalid, optional_text, path, seconds, text};
 use crate::choices::choice;
-use crate::handle::{Callbacks, Methods};
+use crate::handle::{Callbacks, Methods, RemoteAccess};
 use crate::{methods, remote_access};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -38,10 +38,11 @@ pub struct StartArguments<'a, 'py> {
     pub proxy: Argument<'a, 'py>,
     pub timeout: Argument<'a, 'py>,
     pub transport: Argument<'a, 'py>,
+    pub remote_access_callback: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
-    /// All but the callbacks.
+    /// All but what calls the program.
     pub fn builder(&self) -> PyResult<DeviceClientBuilder> {
         let token = text("provisioning_token", self.provisioning_token)?;
         let database = path("db", self.db)?;
@@ -82,9 +83,6 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         if let Some(codec) = self.codec {
             builder = builder.codec(choice("codec", codec)?);
         }
-        if let Some(options) = remote_access::allowed(self.allow_remote_access)? {
-            builder = builder.remote_access(options);
-        }
         if let Some(threads) = self.method_threads {
             builder = builder.method_threads(count("method_threads", threads)?);
         }
@@ -122,6 +120,10 @@ impl<'a, 'py> StartArguments<'a, 'py> {
                 "connection_changed_callback",
                 self.connection_changed_callback,
             )?,
+            remote_access: RemoteAccess {
+                options: remote_access::allowed(self.allow_remote_access)?,
+                agrees: callback("remote_access_callback", self.remote_access_callback)?,
+            },
             methods: Methods {
                 names: methods::names(self.methods)?,
                 by_name: self.methods,

@@ -84,6 +84,7 @@ START = {
     "proxy": (NOT_TEXT, ["", "https://host", "socks4://host", "http://a b", "host:0", "http://:password@host", SURROGATE]),
     "timeout": (NOT_SECONDS, [-1, -0.001, NAN, -INFINITY, 10 ** 400]),
     "transport": ([0, "MQTT", Compression.FASTEST, spotflow_device.Transport], []),
+    "remote_access_callback": (NOT_CALLABLE, []),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}

@@ -126,6 +126,21 @@ def test_close_tells_a_running_function_and_its_answer_goes_out(spotflow_emulato
         spotflow_emulator.call_method(DEVICE, "wait", timeout=5)
 
 
+def test_a_function_may_close_the_client(spotflow_emulator, start_client, caplog):
+    closed = threading.Event()
+
+    def close(request):
+        client.close()
+        closed.set()
+
+    client = start_client(spotflow_emulator, methods={"close": close})
+    eventually("the device can be called", lambda: METHODS in spotflow_emulator.subscriptions(DEVICE))
+    spotflow_emulator.begin_method(DEVICE, "close", timeout=PATIENCE)
+    assert closed.wait(PATIENCE)
+    # The close did not wait for the function that it is called in.
+    assert not [record for record in caplog.records if "left behind" in record.getMessage()]
+
+
 def test_without_methods_nothing_is_subscribed_to(spotflow_emulator, start_client):
     client = start_client(spotflow_emulator, methods={})
     client.create_stream_sender().send_message("behind the subscriptions", timeout=PATIENCE)

@@ -65,6 +65,7 @@ ADDED = {
         ("proxy", None),
         ("timeout", None),
         ("transport", None),
+        ("remote_access_callback", None),
     ],
     StreamSender.send_message: [("timeout", None)],
 }

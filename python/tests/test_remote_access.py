@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from spotflow_device import InvalidArgumentError, InvalidTypeError, RemoteAccess
 
-from support import DEVICE, PATIENCE, eventually
+from support import DEVICE, PATIENCE, Seen, eventually
 
 METHODS = "$iothub/methods/POST/#"
 
@@ -80,6 +80,51 @@ def test_another_port_is_refused(spotflow_emulator, start_client):
             with pytest.raises(ConnectionResetError):
                 connection.recv(1)
         assert spotflow_emulator.tunnels()[-1].status == 500
+
+
+def test_the_callback_learns_who_asks_and_can_refuse(spotflow_emulator, start_client):
+    requests, answers = Seen(), iter([True, False])
+
+    def decide(request):
+        requests(request)
+        return next(answers)
+
+    with echo_service() as port:
+        client = start_client(spotflow_emulator, allow_remote_access=True, remote_access_callback=decide)
+        with technician(spotflow_emulator, port) as connection:
+            connection.sendall(b"hello")
+            assert receive(connection, 5) == b"hello"
+        [request], [tunnel] = requests.all(), spotflow_emulator.tunnels()
+        assert (request.tunnel_id, request.port, request.traceparent) == (tunnel.id, port, tunnel.traceparent)
+        assert repr(request) == f"<spotflow_device.TunnelRequest {tunnel.id} to port {port}>"
+        with technician(spotflow_emulator, port) as connection:
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+        tunnel = spotflow_emulator.tunnels()[-1]
+        assert (tunnel.status, "refused" in tunnel.answer) == (500, True)
+        eventually("no tunnel is left", lambda: client.status().tunnels == [])
+
+
+@pytest.mark.parametrize("wrong", [lambda request: None, lambda request: 1, lambda request: 1 / 0])
+def test_what_is_no_answer_refuses_and_is_logged(spotflow_emulator, start_client, caplog, wrong):
+    with echo_service() as port:
+        start_client(spotflow_emulator, allow_remote_access=True, remote_access_callback=wrong)
+        with technician(spotflow_emulator, port) as connection:
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
+
+    def logged():
+        records = [record for record in caplog.records if record.name == "spotflow_device.callbacks"]
+        return [record.getMessage() for record in records]
+
+    eventually("it is logged", logged)
+    assert logged() == ["remote_access_callback raised an exception"]
+
+
+def test_a_callback_without_permission_is_never_asked(spotflow_emulator, start_client):
+    client = start_client(spotflow_emulator, remote_access_callback=lambda request: True)
+    client.create_stream_sender().send_message("behind the subscriptions", timeout=PATIENCE)
+    assert METHODS not in spotflow_emulator.subscriptions(DEVICE)
 
 
 @pytest.mark.parametrize("chosen", [False, None])

@@ -77,6 +77,7 @@ FIELDS = {
         "cloud_messages",
         "is_complete",
     ],
+    "TunnelRequest": ["tunnel_id", "port", "traceparent"],
     "TunnelStatus": ["tunnel_id", "port", "age", "received_bytes", "sent_bytes"],
     "SetAsideMessage": ["id", "reason", "workspace_id", "device_id", "properties", "payload_bytes"],
 }
@@ -141,13 +142,14 @@ def values(tmp_path_factory):
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        operations, changes = Seen(), Seen()
+        operations, changes, requests = Seen(), Seen(), Seen()
         options = dict(
             arguments(emulator, directory),
             ca_file=emulator.ca_file,
             display_provisioning_operation_callback=operations,
             connection_changed_callback=changes,
             allow_remote_access=RemoteAccess([port]),
+            remote_access_callback=lambda request: requests(request) is None,
         )
         with DeviceClient.start(**options) as client:
             version = emulator.set_desired(DEVICE, {"a": [1, 2.5, None, {"b": "ü"}]})
@@ -158,6 +160,7 @@ def values(tmp_path_factory):
             with socket.create_connection(("127.0.0.1", local_port), timeout=PATIENCE):
                 eventually("the tunnel is open", lambda: client.status().tunnels)
                 found += client.status().tunnels
+                found.append(requests.wait())
                 found.append(client.status())
             emulator.acknowledge("withhold")
             client.create_stream_sender(stream="s").enqueue_message("stays", batch_id="b")

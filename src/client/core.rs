@@ -109,7 +109,11 @@ impl Core {
             .methods
             .as_ref()
             .is_some_and(|methods| methods.is_own_thread());
-        if in_callback || in_method || self.registrar.is_own_thread() {
+        let in_tunnel = self
+            .tunnels
+            .as_ref()
+            .is_some_and(|tunnels| tunnels.is_own_thread());
+        if in_callback || in_method || in_tunnel || self.registrar.is_own_thread() {
             return;
         }
         let is_done = self.closing.is_done.lock();

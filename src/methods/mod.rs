@@ -170,7 +170,11 @@ impl Methods {
     /// itself.
     pub fn close(&self, deadline: Instant) {
         self.closing.cancel();
-        if !self.pool.close(deadline) {
+        let (dropped, have_ended) = self.pool.close(deadline);
+        if dropped > 0 {
+            log::info!("the client is closed: {dropped} calls of methods that waited are not run");
+        }
+        if !have_ended {
             log::warn!("a method is still running; its thread is left behind");
         }
     }

@@ -99,20 +99,21 @@ impl Pool {
             .contains(&std::thread::current().id())
     }
 
-    /// Drops what is queued, and waits for the threads, but not for the one that asks; returns whether all others
-    /// have ended by the deadline.
-    pub fn close(&self, deadline: Instant) -> bool {
+    /// Drops what is queued, and waits for the threads, but not for the one that asks; returns how much was dropped, and
+    /// whether all others have ended by the deadline.
+    pub fn close(&self, deadline: Instant) -> (usize, bool) {
         let own = std::thread::current().id();
         let others = |state: &State| state.count() - usize::from(state.threads.contains(&own));
         let mut state = self.state.lock();
         state.closed = true;
-        let dropped = std::mem::take(&mut state.queue);
+        let queue = std::mem::take(&mut state.queue);
         drop(state);
-        drop(dropped);
+        let dropped = queue.len();
+        drop(queue);
         let goes_on = |state: &mut State| others(state) > 0;
         let state = self
             .changed
             .wait_while_until(self.state.lock(), deadline, goes_on);
-        others(&state) == 0
+        (dropped, others(&state) == 0)
     }
 }

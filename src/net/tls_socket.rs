@@ -3,6 +3,7 @@
 //! `rustls::StreamOwned` hides plaintext from the poller and reports a full socket as end of file.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -262,6 +263,11 @@ impl TlsSocket {
         }
     }
 
+    /// Whether the kernel takes no more: it waits for the peer to acknowledge what it has.
+    pub fn is_blocked(&self) -> bool {
+        !self.writable
+    }
+
     /// Whether everything that was written is with the kernel.
     pub fn is_flushed(&self) -> bool {
         !self.tls.wants_write()
@@ -270,6 +276,11 @@ impl TlsSocket {
     /// Says the TLS goodbye with the next write, behind what was written before.
     pub fn close_notify(&mut self) {
         self.tls.send_close_notify();
+    }
+
+    /// Ends the connection behind what the kernel has, also where a forked child still has the socket.
+    pub fn shutdown(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
     }
 
     /// Takes the socket out of the poller, before it is closed.

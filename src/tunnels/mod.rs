@@ -18,6 +18,7 @@ mod request;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 pub use options::{RemoteAccess, TunnelRequest};
@@ -59,6 +60,8 @@ pub(crate) struct WayOut {
 struct State {
     /// Threads that run. One that is not counted any more is over, but for its last instructions.
     threads: usize,
+    /// Those of them that ask the application, which can do anything then.
+    asking: Vec<ThreadId>,
     open: Vec<Arc<Entry>>,
     is_closed: bool,
 }
@@ -97,16 +100,23 @@ impl Tunnels {
         self.state.lock().open.iter().map(of).collect()
     }
 
-    /// Ends all tunnels, and waits for their threads until the deadline.
+    /// Ends all tunnels, and waits until the deadline for their threads, but not for one that closes the client itself.
     pub fn close(&self, deadline: Instant) {
         self.state.lock().is_closed = true;
         self.cancellation.cancel();
-        let runs = |state: &mut State| state.threads > 0;
+        let own = usize::from(self.is_own_thread());
+        let runs = |state: &mut State| state.threads > own;
         let state = self.state.lock();
         let state = self.changed.wait_while_until(state, deadline, runs);
-        if state.threads > 0 {
+        if state.threads > own {
             log::warn!("a tunnel has not ended in time; its thread is left behind");
         }
+    }
+
+    /// Whether the application is asking, in its callback.
+    pub fn is_own_thread(&self) -> bool {
+        let own = std::thread::current().id();
+        self.state.lock().asking.contains(&own)
     }
 
     /// A place for a thread, unless all are taken.
@@ -136,7 +146,7 @@ impl Tunnels {
                 return self.answers.answer(call.refusal(BAD_REQUEST, &rule));
             }
         };
-        let name = format!("tunnel {} to port {}", asked.tunnel_id, asked.port);
+        let name = asked.name();
         let Some(entry) = self.enter(&asked) else {
             log::warn!("{name}: it is open already");
             return self
@@ -190,6 +200,15 @@ impl Tunnels {
         Some(entry)
     }
 
+    /// What the application says; user code runs here.
+    fn agrees(&self, asked: &OpenTunnel, name: &str) -> bool {
+        let own = std::thread::current().id();
+        self.state.lock().asking.push(own);
+        let agrees = self.options.agrees(&asked.request(), name);
+        self.state.lock().asking.retain(|thread| *thread != own);
+        agrees
+    }
+
     fn open(&self, call: &Call, asked: &OpenTunnel, name: &str) -> Result<Tunnel, String> {
         if !self.options.allows(asked.port) {
             return Err(format!(
@@ -197,7 +216,7 @@ impl Tunnels {
                 asked.port
             ));
         }
-        if !self.options.agrees(&asked.request(), name) {
+        if !self.agrees(asked, name) {
             return Err("this device refused".to_owned());
         }
         let open = opening::open(asked, &self.way, &self.cancellation)?;

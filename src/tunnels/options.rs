@@ -45,6 +45,9 @@ pub struct TunnelRequest {
     pub tunnel_id: String,
     /// The port of this device that it is to lead to; it is one of those allowed.
     pub port: u16,
+    /// Who asked, as far as the Platform tells: its
+    /// [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header), by which it can say more.
+    pub traceparent: Option<String>,
 }
 
 impl RemoteAccess {
@@ -79,7 +82,8 @@ impl RemoteAccess {
     }
 
     /// Ends a tunnel through which nothing came either way for so long. Without it, a tunnel lasts until one of its
-    /// ends closes it, or the relay, before it has closed its side, gives no sign of life for a minute and a half.
+    /// ends closes it, or the relay, before it has closed its side, neither takes anything nor gives another sign of
+    /// life for a minute and a half.
     pub fn idle_limit(mut self, limit: Duration) -> Self {
         self.idle_limit = Some(limit);
         self
@@ -92,8 +96,8 @@ impl RemoteAccess {
         self
     }
 
-    /// Asked before each tunnel to an allowed port; `false` refuses it. Called in the tunnel's own thread. A panic in
-    /// it is logged, and refuses.
+    /// Asked before each tunnel to an allowed port; `false` refuses it. Called in the tunnel's own thread, while the
+    /// Platform waits for its answer (30 s unless set there). A panic in it is logged, and refuses.
     pub fn on_request(
         mut self,
         callback: impl Fn(&TunnelRequest) -> bool + Send + Sync + 'static,

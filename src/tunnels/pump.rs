@@ -165,15 +165,22 @@ impl Tunnel {
             let (received_bytes, sent_bytes) = (&entry.received_bytes, &entry.sent_bytes);
             received_bytes.fetch_add(received as u64, Ordering::Relaxed);
             sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
-            moved |= self.write_local()? | (received + sent > 0);
-            self.write_relay()?;
+            // What either end takes makes room to read from the other, which tells of its bytes only once.
+
+            moved |= self.write_local()? | self.write_relay()? | (received + sent > 0);
         }
         if self.is_over() {
             return Err(End::Closed);
         }
         let due = self.look(life, now)?;
         let budget_due = budget.due().filter(|_| is_out_of_budget);
-        self.wait(budget_due.into_iter().chain(due).min())
+        let was_blocked = self.relay.socket.is_blocked();
+        self.wait(budget_due.into_iter().chain(due).min())?;
+        if was_blocked && !self.relay.socket.is_blocked() {
+            // The relay acknowledges what a slow line brings, though it says nothing, and a ping waits behind that.
+            life.heard(Instant::now());
+        }
+        Ok(())
     }
 
     /// Takes payload from the relay, if there is room for it: how many bytes, or nothing if the relay gave no sign.
@@ -259,13 +266,13 @@ impl Tunnel {
         Ok(has_taken)
     }
 
-    fn write_relay(&mut self) -> Result<(), End> {
+    /// Gives the relay what it takes; returns whether it took any.
+    fn write_relay(&mut self) -> Result<bool, End> {
         let Relay {
             socket, web_socket, ..
         } = &mut self.relay;
         socket
             .write(web_socket.output())
-            .map(drop)
             .map_err(|error| TlsSocketError::Io(error).into())
     }
 
@@ -316,7 +323,10 @@ impl Tunnel {
     fn say_goodbye(&mut self) {
         self.relay.web_socket.close();
         self.relay.socket.close_notify();
-        // The tunnel has ended, whatever comes of it.
+        // The tunnel has ended, whatever comes of it. A forked child may have the sockets, too: to close them would not
+        // end the connections.
         drop(self.write_relay());
+        drop(self.relay.socket.shutdown());
+        drop(self.local.socket.shutdown(Shutdown::Both));
     }
 }

@@ -54,12 +54,17 @@ impl OpenTunnel {
         let relay = Host::parse(authority, RELAY_PORT)
             .map_err(|rule| format!("the host of tunnelSecureUri: {rule}"))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let traceparent = payload.traceparent_header.unwrap_or_default();
+        if traceparent.len() > 200 || !traceparent.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let rule = "traceparentHeader must be at most 200 printable ASCII characters";
+            return Err(rule.to_owned());
+        }
         Ok(OpenTunnel {
             tunnel_id: id,
             port: payload.port,
             relay,
             path: Secret::new(path),
-            traceparent: payload.traceparent_header.filter(|value| !value.is_empty()),
+            traceparent: Some(traceparent).filter(|value| !value.is_empty()),
         })
     }
 
@@ -68,7 +73,17 @@ impl OpenTunnel {
         TunnelRequest {
             tunnel_id: self.tunnel_id.clone(),
             port: self.port,
+            traceparent: self.traceparent.clone(),
         }
+    }
+
+    /// As log lines name it.
+    pub fn name(&self) -> String {
+        let asked_by = match &self.traceparent {
+            Some(traceparent) => format!(", asked for by {traceparent}"),
+            None => String::new(),
+        };
+        format!("tunnel {} to port {}{asked_by}", self.tunnel_id, self.port)
     }
 }
 
@@ -93,6 +108,10 @@ mod tests {
         assert_eq!(asked.relay.to_string(), "relay.example:8443");
         assert_eq!(asked.path.expose(), "/a/b?sig=s%20t");
         assert_eq!(asked.traceparent.as_deref(), Some("00-1-2-01"));
+        assert_eq!(
+            asked.name(),
+            "tunnel 0b5f to port 22, asked for by 00-1-2-01"
+        );
         assert!(!format!("{asked:?}").contains("sig"));
 
         let asked = parse(
@@ -127,6 +146,9 @@ mod tests {
                 json!({"tunnelId": "a", "port": "secret", "tunnelSecureUri": "wss://relay/secret"}),
             ),
             parse(json!({"tunnelId": "a", "port": 22, "tunnelSecureUri": 7, "secret": 1})),
+            parse(
+                json!({"tunnelId": "a", "port": 22, "tunnelSecureUri": "wss://relay", "traceparentHeader": "a\nsecret"}),
+            ),
             parse(json!(["secret"])),
             OpenTunnel::parse(b""),
         ] {

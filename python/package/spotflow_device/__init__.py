@@ -50,6 +50,7 @@ from ._native import (
     RemoteAccess,
     SetAsideMessage,
     Status,
+    TunnelRequest,
     TunnelStatus,
     __version__,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "StorageFullError",
     "StreamSender",
     "Transport",
+    "TunnelRequest",
     "TunnelStatus",
     "WaitTimeoutError",
     "WhenFull",

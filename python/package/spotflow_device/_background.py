@@ -13,10 +13,19 @@ import threading
 import traceback
 import weakref
 from functools import partial
-from typing import Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
 
 from . import _greenlets, _native
 from ._errors import ClosedError
+
+if TYPE_CHECKING:
+    _Request = Union[_native.MethodRequest, _native.TunnelRequest]
+    #: Methods by name, for other names, and who agrees to a tunnel.
+    _Functions = Tuple[
+        Optional[Dict[str, Callable[[_native.MethodRequest], object]]],
+        Optional[Callable[[_native.MethodRequest], object]],
+        Optional[Callable[[_native.TunnelRequest], bool]],
+    ]
 
 _callback_logger = logging.getLogger("spotflow_device.callbacks")
 
@@ -49,6 +58,13 @@ class Callbacks:
         self.connection_changed_callback = connection
         self.methods: "Dict[str, Callable[[_native.MethodRequest], object]]" = {}
         self.method_request_callback: "Optional[Callable[[_native.MethodRequest], object]]" = None
+        self.remote_access_callback: "Optional[Callable[[_native.TunnelRequest], bool]]" = None
+
+    def for_request(self, request: "_Request") -> "Optional[Callable[[Any], object]]":
+        """The function that a call is for."""
+        if isinstance(request, _native.TunnelRequest):
+            return self.remote_access_callback
+        return self.methods.get(request.name, self.method_request_callback)
 
 
 def start_callbacks(
@@ -85,23 +101,20 @@ def _run_callbacks(events: "_native.Events", callbacks: "weakref.ref[Callbacks]"
         events.end()
 
 
-# Methods
+# Methods, and questions about remote access: each call is answered
 
 
-def start_methods(
-    calls: "_native.MethodCalls",
-    callbacks: Callbacks,
-    methods: "Optional[Dict[str, Callable[[_native.MethodRequest], object]]]",
-    others: "Optional[Callable[[_native.MethodRequest], object]]",
-) -> None:
-    """Starts the thread that starts one for each call of a method, until the calls end."""
+def start_calls(calls: "_native.Calls", callbacks: Callbacks, functions: "_Functions") -> None:
+    """Starts the thread that starts one for each call, until the calls end."""
+    methods, others, remote_access = functions
     # Whatever the program does with its own later.
     callbacks.methods = dict(methods or {})
     callbacks.method_request_callback = others
-    _native.start_thread(_greenlets.start_new_thread, _run_methods, (calls, weakref.ref(callbacks)))
+    callbacks.remote_access_callback = remote_access
+    _native.start_thread(_greenlets.start_new_thread, _run_calls, (calls, weakref.ref(callbacks)))
 
 
-def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks]") -> None:
+def _run_calls(calls: "_native.Calls", callbacks: "weakref.ref[Callbacks]") -> None:
     _enter("spotflow_device-methods")
     try:
         while True:
@@ -109,7 +122,7 @@ def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks
             if call is None:
                 return
             try:
-                _native.start_thread(_greenlets.start_new_thread, _run_method, (calls, call, callbacks))
+                _native.start_thread(_greenlets.start_new_thread, _run_call, (calls, call, callbacks))
             except BaseException:
                 call.fail()
                 _report()
@@ -119,14 +132,12 @@ def _run_methods(calls: "_native.MethodCalls", callbacks: "weakref.ref[Callbacks
         _leave()
 
 
-def _run_method(
-    calls: "_native.MethodCalls", call: "_native.MethodCall", callbacks: "weakref.ref[Callbacks]"
-) -> None:
+def _run_call(calls: "_native.Calls", call: "_native.Call", callbacks: "weakref.ref[Callbacks]") -> None:
     _enter("spotflow_device-method")
     try:
-        request = call.begin()
+        request = calls.begin(call)
         owner = callbacks()
-        function = None if owner is None else owner.methods.get(request.name, owner.method_request_callback)
+        function = None if owner is None else owner.for_request(request)
         del owner
         if function is None:
             call.fail()
@@ -137,11 +148,15 @@ def _run_method(
 
 
 def _answer(
-    calls: "_native.MethodCalls",
-    call: "_native.MethodCall",
-    function: "Callable[[_native.MethodRequest], object]",
-    request: "_native.MethodRequest",
+    calls: "_native.Calls",
+    call: "_native.Call",
+    function: "Callable[[Any], object]",
+    request: "_Request",
 ) -> None:
+    if isinstance(request, _native.TunnelRequest):
+        name = "remote_access_callback"
+    else:
+        name = f"the method {request.name}"
     try:
         try:
             call.answer(function(request))
@@ -149,9 +164,9 @@ def _answer(
             call.fail()
             if isinstance(error, ClosedError) and calls.are_over:
                 # The usual end of a method that waits in the client.
-                _callback_logger.debug("the method %s was ended by the client's closing", request.name)
+                _callback_logger.debug("%s was ended by the client's closing", name)
             elif not (isinstance(error, SystemExit) and calls.are_over):
-                _callback_logger.exception("the method %s raised an exception", request.name)
+                _callback_logger.exception("%s raised an exception", name)
     except BaseException:
         # A log handler or filter of the program's.
         _report()

@@ -87,6 +87,7 @@ class DeviceClient:
         proxy: Optional[str] = None,
         timeout: Optional[float] = None,
         transport: Optional[Transport] = None,
+        remote_access_callback: Optional[Callable[[TunnelRequest], bool]] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -137,9 +138,11 @@ class DeviceClient:
           `WaitTimeoutError`; the next start begins another Provisioning Operation.
         - `transport`: how to connect to the Platform, by default `Transport.AUTOMATIC`: at port 8883, and where that
           does not come through within some seconds, over WebSocket at port 443.
+        - `remote_access_callback`: asked with a `TunnelRequest` before each tunnel to an allowed port, and opens it by
+          `True`; by default each is opened. `False` or an exception refuses it.
 
-        Callbacks run in a thread of their own, methods in others, and may use the client; an exception in one is
-        logged.
+        Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
+        an exception in one is logged.
 
         Raises `InvalidArgumentError` or `InvalidTypeError` for an argument, `DatabaseError` for the file,
         `RegistrationError` if the Platform or the technician does not want the device.
@@ -435,23 +438,23 @@ class MethodResponse:
         """The payload."""
 
 @final
-class MethodCalls:
+class Calls:
     """The calls of one client, for its thread that starts those that run them."""
-    def next(self) -> Optional[MethodCall]:
+    def next(self) -> Optional[Call]:
         """Waits for the next call; `None` at the end."""
     @property
     def are_over(self) -> bool:
         """Whether there will be no more, because the client is closing."""
+    def begin(self, call: Call) -> Union[MethodRequest, TunnelRequest]:
+        """What the function gets. This thread is one of the package's own from here on."""
 
 @final
-class MethodCall:
+class Call:
     """One call, for the thread that runs it."""
-    def begin(self) -> MethodRequest:
-        """What the method gets. This thread is one of the package's own from here on."""
     def answer(self, returned: object) -> None:
-        """Answers with what the method returned: a `MethodResponse`, or a payload for status 200."""
+        """Answers with what the function returned."""
     def fail(self) -> None:
-        """The method has raised an exception, which is logged already."""
+        """The function has raised an exception, which is logged already."""
 
 @final
 class RemoteAccess:
@@ -472,6 +475,21 @@ class RemoteAccess:
     ) -> RemoteAccess: ...
     def __eq__(self, __other: object) -> bool: ...
     def __ne__(self, __other: object) -> bool: ...
+
+@final
+class TunnelRequest:
+    """The Platform asks for a tunnel: see `remote_access_callback` of `DeviceClient.start`."""
+    @property
+    def tunnel_id(self) -> str:
+        """The Platform's name for the tunnel."""
+    @property
+    def port(self) -> int:
+        """The port of this device that it is to lead to; it is one of those allowed."""
+    @property
+    def traceparent(self) -> Optional[str]:
+        """Who asked, as far as the Platform tells: its `traceparent` (W3C Trace Context), by which it can say more, or
+        `None`.
+        """
 
 @final
 class TunnelStatus:

@@ -27,6 +27,7 @@ from spotflow_device import (
     Status,
     StreamSender,
     Transport,
+    TunnelRequest,
     TunnelStatus,
     WaitTimeoutError,
 )
@@ -83,6 +84,11 @@ def restart(request: MethodRequest) -> MethodResponse:
     return MethodResponse(200 if delay >= 0 else 400, {"name": name, "cancelled": request.is_cancelled})
 
 
+def is_welcome(request: TunnelRequest) -> bool:
+    traceparent: Optional[str] = request.traceparent
+    return request.port == 22 and request.tunnel_id != "" and traceparent is not None
+
+
 def by_the_cloud() -> None:
     client = DeviceClient.start(
         None,
@@ -92,6 +98,7 @@ def by_the_cloud() -> None:
         methods={"restart": restart, "uptime": lambda request: 17},
         method_request_callback=lambda request: None,
         method_threads=2,
+        remote_access_callback=is_welcome,
     )
     tunnels: List[TunnelStatus] = client.status().tunnels
     for tunnel in tunnels:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs devices on Microsoft's SDK for IoT Hub against the embedded Platform.
-# Needs python3 with venv, cargo, and the right to listen on the ports 443 and 8883 of a loopback address.
+# Needs python3 with venv, cargo, and the ports 443 and 8883 of a loopback address (.ci/ports).
 # Arguments go to pytest.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,4 +15,4 @@ if [ -z "${SPOTFLOW_EMULATOR:-}" ]; then
     SPOTFLOW_EMULATOR=${CARGO_TARGET_DIR:-$root/target}/debug/spotflow-emulator
     export SPOTFLOW_EMULATOR
 fi
-exec "$venv/bin/python" -m pytest -p no:cacheprovider "$here" "$@"
+exec "$root/.ci/ports" "$venv/bin/python" -m pytest -p no:cacheprovider "$here" "$@"
