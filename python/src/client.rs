@@ -205,13 +205,17 @@ impl DeviceClient {
 
     /// Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
     /// takes its default. Without a `compression` payloads are sent as they are.
-    #[pyo3(signature = (stream_group=None, stream=None, compression=None))]
+    ///
+    /// Messages of a higher `priority` go first, in the order in which they were stored; without one it is
+    /// `Priority.NORMAL`.
+    #[pyo3(signature = (stream_group=None, stream=None, compression=None, *, priority=None))]
     fn create_stream_sender<'py>(
         &self,
         py: Python<'py>,
         stream_group: Argument<'_, '_>,
         stream: Argument<'_, '_>,
         compression: Argument<'_, '_>,
+        priority: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
@@ -220,8 +224,12 @@ impl DeviceClient {
             Some(compression) => choice("compression", compression)?,
             None => spotflow_device::Compression::Uncompressed,
         };
+        let mut options = spotflow_device::SenderOptions::new().compression(compression);
+        if let Some(priority) = priority {
+            options = options.priority(choice("priority", priority)?);
+        }
         let sender = client
-            .create_stream_sender(group.as_deref(), stream.as_deref(), compression)
+            .create_stream_sender_with(group.as_deref(), stream.as_deref(), options)
             .map_err(|error| errors::to_python(py, &error))?;
         StreamSender::made(py, sender, self.client.share(py))
     }

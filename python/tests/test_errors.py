@@ -100,6 +100,7 @@ CALLS = {
             "stream_group": (NOT_TEXT, ["", TOO_LONG, SURROGATE]),
             "stream": (NOT_TEXT, ["", TOO_LONG, SURROGATE]),
             "compression": ([0, 1, "FASTEST", Compression, spotflow_device.Codec.GZIP], []),
+            "priority": ([0, 1, "URGENT", spotflow_device.Priority, Compression.FASTEST], []),
         },
     ),
     "wait_enqueued_messages_sent": ({}, TIMEOUT),

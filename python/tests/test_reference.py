@@ -65,6 +65,7 @@ ADDED = {
         ("proxy", None),
         ("timeout", None),
     ],
+    DeviceClient.create_stream_sender: [("priority", None)],
     StreamSender.send_message: [("timeout", None)],
 }
 

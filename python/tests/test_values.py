@@ -20,6 +20,7 @@ from spotflow_device import (
     InvalidTypeError,
     Message,
     MethodResponse,
+    Priority,
     RemoteAccess,
     SpotflowError,
     StreamSender,
@@ -29,7 +30,7 @@ from spotflow_emulator import Emulator
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, payloads
 
-CHOICES = [Codec, Compression, Durability, WhenFull]
+CHOICES = [Codec, Compression, Durability, Priority, WhenFull]
 
 #: Each way to get another object that is the same.
 WAYS = {

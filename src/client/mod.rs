@@ -7,6 +7,7 @@ mod core;
 mod fork;
 mod options;
 mod sender;
+mod sender_options;
 mod set_aside;
 mod start;
 mod wiring;
@@ -30,6 +31,7 @@ use crate::wait::deadline_after;
 pub use builder::DeviceClientBuilder;
 pub use fork::ForkGuard;
 pub use sender::StreamSender;
+pub use sender_options::SenderOptions;
 pub use set_aside::SetAsideMessage;
 
 /// A device of the Spotflow IoT Platform.
@@ -122,14 +124,34 @@ impl DeviceClient {
         stream: impl Into<Option<&'a str>>,
         compression: Compression,
     ) -> Result<StreamSender> {
+        let options = SenderOptions::new().compression(compression);
+        self.create_stream_sender_with(stream_group, stream, options)
+    }
+
+    /// [`create_stream_sender`](Self::create_stream_sender) with more options, such as a [priority](crate::Priority).
+    /// Does not block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a name is empty or too long.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::{DeviceClient, Error, Priority, SenderOptions};
+    /// # fn f(client: &DeviceClient) -> Result<(), Error> {
+    /// let options = SenderOptions::new().priority(Priority::Urgent);
+    /// let alarms = client.create_stream_sender_with(None, "alarms", options)?;
+    /// alarms.enqueue_message("the door is open")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn create_stream_sender_with<'a>(
+        &self,
+        stream_group: impl Into<Option<&'a str>>,
+        stream: impl Into<Option<&'a str>>,
+        options: SenderOptions,
+    ) -> Result<StreamSender> {
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let address = StreamAddress::new(owned(stream_group.into()), owned(stream.into()))?;
-        compression::validate(compression, self.core.codec)?;
-        Ok(StreamSender::new(
-            Arc::clone(&self.core),
-            address,
-            compression,
-        ))
+        compression::validate(options.compression, self.core.codec)?;
+        Ok(StreamSender::new(Arc::clone(&self.core), address, options))
     }
 
     /// How many Messages are stored and not yet acknowledged by the Platform. Does not block.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::core::Core;
-use crate::compression::{Compression, compress};
+use super::sender_options::SenderOptions;
+use crate::compression::compress;
 use crate::error::Result;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_packet};
 use crate::message::{Completion, Message, StreamAddress, property_bag};
@@ -14,25 +15,26 @@ use crate::outbox::NewMessage;
 use crate::wait::deadline_after;
 
 /// Sends Messages to one Stream. Made by
-/// [`create_stream_sender`](crate::DeviceClient::create_stream_sender).
+/// [`create_stream_sender`](crate::DeviceClient::create_stream_sender) and
+/// [`create_stream_sender_with`](crate::DeviceClient::create_stream_sender_with).
 ///
 /// Cheap to clone, and safe to share between any number of threads. The order of Messages is the order
-/// in which they were stored, over all senders of a client.
+/// in which they were stored, over all senders of a client with the same [priority](crate::Priority).
 ///
 /// Compression is done in the thread that calls. What is stored is what is sent.
 #[derive(Clone)]
 pub struct StreamSender {
     core: Arc<Core>,
     address: Arc<StreamAddress>,
-    compression: Compression,
+    options: SenderOptions,
 }
 
 impl StreamSender {
-    pub(super) fn new(core: Arc<Core>, address: StreamAddress, compression: Compression) -> Self {
+    pub(super) fn new(core: Arc<Core>, address: StreamAddress, options: SenderOptions) -> Self {
         StreamSender {
             core,
             address: Arc::new(address),
-            compression,
+            options,
         }
     }
 
@@ -81,8 +83,8 @@ impl StreamSender {
         self.store(messages?).map(drop)
     }
 
-    /// Stores a Message, and returns when it and all before it are sent, that is, acknowledged by the
-    /// Platform. Without a network it waits, for as long as it takes.
+    /// Stores a Message, and returns when it and all before it of its [priority](crate::Priority) are sent, that is,
+    /// acknowledged by the Platform. Without a network it waits, for as long as it takes.
     ///
     /// # Errors
     /// As [`enqueue_message`](Self::enqueue_message);
@@ -169,6 +171,7 @@ impl StreamSender {
     fn enqueue_completion(&self, completion: &Completion) -> Result<()> {
         completion.validate(&self.address)?;
         self.store(vec![NewMessage {
+            priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
             properties: property_bag::render_completion(&self.address, completion),
             body: Bytes::new(),
@@ -182,13 +185,14 @@ impl StreamSender {
         self.core.check_open()?;
         message.validate()?;
         let Message { payload, ids } = message;
-        let (body, encoding) = match compress(&payload, self.compression, self.core.codec) {
+        let (body, encoding) = match compress(&payload, self.options.compression, self.core.codec) {
             Some(compressed) => (compressed.body, Some(compressed.content_encoding)),
             None => (payload, None),
         };
         check_packet(&self.address, &ids, body.len())?;
         let upload = body.len() > UPLOAD_THRESHOLD_BYTES;
         Ok(NewMessage {
+            priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
             properties: property_bag::render(&self.address, &ids, encoding, upload),
             body: Bytes::from(body),
@@ -207,7 +211,7 @@ impl std::fmt::Debug for StreamSender {
         f.debug_struct("StreamSender")
             .field("stream_group", &self.address.stream_group)
             .field("stream", &self.address.stream)
-            .field("compression", &self.compression)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

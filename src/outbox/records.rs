@@ -1,8 +1,10 @@
 //! What happened to taken Messages, and when it is recorded: acknowledged ones are noted as sent, or deleted from the
-//! database with all that were noted before; those that the hub does not take are set aside. Pure, as the state.
+//! database with all that were noted before; those that the hub does not take are set aside; and which lane is sent
+//! from. Pure, as the state.
 
 use super::sent::SentRows;
 use crate::identity::HubDeviceId;
+use crate::message::priority::Priority;
 use crate::store::Durability;
 use crate::store::rows::totals::Totals;
 
@@ -26,6 +28,9 @@ pub(crate) struct Record {
     pub acknowledged: Vec<i64>,
     pub set_aside: Vec<SetAside>,
     pub is_synced: bool,
+    /// From now on it is sent from this lane. Synced, with the deletion of all that was sent from the one before: so
+    /// not even a power cut makes the link go back to that.
+    pub lane: Option<Priority>,
     /// How much is acknowledged.
     pub sent: Totals,
     /// All that is sent is deleted, instead of being noted; these were noted before.
@@ -43,7 +48,7 @@ impl Record {
     }
 
     fn is_empty(&self) -> bool {
-        self.acknowledged.is_empty() && self.set_aside.is_empty()
+        self.acknowledged.is_empty() && self.set_aside.is_empty() && self.lane.is_none()
     }
 
     /// The Messages that it is about.
@@ -63,6 +68,7 @@ impl Record {
     fn prepend(&mut self, failed: Record) {
         self.acknowledged.splice(0..0, failed.acknowledged);
         self.set_aside.splice(0..0, failed.set_aside);
+        self.lane = self.lane.or(failed.lane);
     }
 }
 
@@ -75,6 +81,7 @@ pub(super) struct Records {
     /// without it: those make room on a full disk, to set aside takes some.
     shelf_is_stalled: bool,
     is_under_way: bool,
+    is_changing_lane: bool,
     /// What the record under way deletes of what was acknowledged.
     deleting: Vec<i64>,
     unsynced: usize,
@@ -85,6 +92,17 @@ impl Records {
     /// The Platform has the Message.
     pub fn acknowledged(&mut self, id: i64) {
         self.next.acknowledged.push(id);
+    }
+
+    /// The next record says that from then on it is sent from this lane.
+    pub fn change_lane(&mut self, priority: Priority) {
+        self.next.lane = Some(priority);
+        self.is_changing_lane = true;
+    }
+
+    /// Whether that is not recorded yet.
+    pub fn is_changing_lane(&self) -> bool {
+        self.is_changing_lane
     }
 
     /// The Message will not be sent.
@@ -106,7 +124,7 @@ impl Records {
     /// What is to be recorded now: one record at a time. `sent` counts what is acknowledged.
     pub fn begin(&mut self, sent: impl FnOnce(&[i64]) -> Totals) -> Option<Record> {
         let is_nothing_new = if self.shelf_is_stalled {
-            self.next.acknowledged.is_empty()
+            self.next.acknowledged.is_empty() && self.next.lane.is_none()
         } else {
             self.next.is_empty()
         };
@@ -120,8 +138,9 @@ impl Records {
         }
         record.sent = sent(&record.acknowledged);
         self.unsynced += record.acknowledged.len();
-        record.is_synced =
-            self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC || !record.set_aside.is_empty();
+        record.is_synced = self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC
+            || !record.set_aside.is_empty()
+            || record.lane.is_some();
         if record.is_synced {
             self.unsynced = 0;
         }
@@ -141,6 +160,9 @@ impl Records {
     /// The rows are noted, or deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
         self.ended();
+        if record.lane.is_some() {
+            self.is_changing_lane = false;
+        }
         if record.deletes {
             self.sent_rows.deleted();
         } else {
@@ -157,7 +179,7 @@ impl Records {
         let sets_aside = !record.set_aside.is_empty();
         self.shelf_is_stalled |= sets_aside;
         self.next.prepend(record);
-        sets_aside && !self.next.acknowledged.is_empty()
+        sets_aside && !(self.next.acknowledged.is_empty() && self.next.lane.is_none())
     }
 
     fn ended(&mut self) {
@@ -193,6 +215,8 @@ impl Records {
         *self = Records {
             is_under_way: self.is_under_way,
             deleting: std::mem::take(&mut self.deleting),
+            // Of the record under way; one that waits is forgotten.
+            is_changing_lane: self.is_changing_lane && self.next.lane.is_none(),
             ..Records::default()
         };
     }

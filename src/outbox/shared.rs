@@ -8,7 +8,7 @@ use super::admission::{Dropped, Stored};
 use super::drop_log::DropLog;
 use super::records::Record;
 use super::state::{NewMessage, State};
-use super::waiters::{NotSent, Waiters};
+use super::waiters::{Awaited, NotSent, Waiters};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::store::rows::totals::Totals;
@@ -116,11 +116,11 @@ impl Shared {
         check: Option<&dyn InterruptCheck>,
     ) -> Result<()> {
         let mut it = self.lock();
-        let through = id.unwrap_or(it.messages.stored_through());
-        let (key, changed) = it.waiters.add(id.unwrap_or(0)..=through);
+        let all = Awaited::All(it.messages.stored_through());
+        let awaited = id.map_or(all, Awaited::Message);
+        let (key, changed) = it.waiters.add(awaited);
         let (mut it, sent) = wait_for(&self.guarded, it, &changed, deadline, check, |it| {
-            if it.messages.is_sent_through(through) || (id.is_some() && it.waiters.is_dropped(key))
-            {
+            if it.messages.is_sent(awaited) || (id.is_some() && it.waiters.is_dropped(key)) {
                 Some(Ok(()))
             } else {
                 it.is_closed.then_some(Err(Error::Closed))
@@ -144,7 +144,7 @@ impl Shared {
 impl Guarded {
     /// Something was sent, or never will be: wakes those who wait for nothing else.
     pub fn wake_waiters(&self) {
-        self.waiters.wake(|id| self.messages.is_sent_through(id));
+        self.waiters.wake(|awaited| self.messages.is_sent(awaited));
     }
 
     /// See [`State::begin_load`]; not once the outbox is closed.
@@ -156,23 +156,25 @@ impl Guarded {
     /// Step 2, to be called in the order of the commits. Returns whether rows are to be loaded.
     #[must_use]
     pub fn stored(&mut self, stored: &Stored, messages: &[NewMessage]) -> bool {
-        let load_is_due = stored.dropped.is_some_and(|dropped| {
+        let load_is_due = stored.dropped.as_ref().is_some_and(|dropped| {
             self.dropped(dropped);
             self.begin_load()
         });
         for (id, message) in stored.ids.iter().zip(messages) {
             self.messages.stored(*id, message);
         }
-        tell(self.drop_log.line_if_due(Instant::now()));
+        tell(self.drop_log.lines_if_due(Instant::now()));
         load_is_due
     }
 
-    fn dropped(&mut self, Dropped { rows, limit }: Dropped) {
+    fn dropped(&mut self, Dropped { rows, limit }: &Dropped) {
         self.messages.dropped(rows);
-        self.waiters
-            .not_sent(rows.first..=rows.last, NotSent::Dropped);
-        self.dropped = self.dropped.and(rows.totals);
-        self.drop_log.dropped(rows, limit);
+        for rows in rows {
+            self.waiters
+                .not_sent(rows.first..=rows.last, NotSent::Dropped);
+            self.dropped = self.dropped.and(rows.totals);
+            self.drop_log.dropped(*rows, *limit);
+        }
         self.wake_waiters();
     }
 
@@ -191,7 +193,7 @@ impl Guarded {
         self.wake_waiters();
         self.deleted_since_empty += record.acknowledged.len();
         let is_empty = self.messages.pending().count == 0;
-        tell(self.drop_log.line_if_due(Instant::now()));
+        tell(self.drop_log.lines_if_due(Instant::now()));
         Next {
             may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
             record: self.messages.begin_delete(),
@@ -201,13 +203,13 @@ impl Guarded {
     /// Ends all waits.
     pub fn close(&mut self) {
         self.is_closed = true;
-        tell(self.drop_log.line());
+        tell(self.drop_log.lines());
         self.waiters.wake_all();
     }
 }
 
-fn tell(dropped: Option<String>) {
-    if let Some(line) = dropped {
+fn tell(dropped: Vec<String>) {
+    for line in dropped {
         log::error!("{line}");
     }
 }

@@ -6,6 +6,7 @@ mod closing;
 mod cloud_messages;
 mod delivery;
 mod identity;
+mod lanes;
 mod large_content;
 mod methods;
 mod offline;

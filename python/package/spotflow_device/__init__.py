@@ -20,7 +20,7 @@ Every error is a :class:`SpotflowError`.
 
 from . import _interpreter  # isort: skip. It refuses before anything else is loaded.
 from . import _background
-from ._choices import Codec, Compression, Durability, WhenFull
+from ._choices import Codec, Compression, Durability, Priority, WhenFull
 from ._errors import (
     ClosedError,
     DatabaseError,
@@ -74,6 +74,7 @@ __all__ = [
     "MethodResponse",
     "OutboxFullError",
     "OutcomeUnknownError",
+    "Priority",
     "ProvisioningOperation",
     "Recovery",
     "RegistrationError",

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from typing_extensions import Buffer, Self, TypeAlias, disjoint_base, final
 
 from . import _held
-from ._choices import Codec, Compression, Durability, WhenFull
+from ._choices import Codec, Compression, Durability, Priority, WhenFull
 from ._errors import SpotflowError
 
 __all__ = [
@@ -158,9 +158,14 @@ class DeviceClient:
         stream_group: Optional[str] = None,
         stream: Optional[str] = None,
         compression: Optional[Compression] = None,
+        *,
+        priority: Optional[Priority] = None,
     ) -> _held.StreamSender:
         """Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
         takes its default. Without a `compression` payloads are sent as they are.
+
+        Messages of a higher `priority` go first, in the order in which they were stored; without one it is
+        `Priority.NORMAL`.
         """
     def wait_enqueued_messages_sent(self, timeout: Optional[float] = None) -> None:
         """Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::ROWS_KEPT;
 use crate::identity::HubDeviceId;
+use crate::message::Priority;
 use crate::outbox::{IdentityChange, NewMessage, Outbox, OutboxLimits, Wake, recovery};
 use crate::store::{Durability, Recovery, Store, Transaction};
 
@@ -30,6 +31,7 @@ fn open(directory: &Path) -> Outbox {
 
 fn enqueue(outbox: &Outbox, count: usize) -> i64 {
     let message = |_| NewMessage {
+        priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
         body: Bytes::from_static(b"body"),
