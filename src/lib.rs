@@ -277,6 +277,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod age;
 mod backoff;
 mod callbacks;
 mod client;

@@ -6,6 +6,7 @@ pub(crate) mod outgoing;
 pub(crate) mod priority;
 pub(crate) mod property_bag;
 pub(crate) mod rules;
+pub(crate) mod terms;
 
 use std::fmt;
 

@@ -65,7 +65,7 @@ ADDED = {
         ("proxy", None),
         ("timeout", None),
     ],
-    DeviceClient.create_stream_sender: [("priority", None)],
+    DeviceClient.create_stream_sender: [("priority", None), ("time_to_live", None)],
     StreamSender.send_message: [("timeout", None)],
 }
 

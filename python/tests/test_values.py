@@ -63,6 +63,7 @@ FIELDS = {
         "oldest_pending_age",
         "dropped_messages",
         "dropped_bytes",
+        "expired_messages",
         "set_aside_messages",
         "recovery",
         "tunnels",

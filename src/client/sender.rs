@@ -10,7 +10,7 @@ use super::sender_options::SenderOptions;
 use crate::compression::compress;
 use crate::error::Result;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_packet};
-use crate::message::{Completion, Message, StreamAddress, property_bag};
+use crate::message::{Completion, Message, StreamAddress, property_bag, terms};
 use crate::outbox::NewMessage;
 use crate::wait::deadline_after;
 
@@ -89,7 +89,8 @@ impl StreamSender {
     /// # Errors
     /// As [`enqueue_message`](Self::enqueue_message);
     /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent;
-    /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones. After
+    /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones;
+    /// [`Error::Expired`](crate::Error::Expired) if it is too old when its turn comes. After
     /// [`Error::Interrupted`](crate::Error::Interrupted), or
     /// [`Error::Closed`](crate::Error::Closed) while waiting, the Message stays stored and will be sent.
     ///
@@ -173,7 +174,7 @@ impl StreamSender {
         self.store(vec![NewMessage {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: property_bag::render_completion(&self.address, completion),
+            properties: self.with_terms(property_bag::render_completion(&self.address, completion)),
             body: Bytes::new(),
             upload: false,
         }])
@@ -194,10 +195,19 @@ impl StreamSender {
         Ok(NewMessage {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: property_bag::render(&self.address, &ids, encoding, upload),
+            properties: self.with_terms(property_bag::render(
+                &self.address,
+                &ids,
+                encoding,
+                upload,
+            )),
             body: Bytes::from(body),
             upload,
         })
+    }
+
+    fn with_terms(&self, bag: String) -> String {
+        terms::with_time_to_live(bag, self.options.time_to_live)
     }
 
     fn store(&self, messages: Vec<NewMessage>) -> Result<i64> {

@@ -144,7 +144,7 @@ impl World {
                     self.session.in_flight().count() - 1
                 }),
             };
-            if let Some(record) = self.outbox.begin_change_of_lane() {
+            if let Some(record) = self.outbox.begin_due_record() {
                 assert!(
                     self.session.in_flight().count() == 0,
                     "something is in flight"

@@ -1,5 +1,6 @@
 //! Tells of dropped Messages as ranges, of one lane each: the first at once, then at growing intervals what has gathered.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::lanes::Lanes;
@@ -12,9 +13,25 @@ use crate::store::rows::totals::Totals;
 const INTERVAL_FIRST: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
+/// Why Messages are not sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
+    Full(OutboxLimit),
+    Expired,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Full(limit) => write!(f, "as the outbox has reached {limit}"),
+            Why::Expired => write!(f, "as they were older than their time to live"),
+        }
+    }
+}
+
 /// What is dropped and not yet told.
 pub(super) struct DropLog {
-    gathered: Lanes<Option<(DroppedRows, OutboxLimit)>>,
+    gathered: Lanes<Option<(DroppedRows, Why)>>,
     told_at: Option<Instant>,
     interval: Duration,
 }
@@ -30,10 +47,10 @@ impl Default for DropLog {
 }
 
 impl DropLog {
-    pub fn dropped(&mut self, rows: DroppedRows, limit: OutboxLimit) {
+    pub fn dropped(&mut self, rows: DroppedRows, why: Why) {
         let gathered = &mut self.gathered[lane::priority(rows.first)];
         let all = gathered.map_or(rows, |(gathered, _)| gathered.and(rows));
-        *gathered = Some((all, limit));
+        *gathered = Some((all, why));
     }
 
     /// The lines that are due now, if there is something to tell.
@@ -60,21 +77,19 @@ impl DropLog {
     pub fn lines(&mut self) -> Vec<String> {
         let gathered = self.gathered.iter_mut();
         gathered
-            .filter_map(|(priority, it)| it.take().map(|(rows, limit)| line(priority, rows, limit)))
+            .filter_map(|(priority, it)| it.take().map(|(rows, why)| line(priority, rows, why)))
             .collect()
     }
 }
 
-fn line(priority: Priority, rows: DroppedRows, limit: OutboxLimit) -> String {
+fn line(priority: Priority, rows: DroppedRows, why: Why) -> String {
     let of_lane = match priority {
         Priority::Normal => String::new(),
         other => format!(" of the lane {}", other.name()),
     };
     let (first, last) = (lane::number(rows.first), lane::number(rows.last));
     let Totals { count, bytes } = rows.totals;
-    format!(
-        "dropped Messages {first} to {last}{of_lane}, {count} in all with {bytes} bytes, as the outbox has reached {limit}"
-    )
+    format!("dropped Messages {first} to {last}{of_lane}, {count} in all with {bytes} bytes, {why}")
 }
 
 #[cfg(test)]
@@ -92,10 +107,10 @@ mod tests {
     #[test]
     fn a_day_of_drops_is_told_in_few_lines_that_cover_every_message() {
         let (mut log, start) = (DropLog::default(), Instant::now());
-        let limit = OutboxLimit::Messages(5);
+        let why = Why::Full(OutboxLimit::Messages(5));
         let mut lines = Vec::new();
         for second in 0..86_400 {
-            log.dropped(row(second + 1), limit);
+            log.dropped(row(second + 1), why);
             lines.extend(log.lines_if_due(start + Duration::from_secs(second as u64)));
         }
         lines.extend(log.lines());

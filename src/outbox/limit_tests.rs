@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::admission::{Answer, Request};
 use super::*;
+use crate::clock::SystemClock;
 use crate::message::Priority;
 use crate::store::rows::lane;
 
@@ -21,7 +22,14 @@ impl Wake for Nobody {
 
 fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Outbox {
     let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
-    Outbox::open(store, Arc::new(Nobody), window, limits).unwrap()
+    Outbox::open(
+        store,
+        Arc::new(Nobody),
+        Arc::new(SystemClock),
+        window,
+        limits,
+    )
+    .unwrap()
 }
 
 fn message(bytes: usize) -> NewMessage {

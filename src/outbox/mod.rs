@@ -13,7 +13,8 @@
 //!                 and only now do those who wait see it as sent
 //! ```
 //!
-//! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record.
+//! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record. Instead of
+//! 3, one that is older than its time to live is deleted.
 //!
 //! The database is the only queue; the [sent log](sent) takes from it. What is in memory are its oldest rows, so that
 //! the link never waits for a read or a sync.
@@ -27,6 +28,7 @@
 //! they put into the store's queue holds the parts that it needs, and nothing above them.
 
 mod admission;
+mod ages;
 mod drop_log;
 mod gate;
 mod lanes;
@@ -47,14 +49,16 @@ mod uploads;
 mod waiters;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
 use crate::store::rows::totals::Totals;
 use crate::store::{Durability, Store, rows};
 use crate::sync::Mutex;
 use crate::wait::InterruptCheck;
+use ages::Ages;
 use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use loader::Loader;
@@ -77,6 +81,7 @@ pub(crate) struct Outbox {
     store: Arc<Store>,
     window: usize,
     shared: Arc<Shared>,
+    ages: Ages,
     gate: Arc<Gate>,
     loader: Arc<Loader>,
     recorder: Arc<Recorder>,
@@ -93,6 +98,7 @@ impl Outbox {
     pub fn open(
         store: Arc<Store>,
         wake: Arc<dyn Wake>,
+        clock: Arc<dyn Clock>,
         window: usize,
         limits: OutboxLimits,
     ) -> Result<Outbox> {
@@ -103,6 +109,7 @@ impl Outbox {
                 rows::set_aside::count(transaction)?,
             ))
         })?;
+        let ages = Ages::new(clock, messages.stored_through());
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
         store.on_recovery(move |transaction, recovery| {
@@ -138,6 +145,7 @@ impl Outbox {
             store,
             window,
             shared,
+            ages,
             gate,
             loader,
             recorder,
@@ -177,23 +185,29 @@ impl Outbox {
     /// Step 3. The oldest Message of the highest lane that is not in flight, if the window has a place for it. If there
     /// is none, the link is woken when there may be one.
     pub fn take(&self) -> Option<Outgoing> {
-        self.take_by(|messages| messages.take(self.window))
+        self.take_by(|messages| {
+            messages.expire(self.window, |message| self.ages.is_expired(message));
+            messages.take(self.window)
+        })
     }
 
     /// Step 3, whatever the window says: a Message that is not in flight, to see whether the hub takes it while it
     /// refuses those before.
     pub fn take_behind(&self) -> Option<Outgoing> {
-        self.take_by(State::take_behind)
+        self.take_by(|messages| {
+            messages.expire(usize::MAX, |message| self.ages.is_expired(message));
+            messages.take_behind()
+        })
     }
 
     fn take_by(&self, take: impl FnOnce(&mut State) -> Option<Outgoing>) -> Option<Outgoing> {
         let mut it = self.shared.lock();
         let message = take(&mut it.messages);
         it.link_waits |= message.is_none();
-        let change_of_lane = it.messages.begin_change_of_lane();
+        let due = it.messages.begin_due_record();
         let load_is_due = it.begin_load();
         drop(it);
-        if let Some(record) = change_of_lane {
+        if let Some(record) = due {
             self.recorder.post(record);
         }
         self.loader.load_if(load_is_due);
@@ -280,14 +294,15 @@ impl Outbox {
         self.shared.lock().dropped_totals()
     }
 
-    /// The number of the newest Message that was ever stored.
-    pub fn stored_through(&self) -> i64 {
-        self.shared.lock().messages.stored_through()
+    /// How much was too old to be sent, since the start.
+    pub fn expired(&self) -> Totals {
+        self.shared.lock().expired_totals()
     }
 
-    /// The number of the oldest pending Message, and when it was stored, by the wall clock.
-    pub fn oldest_label(&self) -> Option<(i64, i64)> {
-        self.shared.lock().messages.oldest_label()
+    /// How old the oldest pending Message is.
+    pub fn oldest_age(&self) -> Option<Duration> {
+        let label = self.shared.lock().messages.oldest_label()?;
+        Some(self.ages.of(label))
     }
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.

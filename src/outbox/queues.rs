@@ -61,6 +61,21 @@ impl Queues {
         None
     }
 
+    /// Takes out, from the highest lane down to the one whose turn it is, what is too old.
+    pub fn take_expired(&mut self, is_expired: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+        let mut expired = Vec::new();
+        for (_, ready) in self.lanes.iter_mut() {
+            while ready.oldest().is_some_and(&is_expired) {
+                expired.extend(ready.take_oldest());
+            }
+            match ready.front() {
+                Front::Empty | Front::Upload => {}
+                Front::InStore | Front::Message => break,
+            }
+        }
+        expired
+    }
+
     /// There are rows to be loaded, in whatever lane.
     pub fn more_in_store(&mut self) {
         self.lanes.iter_mut().for_each(|(_, it)| it.more_in_store());

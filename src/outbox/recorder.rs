@@ -38,7 +38,7 @@ fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Wri
     if let Some(lane) = record.lane {
         rows::lane::set_sent_from(transaction, lane)?;
     }
-    let generation = sent::delete(transaction, &record.sent_rows())?;
+    let generation = sent::delete(transaction, &record.deleted_rows())?;
     Ok(Written {
         generation,
         set_aside,

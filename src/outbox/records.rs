@@ -27,6 +27,8 @@ pub(crate) struct SetAside {
 pub(crate) struct Record {
     pub acknowledged: Vec<i64>,
     pub set_aside: Vec<SetAside>,
+    /// Older than their time to live when their turn came: their rows are deleted.
+    pub expired: Vec<i64>,
     pub is_synced: bool,
     /// From now on it is sent from this lane. Synced, with the deletion of all that was sent from the one before: so
     /// not even a power cut makes the link go back to that.
@@ -48,18 +50,24 @@ impl Record {
     }
 
     fn is_empty(&self) -> bool {
-        self.acknowledged.is_empty() && self.set_aside.is_empty() && self.lane.is_none()
+        self.set_aside.is_empty() && !self.is_more_than_set_aside()
+    }
+
+    /// Whether there is something in it that a full disk does not hold up.
+    fn is_more_than_set_aside(&self) -> bool {
+        !self.acknowledged.is_empty() || !self.expired.is_empty() || self.lane.is_some()
     }
 
     /// The Messages that it is about.
     pub fn ids(&self) -> impl Iterator<Item = i64> {
         let set_aside = self.set_aside.iter().map(|it| it.id);
-        self.acknowledged.iter().copied().chain(set_aside)
+        let deleted = self.acknowledged.iter().chain(&self.expired);
+        deleted.copied().chain(set_aside)
     }
 
     /// The rows that it deletes, in order.
-    pub fn sent_rows(&self) -> Vec<i64> {
-        let mut rows = [self.noted.as_slice(), &self.acknowledged].concat();
+    pub fn deleted_rows(&self) -> Vec<i64> {
+        let mut rows = [self.noted.as_slice(), &self.acknowledged, &self.expired].concat();
         rows.sort_unstable();
         rows
     }
@@ -68,6 +76,7 @@ impl Record {
     fn prepend(&mut self, failed: Record) {
         self.acknowledged.splice(0..0, failed.acknowledged);
         self.set_aside.splice(0..0, failed.set_aside);
+        self.expired.splice(0..0, failed.expired);
         self.lane = self.lane.or(failed.lane);
     }
 }
@@ -92,6 +101,11 @@ impl Records {
     /// The Platform has the Message.
     pub fn acknowledged(&mut self, id: i64) {
         self.next.acknowledged.push(id);
+    }
+
+    /// The Message is not sent: it is too old.
+    pub fn expired(&mut self, id: i64) {
+        self.next.expired.push(id);
     }
 
     /// The next record says that from then on it is sent from this lane.
@@ -124,7 +138,7 @@ impl Records {
     /// What is to be recorded now: one record at a time. `sent` counts what is acknowledged.
     pub fn begin(&mut self, sent: impl FnOnce(&[i64]) -> Totals) -> Option<Record> {
         let is_nothing_new = if self.shelf_is_stalled {
-            self.next.acknowledged.is_empty() && self.next.lane.is_none()
+            !self.next.is_more_than_set_aside()
         } else {
             self.next.is_empty()
         };
@@ -144,7 +158,8 @@ impl Records {
         if record.is_synced {
             self.unsynced = 0;
         }
-        if record.is_synced || self.sent_rows.delete_with(record.sent) {
+        let deletes_others = record.is_synced || !record.expired.is_empty();
+        if deletes_others || self.sent_rows.delete_with(record.sent) {
             self.delete_with(&mut record);
         }
         Some(record)
@@ -179,7 +194,7 @@ impl Records {
         let sets_aside = !record.set_aside.is_empty();
         self.shelf_is_stalled |= sets_aside;
         self.next.prepend(record);
-        sets_aside && !(self.next.acknowledged.is_empty() && self.next.lane.is_none())
+        sets_aside && self.next.is_more_than_set_aside()
     }
 
     fn ended(&mut self) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::admission::{Dropped, Stored};
-use super::drop_log::DropLog;
+use super::drop_log::{DropLog, Why};
 use super::records::Record;
 use super::state::{NewMessage, State};
 use super::waiters::{Awaited, NotSent, Waiters};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
+use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
@@ -46,7 +47,9 @@ pub(super) struct Guarded {
     deleted_since_empty: usize,
     /// Since the start.
     dropped: Totals,
+    expired: Totals,
     drop_log: DropLog,
+    expiry_log: DropLog,
     is_closed: bool,
 }
 
@@ -68,7 +71,9 @@ impl Shared {
                 awaits_records: false,
                 deleted_since_empty: 0,
                 dropped: Totals::default(),
+                expired: Totals::default(),
                 drop_log: DropLog::default(),
+                expiry_log: DropLog::default(),
                 is_closed: false,
             }),
             recorded: Condvar::new(),
@@ -173,9 +178,21 @@ impl Guarded {
             self.waiters
                 .not_sent(rows.first..=rows.last, NotSent::Dropped);
             self.dropped = self.dropped.and(rows.totals);
-            self.drop_log.dropped(*rows, *limit);
+            self.drop_log.dropped(*rows, Why::Full(*limit));
         }
         self.wake_waiters();
+    }
+
+    fn expired(&mut self, rows: DroppedRows) {
+        self.waiters
+            .not_sent(rows.first..=rows.last, NotSent::Expired);
+        self.expired = self.expired.and(rows.totals);
+        self.expiry_log.dropped(rows, Why::Expired);
+    }
+
+    /// How much has expired since the start.
+    pub fn expired_totals(&self) -> Totals {
+        self.expired
     }
 
     /// How much was dropped since the start.
@@ -189,11 +206,14 @@ impl Guarded {
             self.waiters
                 .not_sent(message.id..=message.id, NotSent::SetAside);
         }
-        self.messages.recorded(record);
+        for rows in self.messages.recorded(record) {
+            self.expired(rows);
+        }
         self.wake_waiters();
-        self.deleted_since_empty += record.acknowledged.len();
+        self.deleted_since_empty += record.acknowledged.len() + record.expired.len();
         let is_empty = self.messages.pending().count == 0;
         tell(self.drop_log.lines_if_due(Instant::now()));
+        tell_expired(self.expiry_log.lines_if_due(Instant::now()));
         Next {
             may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
             record: self.messages.begin_delete(),
@@ -204,7 +224,15 @@ impl Guarded {
     pub fn close(&mut self) {
         self.is_closed = true;
         tell(self.drop_log.lines());
+        tell_expired(self.expiry_log.lines());
         self.waiters.wake_all();
+    }
+}
+
+/// As the application wants it.
+fn tell_expired(expired: Vec<String>) {
+    for line in expired {
+        log::info!("{line}");
     }
 }
 

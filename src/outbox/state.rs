@@ -37,7 +37,8 @@ pub(crate) struct State {
     /// An earlier run may have had Messages of that lane in flight, as many as the window has places: so the first are
     /// of that lane.
     is_resuming: bool,
-    change_of_lane_is_due: bool,
+    /// There is something to record that no acknowledgement has brought.
+    record_is_due: bool,
     /// Taken by the link and not yet recorded as acknowledged, by id: what fills the window.
     taken: BTreeMap<i64, Taken>,
     takes: u64,
@@ -58,10 +59,23 @@ pub(crate) struct Left {
 }
 
 struct Taken {
+    /// Whether the link has it, or had it.
+    was_sent: bool,
     /// Which take it was.
     take: u64,
     bytes: usize,
     stored_at_ms: i64,
+}
+
+impl Taken {
+    fn new(message: &Outgoing, take: u64) -> Taken {
+        Taken {
+            was_sent: true,
+            take,
+            bytes: message.body_bytes(),
+            stored_at_ms: message.stored_at_ms,
+        }
+    }
 }
 
 impl State {
@@ -213,7 +227,7 @@ impl State {
     // Step 3: taken.
 
     /// The oldest Message of the highest lane that is not taken, if the window has a place. If that is another lane than
-    /// is sent from: none before nothing is in flight, and the change is [recorded](Self::begin_change_of_lane).
+    /// is sent from: none before nothing is in flight, and the change is [recorded](Self::begin_due_record).
     pub fn take(&mut self, window: usize) -> Option<Outgoing> {
         let in_window = self.in_window();
         if in_window >= window || self.records.is_changing_lane() {
@@ -223,7 +237,7 @@ impl State {
         if lane != self.lane {
             if in_window == 0 {
                 self.records.change_lane(lane);
-                self.change_of_lane_is_due = true;
+                self.record_is_due = true;
             }
             return None;
         }
@@ -241,7 +255,8 @@ impl State {
 
     fn in_window(&self) -> usize {
         let stalled = self.records.stalled().count();
-        self.taken.len().saturating_sub(stalled)
+        let sent = self.taken.values().filter(|taken| taken.was_sent).count();
+        sent.saturating_sub(stalled)
     }
 
     fn next_lane(&self, window: usize) -> Option<Priority> {
@@ -263,13 +278,26 @@ impl State {
         }
         let message = ready.take_oldest()?;
         self.takes += 1;
-        let taken = Taken {
-            take: self.takes,
-            bytes: message.body_bytes(),
-            stored_at_ms: message.stored_at_ms,
-        };
-        self.taken.insert(message.id, taken);
+        self.taken
+            .insert(message.id, Taken::new(&message, self.takes));
         Some(message)
+    }
+
+    /// Before a [`take`](Self::take): what is too old, now that its turn has come, goes with the next record instead.
+    pub fn expire(&mut self, window: usize, is_expired: impl Fn(&Outgoing) -> bool) {
+        if self.in_window() >= window {
+            return;
+        }
+        let expired: Vec<Outgoing> = self.ready.take_expired(is_expired);
+        for message in expired {
+            self.records.expired(message.id);
+            self.record_is_due = true;
+            let taken = Taken {
+                was_sent: false,
+                ..Taken::new(&message, 0)
+            };
+            self.taken.insert(message.id, taken);
+        }
     }
 
     /// The lane that is sent from.
@@ -282,7 +310,7 @@ impl State {
         let Some(taken) = self.taken.get(&id) else {
             return false;
         };
-        let is_before = |it: &&Taken| it.take < taken.take;
+        let is_before = |it: &&Taken| it.was_sent && it.take < taken.take;
         let stalled = self.records.stalled();
         let stalled = stalled
             .filter_map(|id| self.taken.get(&id))
@@ -318,9 +346,9 @@ impl State {
         })
     }
 
-    /// The same if [`take`](Self::take) has just found that the lane is to be changed.
-    pub fn begin_change_of_lane(&mut self) -> Option<Record> {
-        if std::mem::take(&mut self.change_of_lane_is_due) {
+    /// The same if [`expire`](Self::expire) or [`take`](Self::take) has just found something.
+    pub fn begin_due_record(&mut self) -> Option<Record> {
+        if std::mem::take(&mut self.record_is_due) {
             self.begin_delete()
         } else {
             None
@@ -344,8 +372,17 @@ impl State {
         self.records.sent_rows.want_deleted();
     }
 
-    /// The rows are noted, or deleted and moved.
-    pub fn recorded(&mut self, record: &Record) {
+    /// The rows are noted, or deleted and moved. Returns those that have expired.
+    pub fn recorded(&mut self, record: &Record) -> Vec<DroppedRows> {
+        let expired = record.expired.iter().filter_map(|id| {
+            let bytes = self.taken.get(id)?.bytes as u64;
+            Some(DroppedRows {
+                first: *id,
+                last: *id,
+                totals: Totals { count: 1, bytes },
+            })
+        });
+        let expired = expired.collect();
         self.records.recorded(record);
         if let Some(lane) = record.lane {
             self.lane = lane;
@@ -356,6 +393,7 @@ impl State {
                 self.no_longer_pending(taken.bytes);
             }
         }
+        expired
     }
 
     fn no_longer_pending(&mut self, bytes: usize) {
@@ -413,7 +451,7 @@ impl State {
         self.taken.clear();
         self.pending = Totals::default();
         self.admission = Admission::default();
-        self.change_of_lane_is_due = false;
+        self.record_is_due = false;
     }
 
     /// See [`Queues::missing`].

@@ -17,6 +17,8 @@ pub(super) struct Waiters(Vec<Waiter>);
 pub(super) enum NotSent {
     SetAside,
     Dropped,
+    /// Older than its time to live when its turn came.
+    Expired,
     /// Lost with a damaged database file.
     Lost,
 }
@@ -26,6 +28,7 @@ impl From<NotSent> for Error {
         match why {
             NotSent::SetAside => Error::SetAside,
             NotSent::Dropped => Error::Dropped,
+            NotSent::Expired => Error::Expired,
             NotSent::Lost => Error::Lost,
         }
     }

@@ -8,6 +8,7 @@ mod delivery;
 mod identity;
 mod lanes;
 mod large_content;
+mod lifetimes;
 mod methods;
 mod offline;
 mod properties;

@@ -277,7 +277,7 @@ fn send_next(state: &mut State, changes: &mut usize) -> Option<i64> {
     let message = match state.take(1) {
         Some(message) => message,
         None => {
-            let record = state.begin_change_of_lane()?;
+            let record = state.begin_due_record()?;
             assert!(record.is_synced && record.deletes, "{record:?}");
             assert!(state.take(1).is_none(), "before it is recorded");
             *changes += 1;
@@ -316,12 +316,12 @@ fn the_lane_changes_only_when_nothing_is_in_flight() {
     let alarm = lane::id(urgent, 3);
     state.stored(alarm, &new_message(1));
     assert!(state.take(2).is_none(), "there is a place, but not for it");
-    assert!(state.begin_change_of_lane().is_none());
+    assert!(state.begin_due_record().is_none());
     state.acknowledged(1);
     assert!(state.take(2).is_none(), "acknowledged, but not recorded");
     record_all(&mut state);
     assert!(state.take(2).is_none());
-    let change = state.begin_change_of_lane().unwrap();
+    let change = state.begin_due_record().unwrap();
     assert_eq!(change.lane, Some(urgent));
     assert_eq!(
         change.noted,
@@ -337,11 +337,11 @@ fn the_lane_changes_only_when_nothing_is_in_flight() {
 fn a_change_of_lane_that_failed_is_recorded_by_a_retry_and_nothing_is_sent_before() {
     let mut state = with_lanes(&[(Priority::High, 1)]);
     assert!(state.take(1).is_none());
-    let change = state.begin_change_of_lane().unwrap();
+    let change = state.begin_due_record().unwrap();
     assert!(!state.record_failed(change), "not at once");
     assert!(state.is_stalled());
     assert!(state.take(1).is_none());
-    assert!(state.begin_change_of_lane().is_none(), "not with each look");
+    assert!(state.begin_due_record().is_none(), "not with each look");
     state.unstall();
     let again = state.begin_delete().unwrap();
     assert_eq!(again.lane, Some(Priority::High));
@@ -448,4 +448,60 @@ fn who_bears_witness_may_be_of_another_lane_and_goes_behind_the_suspects() {
     assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
     assert!(state.has_place(1, 1), "first taken, first sent");
     assert!(!state.has_place(witness, 1));
+}
+
+#[test]
+fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not() {
+    let mut state = with_lanes(&[
+        (Priority::Normal, 1),
+        (Priority::Normal, 2),
+        (Priority::Normal, 3),
+        (Priority::Normal, 4),
+        (Priority::Low, 5),
+    ]);
+    let is_old =
+        |message: &Outgoing| [1, 2, 3].contains(&message.id) || lane::number(message.id) == 5;
+    state.expire(1, |_| false);
+    assert_eq!(state.take(1).map(|message| message.id), Some(1));
+    state.expire(1, is_old);
+    assert!(
+        state.begin_due_record().is_none(),
+        "their turn has not come"
+    );
+    state.acknowledged(1);
+    record_all(&mut state);
+    state.expire(1, is_old);
+    let record = state.begin_due_record().unwrap();
+    assert_eq!(
+        record.expired,
+        [2, 3],
+        "not those of a lane whose turn has not come"
+    );
+    assert!(record.deletes && !record.is_synced);
+    assert_eq!(record.deleted_rows(), [1, 2, 3], "and what was noted");
+    assert_eq!(state.take(1).map(|message| message.id), Some(4), "at once");
+    assert!(
+        !state.is_sent(Awaited::Message(3)),
+        "not before it is recorded"
+    );
+    let expired = state.recorded(&record);
+    let ids: Vec<i64> = expired.iter().map(|rows| rows.first).collect();
+    assert_eq!(ids, [2, 3]);
+    assert!(state.is_sent(Awaited::Message(3)));
+    assert_eq!(state.pending().count, 2);
+}
+
+#[test]
+fn what_expired_and_could_not_be_deleted_is_tried_again_and_never_sent() {
+    let mut state = with_lanes(&[(Priority::Normal, 1)]);
+    state.expire(1, |_| true);
+    let record = state.begin_due_record().unwrap();
+    assert!(!state.record_failed(record));
+    assert!(state.is_stalled());
+    assert!(state.take(1).is_none());
+    state.unstall();
+    let again = state.begin_delete().unwrap();
+    assert_eq!(again.expired, [1]);
+    state.recorded(&again);
+    assert_eq!(state.pending().count, 0);
 }

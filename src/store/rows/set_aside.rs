@@ -8,6 +8,7 @@ use super::totals::Totals;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
 use crate::message::rules::check_rendered;
+use crate::message::terms;
 
 /// A row of the table, without its payload.
 #[derive(Debug, Clone)]
@@ -101,7 +102,7 @@ pub(crate) fn put_back(
             .optional()?;
         let fits = |properties: &str, upload: bool, body: &[u8]| {
             let inline_bytes = if upload { 0 } else { body.len() };
-            check_rendered(properties, inline_bytes).is_ok()
+            check_rendered(terms::bag(properties), inline_bytes).is_ok()
         };
         if let Some((stored_at_ms, properties, upload, body)) = found
             && fits(&properties, upload, &body)
