@@ -57,6 +57,11 @@ pub enum Error {
     #[error("a Message that was waited for was dropped, not sent: the outbox was full")]
     Dropped,
 
+    /// What was waited for was not sent, as it was older than its
+    /// [time to live](crate::SenderOptions::time_to_live) when its turn came.
+    #[error("a Message that was waited for was not sent: it was older than its time to live")]
+    Expired,
+
     /// A [limit of the outbox](crate::OutboxLimits) is reached. Nothing of this call was stored. There is
     /// room again as stored Messages are sent, or the disk has space.
     #[error("the outbox has reached {limit}")]
@@ -229,6 +234,7 @@ impl Error {
             | Error::Closed
             | Error::SetAside
             | Error::Dropped
+            | Error::Expired
             | Error::Lost
             | Error::Database { .. }
             | Error::OutcomeUnknown { .. }

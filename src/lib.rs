@@ -38,7 +38,7 @@
 //!    Message on the connection on which it was sent, and not before; unless the application chose to have
 //!    the oldest dropped when the [outbox is full](OutboxLimits).
 //! 3. **In order.** Messages leave in the order in which they were stored, across threads, senders,
-//!    restarts and large uploads. A lost connection or a kill can repeat a Message only directly after
+//!    restarts and large uploads; those of a higher [priority](Priority) first. A lost connection or a kill can repeat a Message only directly after
 //!    itself; the Platform drops such a repeat. After the loss of power up to 256 Messages that were
 //!    acknowledged last can be repeated, in order. A larger
 //!    [window](DeviceClientBuilder::in_flight_window) weakens this, as documented there.
@@ -198,7 +198,7 @@
 //! | [tunnels](RemoteAccess::max_tunnels) at once | 1 to 256; 8 unless changed |
 //! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
-//! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) are held in memory. Content
+//! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) of each [priority](Priority) are held in memory. Content
 //! that is uploaded is in memory as a whole while it is.
 //!
 //! # The database
@@ -287,6 +287,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod age;
 mod backoff;
 mod callbacks;
 mod client;
@@ -321,11 +322,13 @@ mod uploader;
 mod wait;
 mod worker;
 
-pub use client::{DeviceClient, DeviceClientBuilder, ForkGuard, SetAsideMessage, StreamSender};
+pub use client::{
+    DeviceClient, DeviceClientBuilder, ForkGuard, SenderOptions, SetAsideMessage, StreamSender,
+};
 pub use compression::{Codec, Compression};
 pub use error::{Error, Result};
 pub use inbox::CloudMessage;
-pub use message::{MAX_PAYLOAD_BYTES, Message};
+pub use message::{MAX_PAYLOAD_BYTES, Message, Priority};
 pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;

@@ -3,13 +3,16 @@
 //! in [`rules`].
 
 pub(crate) mod outgoing;
+pub(crate) mod priority;
 pub(crate) mod property_bag;
 pub(crate) mod rules;
+pub(crate) mod terms;
 
 use std::fmt;
 
 use crate::error::Result;
 
+pub use priority::Priority;
 pub use rules::MAX_PAYLOAD_BYTES;
 
 /// One Message to the Platform: a payload and, optionally, where it belongs.

@@ -1,7 +1,7 @@
 //! Choices: enumerations of Python's, in `_choices.py`, and what the library calls them.
 
 use pyo3::prelude::*;
-use spotflow_device::{Codec, Compression, Durability, Transport, WhenFull};
+use spotflow_device::{Codec, Compression, Durability, Priority, Transport, WhenFull};
 
 use crate::arguments::wrong_type;
 
@@ -77,6 +77,21 @@ impl Choice for Transport {
             "AUTOMATIC" => Some(Transport::Automatic),
             "MQTT" => Some(Transport::Mqtt),
             "WEB_SOCKET" => Some(Transport::WebSocket),
+            _ => None,
+        }
+    }
+}
+
+impl Choice for Priority {
+    const CLASS: &str = "Priority";
+
+    fn named(name: &str) -> Option<Priority> {
+        match name {
+            "URGENT" => Some(Priority::Urgent),
+            "HIGH" => Some(Priority::High),
+            "NORMAL" => Some(Priority::Normal),
+            "LOW" => Some(Priority::Low),
+            "BULK" => Some(Priority::Bulk),
             _ => None,
         }
     }

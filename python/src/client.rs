@@ -213,13 +213,19 @@ impl DeviceClient {
 
     /// Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
     /// takes its default. Without a `compression` payloads are sent as they are.
-    #[pyo3(signature = (stream_group=None, stream=None, compression=None))]
+    ///
+    /// Messages of a higher `priority` go first, in the order in which they were stored; without one it is
+    /// `Priority.NORMAL`. What is older than `time_to_live`, in seconds, when its turn comes is not sent, and
+    /// counted in the status; without one nothing is too old.
+    #[pyo3(signature = (stream_group=None, stream=None, compression=None, *, priority=None, time_to_live=None))]
     fn create_stream_sender<'py>(
         &self,
         py: Python<'py>,
         stream_group: Argument<'_, '_>,
         stream: Argument<'_, '_>,
         compression: Argument<'_, '_>,
+        priority: Argument<'_, '_>,
+        time_to_live: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
@@ -228,8 +234,15 @@ impl DeviceClient {
             Some(compression) => choice("compression", compression)?,
             None => spotflow_device::Compression::Uncompressed,
         };
+        let mut options = spotflow_device::SenderOptions::new().compression(compression);
+        if let Some(priority) = priority {
+            options = options.priority(choice("priority", priority)?);
+        }
+        if let Some(time_to_live) = seconds("time_to_live", time_to_live)? {
+            options = options.time_to_live(time_to_live);
+        }
         let sender = client
-            .create_stream_sender(group.as_deref(), stream.as_deref(), compression)
+            .create_stream_sender_with(group.as_deref(), stream.as_deref(), options)
             .map_err(|error| errors::to_python(py, &error))?;
         StreamSender::made(py, sender, self.client.share(py))
     }
@@ -238,8 +251,8 @@ impl DeviceClient {
     /// prolong the wait.
     ///
     /// With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-    /// everything stays stored and goes on being sent. Raises `SetAsideError` or `DroppedError` if something
-    /// that it waits for was set aside or dropped.
+    /// everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError` or
+    /// `ExpiredError` if something that it waits for was set aside, dropped or too old.
     #[pyo3(signature = (timeout=None))]
     fn wait_enqueued_messages_sent(
         &self,

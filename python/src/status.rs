@@ -44,6 +44,8 @@ pub struct Status {
     dropped_messages: u64,
     /// The bytes of their stored payloads.
     dropped_bytes: u64,
+    /// Messages that were not sent, since the start, as they were older than their `time_to_live`.
+    expired_messages: u64,
     /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
     set_aside_messages: u64,
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
@@ -68,6 +70,7 @@ value! {
         oldest_pending_age,
         dropped_messages,
         dropped_bytes,
+        expired_messages,
         set_aside_messages,
         recovery,
         tunnels,
@@ -95,6 +98,7 @@ impl Status {
             oldest_pending_age: status.oldest_pending_age,
             dropped_messages: status.dropped_messages,
             dropped_bytes: status.dropped_bytes,
+            expired_messages: status.expired_messages,
             set_aside_messages: status.set_aside_messages,
             recovery: recovery.map(|recovery| Py::new(py, recovery)).transpose()?,
             tunnels: tunnels.collect::<PyResult<_>>()?,

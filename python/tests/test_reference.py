@@ -67,6 +67,7 @@ ADDED = {
         ("transport", None),
         ("remote_access_callback", None),
     ],
+    DeviceClient.create_stream_sender: [("priority", None), ("time_to_live", None)],
     StreamSender.send_message: [("timeout", None)],
 }
 

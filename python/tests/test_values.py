@@ -20,6 +20,7 @@ from spotflow_device import (
     InvalidTypeError,
     Message,
     MethodResponse,
+    Priority,
     RemoteAccess,
     SpotflowError,
     StreamSender,
@@ -30,7 +31,7 @@ from spotflow_emulator import Emulator
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, payloads
 
-CHOICES = [Codec, Compression, Durability, Transport, WhenFull]
+CHOICES = [Codec, Compression, Durability, Priority, Transport, WhenFull]
 
 #: Each way to get another object that is the same.
 WAYS = {
@@ -64,6 +65,7 @@ FIELDS = {
         "oldest_pending_age",
         "dropped_messages",
         "dropped_bytes",
+        "expired_messages",
         "set_aside_messages",
         "recovery",
         "tunnels",

@@ -17,7 +17,7 @@ use crate::methods::Methods;
 use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::registration::Registrar;
-use crate::status::{RunStart, StatusBoard};
+use crate::status::StatusBoard;
 use crate::store::{Durability, Store};
 use crate::sync::{Condvar, Mutex};
 use crate::tunnels::Tunnels;
@@ -38,7 +38,6 @@ pub(super) struct Core {
     pub status: Arc<StatusBoard>,
     pub registrar: Arc<Registrar>,
     pub clock: Arc<dyn Clock>,
-    pub start: RunStart,
     pub interrupt_check: Option<Arc<dyn InterruptCheck>>,
     /// None in a build without codecs.
     pub codec: Option<Codec>,

@@ -7,6 +7,7 @@ mod core;
 mod fork;
 mod options;
 mod sender;
+mod sender_options;
 mod set_aside;
 mod start;
 mod wiring;
@@ -30,6 +31,7 @@ use crate::wait::deadline_after;
 pub use builder::DeviceClientBuilder;
 pub use fork::ForkGuard;
 pub use sender::StreamSender;
+pub use sender_options::SenderOptions;
 pub use set_aside::SetAsideMessage;
 
 /// A device of the Spotflow IoT Platform.
@@ -122,14 +124,35 @@ impl DeviceClient {
         stream: impl Into<Option<&'a str>>,
         compression: Compression,
     ) -> Result<StreamSender> {
+        let options = SenderOptions::new().compression(compression);
+        self.create_stream_sender_with(stream_group, stream, options)
+    }
+
+    /// [`create_stream_sender`](Self::create_stream_sender) with more options, such as a [priority](crate::Priority).
+    /// Does not block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a name is empty or too long, or the time to live is too short.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::{DeviceClient, Error, Priority, SenderOptions};
+    /// # fn f(client: &DeviceClient) -> Result<(), Error> {
+    /// let options = SenderOptions::new().priority(Priority::Urgent);
+    /// let alarms = client.create_stream_sender_with(None, "alarms", options)?;
+    /// alarms.enqueue_message("the door is open")?;
+    /// # Ok(()) }
+    /// ```
+    pub fn create_stream_sender_with<'a>(
+        &self,
+        stream_group: impl Into<Option<&'a str>>,
+        stream: impl Into<Option<&'a str>>,
+        options: SenderOptions,
+    ) -> Result<StreamSender> {
+        options.validate()?;
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let address = StreamAddress::new(owned(stream_group.into()), owned(stream.into()))?;
-        compression::validate(compression, self.core.codec)?;
-        Ok(StreamSender::new(
-            Arc::clone(&self.core),
-            address,
-            compression,
-        ))
+        compression::validate(options.compression, self.core.codec)?;
+        Ok(StreamSender::new(Arc::clone(&self.core), address, options))
     }
 
     /// How many Messages are stored and not yet acknowledged by the Platform. Does not block.
@@ -145,8 +168,8 @@ impl DeviceClient {
     /// the Platform. What is enqueued later does not prolong the wait.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`] or [`Error::Dropped`] if a
-    /// Message of them was set aside or dropped meanwhile; [`Error::Closed`] if the client is closed meanwhile.
+    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`], [`Error::Dropped`] or [`Error::Expired`] if
+    /// a Message of them was set aside, dropped or too old meanwhile; [`Error::Closed`] if the client is closed meanwhile.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
@@ -295,8 +318,6 @@ impl DeviceClient {
     pub fn status(&self) -> Status {
         let board = self.core.status.read();
         let (pending, dropped) = (self.core.outbox.pending(), self.core.outbox.dropped());
-        let (now, wall_ms) = (self.core.clock.now(), self.core.clock.wall_ms());
-        let age = |label| self.core.start.age_of(label, now, wall_ms);
         Status {
             is_connected: board.is_connected,
             connection_age: board.connection_age,
@@ -308,9 +329,10 @@ impl DeviceClient {
             held_back_age: board.held_back_age,
             pending_messages: pending.count,
             pending_bytes: pending.bytes,
-            oldest_pending_age: self.core.outbox.oldest_label().map(age),
+            oldest_pending_age: self.core.outbox.oldest_age(),
             dropped_messages: dropped.count,
             dropped_bytes: dropped.bytes,
+            expired_messages: self.core.outbox.expired().count,
             set_aside_messages: self.core.outbox.shelf.count(),
             tunnels: self
                 .core

@@ -6,33 +6,35 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::core::Core;
-use crate::compression::{Compression, compress};
+use super::sender_options::SenderOptions;
+use crate::compression::compress;
 use crate::error::Result;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_packet};
-use crate::message::{Completion, Message, StreamAddress, property_bag};
+use crate::message::{Completion, Message, StreamAddress, property_bag, terms};
 use crate::outbox::NewMessage;
 use crate::wait::deadline_after;
 
 /// Sends Messages to one Stream. Made by
-/// [`create_stream_sender`](crate::DeviceClient::create_stream_sender).
+/// [`create_stream_sender`](crate::DeviceClient::create_stream_sender) and
+/// [`create_stream_sender_with`](crate::DeviceClient::create_stream_sender_with).
 ///
 /// Cheap to clone, and safe to share between any number of threads. The order of Messages is the order
-/// in which they were stored, over all senders of a client.
+/// in which they were stored, over all senders of a client with the same [priority](crate::Priority).
 ///
 /// Compression is done in the thread that calls. What is stored is what is sent.
 #[derive(Clone)]
 pub struct StreamSender {
     core: Arc<Core>,
     address: Arc<StreamAddress>,
-    compression: Compression,
+    options: SenderOptions,
 }
 
 impl StreamSender {
-    pub(super) fn new(core: Arc<Core>, address: StreamAddress, compression: Compression) -> Self {
+    pub(super) fn new(core: Arc<Core>, address: StreamAddress, options: SenderOptions) -> Self {
         StreamSender {
             core,
             address: Arc::new(address),
-            compression,
+            options,
         }
     }
 
@@ -81,13 +83,14 @@ impl StreamSender {
         self.store(messages?).map(drop)
     }
 
-    /// Stores a Message, and returns when it and all before it are sent, that is, acknowledged by the
-    /// Platform. Without a network it waits, for as long as it takes.
+    /// Stores a Message, and returns when it and all before it of its [priority](crate::Priority) are sent, that is,
+    /// acknowledged by the Platform. Without a network it waits, for as long as it takes.
     ///
     /// # Errors
     /// As [`enqueue_message`](Self::enqueue_message);
     /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent;
-    /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones. After
+    /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones;
+    /// [`Error::Expired`](crate::Error::Expired) if it is too old when its turn comes. After
     /// [`Error::Interrupted`](crate::Error::Interrupted), or
     /// [`Error::Closed`](crate::Error::Closed) while waiting, the Message stays stored and will be sent.
     ///
@@ -169,8 +172,9 @@ impl StreamSender {
     fn enqueue_completion(&self, completion: &Completion) -> Result<()> {
         completion.validate(&self.address)?;
         self.store(vec![NewMessage {
+            priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: property_bag::render_completion(&self.address, completion),
+            properties: self.with_terms(property_bag::render_completion(&self.address, completion)),
             body: Bytes::new(),
             upload: false,
         }])
@@ -182,18 +186,28 @@ impl StreamSender {
         self.core.check_open()?;
         message.validate()?;
         let Message { payload, ids } = message;
-        let (body, encoding) = match compress(&payload, self.compression, self.core.codec) {
+        let (body, encoding) = match compress(&payload, self.options.compression, self.core.codec) {
             Some(compressed) => (compressed.body, Some(compressed.content_encoding)),
             None => (payload, None),
         };
         check_packet(&self.address, &ids, body.len())?;
         let upload = body.len() > UPLOAD_THRESHOLD_BYTES;
         Ok(NewMessage {
+            priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: property_bag::render(&self.address, &ids, encoding, upload),
+            properties: self.with_terms(property_bag::render(
+                &self.address,
+                &ids,
+                encoding,
+                upload,
+            )),
             body: Bytes::from(body),
             upload,
         })
+    }
+
+    fn with_terms(&self, bag: String) -> String {
+        terms::with_time_to_live(bag, self.options.time_to_live)
     }
 
     fn store(&self, messages: Vec<NewMessage>) -> Result<i64> {
@@ -207,7 +221,7 @@ impl std::fmt::Debug for StreamSender {
         f.debug_struct("StreamSender")
             .field("stream_group", &self.address.stream_group)
             .field("stream", &self.address.stream)
-            .field("compression", &self.compression)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use super::DeviceClient;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
-use crate::message::property_bag;
+use crate::message::{property_bag, terms};
 use crate::store::rows::set_aside::SetAsideRow;
 
 /// A Message that will not be sent as things stand; see
@@ -34,7 +34,7 @@ impl From<SetAsideRow> for SetAsideMessage {
             reason: row.reason,
             workspace_id: row.workspace_id,
             device_id: row.device_id,
-            properties: property_bag::parse(&row.properties),
+            properties: property_bag::parse(terms::bag(&row.properties)),
             payload_bytes: row.body_bytes,
         }
     }

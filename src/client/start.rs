@@ -33,7 +33,7 @@ use crate::outbox::Outbox;
 use crate::properties::Properties;
 use crate::registration::{DisplayCallback, Registrar, RegistrarParts};
 use crate::secret::Secret;
-use crate::status::{RunStart, StatusBoard};
+use crate::status::StatusBoard;
 use crate::store::Store;
 use crate::store::rows;
 use crate::store::rows::device::{ANY_DEVICE_ID, DeviceRow};
@@ -88,7 +88,6 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
         status: ground.status,
         registrar: calls.registrar,
         clock: ground.clock,
-        start: data.start,
         interrupt_check: options.interrupt_check,
         codec: options.codec.or_else(Codec::preferred),
         durability: options.durability,
@@ -141,7 +140,6 @@ impl Ground {
 /// What is stored, and wakes the link when there is something to send.
 struct Data {
     outbox: Arc<Outbox>,
-    start: RunStart,
     properties: Arc<Properties>,
     /// Only if the application wants cloud-to-device messages.
     inbox: Option<Arc<Inbox>>,
@@ -152,11 +150,13 @@ impl Data {
         let store = &ground.store;
         let mailbox = Arc::clone(&ground.mailbox);
         let (window, limits) = (options.window, options.outbox_limits);
-        let outbox = Arc::new(Outbox::open(Arc::clone(store), mailbox, window, limits)?);
-        let start = RunStart {
-            at: ground.clock.now(),
-            newest_message: outbox.stored_through(),
-        };
+        let outbox = Arc::new(Outbox::open(
+            Arc::clone(store),
+            mailbox,
+            Arc::clone(&ground.clock),
+            window,
+            limits,
+        )?);
         let wires = Arc::new(PropertiesWires {
             mailbox: Arc::clone(&ground.mailbox),
             callbacks: ground.callbacks.clone(),
@@ -169,7 +169,6 @@ impl Data {
         };
         Ok(Data {
             outbox,
-            start,
             properties,
             inbox,
         })

@@ -2,7 +2,7 @@
 //! repeats itself, talks about the same packet ids in other matters, and cuts at any byte; with a disk
 //! that fails, and kills. A ledger says what may be forgotten: exactly what the hub acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,9 +16,11 @@ use super::in_flight::InFlight;
 use super::session::{Event, Login, MAX_PACKET_BYTES, Session};
 use crate::clock::Moment;
 use crate::identity::HubDeviceId;
+use crate::message::Priority;
 use crate::message::outgoing::{Body, Outgoing};
-use crate::outbox::{NewMessage, Record, State};
+use crate::outbox::{Left, Loaded, NewMessage, Record, State};
 use crate::secret::Secret;
+use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
 
 const NOW: Moment = Moment::START;
@@ -27,12 +29,15 @@ const NOW: Moment = Moment::START;
 struct World {
     random: Rng,
     window: usize,
+    /// What is stored goes into one of these.
+    lanes: Vec<Priority>,
     /// As MQTT wants it (3.1.1, 4.6), the hub acknowledges in the order in which Messages came.
     in_order: bool,
     /// The rows of the database, and what a record has yet to do to them.
     rows: BTreeSet<i64>,
     record: Option<Record>,
-    last_id: i64,
+    sent_from: Priority,
+    last_number: i64,
     outbox: State,
     session: Session,
     to_hub: BytesMut,
@@ -73,13 +78,20 @@ fn message_id(publish: &Publish) -> i64 {
 
 impl World {
     fn new(mut random: Rng, window: usize) -> World {
+        let lanes = match random.u8(0..3) {
+            0 => vec![Priority::Normal],
+            1 => vec![Priority::Normal, Priority::Urgent],
+            _ => Priority::ALL.to_vec(),
+        };
         World {
+            lanes,
             in_order: random.bool(),
             random,
             window,
             rows: BTreeSet::new(),
             record: None,
-            last_id: 0,
+            sent_from: Priority::Normal,
+            last_number: 0,
             outbox: State::default(),
             session: session(InFlight::default()),
             to_hub: BytesMut::new(),
@@ -108,15 +120,18 @@ impl World {
     }
 
     fn store(&mut self) {
-        self.last_id += 1;
+        self.last_number += 1;
+        let priority = self.random.choice(&self.lanes).copied().expect("a lane");
+        let id = lane::id(priority, self.last_number);
         let message = NewMessage {
+            priority,
             stored_at_ms: 0,
-            properties: format!("message-id={}", self.last_id),
+            properties: format!("message-id={id}"),
             body: Bytes::from_static(b"body"),
             upload: false,
         };
-        self.rows.insert(self.last_id);
-        self.outbox.stored(self.last_id, &message);
+        self.rows.insert(id);
+        self.outbox.stored(id, &message);
     }
 
     /// As `publishing` does it.
@@ -129,6 +144,13 @@ impl World {
                     self.session.in_flight().count() - 1
                 }),
             };
+            if let Some(record) = self.outbox.begin_due_record() {
+                assert!(
+                    self.session.in_flight().count() == 0,
+                    "something is in flight"
+                );
+                assert!(self.record.replace(record).is_none(), "one at a time");
+            }
             let Some(place) = next else { return };
             self.session.send(place).expect("it is small");
         }
@@ -243,11 +265,16 @@ impl World {
             if self.random.u8(0..5) == 0 {
                 self.outbox.record_failed(record);
             } else {
-                record.ids().for_each(|id| assert!(self.rows.remove(&id)));
+                self.is_written(&record);
                 self.outbox.recorded(&record);
             }
         }
         self.record = self.outbox.begin_record();
+    }
+
+    fn is_written(&mut self, record: &Record) {
+        record.ids().for_each(|id| assert!(self.rows.remove(&id)));
+        self.sent_from = record.lane.unwrap_or(self.sent_from);
     }
 
     /// The connection ends at any byte; what came until then counts.
@@ -272,30 +299,38 @@ impl World {
         if let Some(record) = self.record.take()
             && self.random.bool()
         {
-            record.ids().for_each(|id| assert!(self.rows.remove(&id)));
+            self.is_written(&record);
         }
         // What was acknowledged and not recorded is sent again.
         self.acknowledged.retain(|id| !self.rows.contains(id));
         let (count, bytes) = (self.rows.len() as u64, 4 * self.rows.len() as u64);
-        self.outbox = State::new(Totals { count, bytes }, self.last_id);
+        self.outbox = State::new(Left {
+            pending: Totals { count, bytes },
+            stored_through: self.last_number,
+            sent_from: self.sent_from,
+        });
         let row = |id: &i64| Outgoing {
             id: *id,
             stored_at_ms: 0,
             properties: format!("message-id={id}"),
             body: Body::Inline(Bytes::from_static(b"body")),
         };
-        self.outbox
-            .loaded(self.rows.iter().map(row).collect(), false);
+        let lanes = Priority::ALL.into_iter();
+        let loaded = lanes.map(|priority| Loaded {
+            priority,
+            rows: self.rows.range(lane::ids(priority)).map(row).collect(),
+            more: false,
+        });
+        self.outbox.loaded(loaded.collect());
         self.session = session(InFlight::default());
         self.line_is_new();
     }
 
     /// The ledger against the rows.
     fn check(&self) {
-        let gone = |id: &i64| !self.rows.contains(id);
-        let forgotten: BTreeSet<i64> = (1..=self.last_id).filter(gone).collect();
-        assert!(
-            forgotten.is_subset(&self.acknowledged),
+        let known = self.acknowledged.union(&self.rows).count() as i64;
+        assert_eq!(
+            known, self.last_number,
             "forgotten without a PUBACK of its own"
         );
         assert_eq!(self.outbox.pending().count, self.rows.len() as u64);
@@ -316,9 +351,11 @@ impl World {
         self.check_order();
     }
 
-    /// Each first arrival behind those before it, and a repeat within the window, if the hub acknowledges in order.
+    /// Each first arrival behind those before it in its lane, and a repeat within the window, if the hub acknowledges in
+    /// order.
     fn check_order(&self) {
         let mut first = BTreeMap::new();
+        let mut last_of_lane: HashMap<Priority, i64> = HashMap::new();
         for (at, id) in self.received.iter().enumerate() {
             let arrived = first.len();
             match first.get(id) {
@@ -327,12 +364,13 @@ impl World {
                     "{id} at {at} is too far behind"
                 ),
                 None => {
-                    assert_eq!(*id, arrived as i64 + 1, "{id} at {at} is out of order");
+                    let last = last_of_lane.insert(lane::priority(*id), *id);
+                    assert!(last < Some(*id), "{id} at {at} is out of order");
                     first.insert(*id, arrived);
                 }
             }
         }
-        assert_eq!(first.len() as i64, self.last_id, "all arrived");
+        assert_eq!(first.len() as i64, self.last_number, "all arrived");
     }
 }
 

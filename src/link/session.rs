@@ -385,7 +385,7 @@ impl Session {
             // The outbox hands out no Message whose content is not yet a link.
             Body::Upload(_) => Bytes::new(),
         };
-        let topic = topics::message(&self.login.device, &sending.message.properties);
+        let topic = topics::message(&self.login.device, sending.message.bag());
         let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, payload);
         publish.pkid = sending.packet_id;
         publish.dup = sending.is_repeat && self.session_present;

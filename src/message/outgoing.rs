@@ -1,6 +1,10 @@
 //! A Message on its way: what is stored, and what the link sends.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+
+use super::terms;
 
 /// A Message as it is stored and sent.
 #[derive(Debug, Clone)]
@@ -8,7 +12,7 @@ pub(crate) struct Outgoing {
     /// Its place in the order; 0 until it is stored.
     pub id: i64,
     pub stored_at_ms: i64,
-    /// The property bag of its topic, as it goes on the wire.
+    /// The property bag of its topic, with its [terms] behind it.
     pub properties: String,
     pub body: Body,
 }
@@ -23,6 +27,16 @@ pub(crate) enum Body {
 }
 
 impl Outgoing {
+    /// The property bag of its topic, as it goes on the wire.
+    pub fn bag(&self) -> &str {
+        terms::bag(&self.properties)
+    }
+
+    /// For how long after it was stored it is worth being sent.
+    pub fn time_to_live(&self) -> Option<Duration> {
+        terms::time_to_live(&self.properties)
+    }
+
     /// The payload's size where it counts as pending.
     pub fn body_bytes(&self) -> usize {
         match &self.body {

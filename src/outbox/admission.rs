@@ -4,7 +4,10 @@
 //! Jobs of one transaction are told of its end before the next begins: by then the state has what was
 //! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
 
+use super::lanes::Lanes;
 use super::limits::OutboxLimit;
+use crate::message::priority::Priority;
+use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 
@@ -24,12 +27,12 @@ pub(crate) enum Answer {
     Fits,
     /// They would exceed this limit.
     Full(OutboxLimit),
-    /// They may when as much as the excess is dropped, of the oldest behind this Message; until the drop has
-    /// ended, the link takes none of those.
+    /// They may when as much as the excess is dropped, of the oldest of each lane behind this Message; until the drop
+    /// has ended, the link takes none of those.
     Drop {
         limit: OutboxLimit,
         excess: Totals,
-        behind: i64,
+        behind: Lanes<i64>,
     },
 }
 
@@ -43,9 +46,10 @@ pub(super) struct Stored {
 }
 
 /// The oldest Messages were dropped, to keep to a limit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Dropped {
-    pub rows: DroppedRows,
+    /// Of one lane each.
+    pub rows: Vec<DroppedRows>,
     pub limit: OutboxLimit,
 }
 
@@ -55,11 +59,11 @@ pub(super) struct Admission {
     transaction: u64,
     added: Totals,
     dropped: Totals,
-    /// Messages behind this one are about to be dropped, or to follow those: the link must not take them
-    /// before that is committed.
-    held_behind: Option<i64>,
+    /// Messages behind this one of their lane are about to be dropped, or to follow those: the link must not take
+    /// them before that is committed.
+    held_behind: Option<Lanes<i64>>,
     drops: usize,
-    link_was_held_up: bool,
+    link_was_held_up: Option<Priority>,
 }
 
 impl Admission {
@@ -83,8 +87,8 @@ impl Admission {
         self.added = self.added.and(totals);
     }
 
-    /// Keeps the link from what may be dropped now; returns behind which Message that is.
-    pub fn hold(&mut self, droppable_behind: i64) -> i64 {
+    /// Keeps the link from what may be dropped now; returns behind which Message of each lane that is.
+    pub fn hold(&mut self, droppable_behind: Lanes<i64>) -> Lanes<i64> {
         self.drops += 1;
         *self.held_behind.get_or_insert(droppable_behind)
     }
@@ -113,11 +117,14 @@ impl Admission {
     /// Whether the link may have this Message now. If not, it has a place the next time: producers that
     /// drop without end must not keep it out.
     pub fn may_take(&mut self, id: i64) -> bool {
-        self.link_was_held_up = self.held_behind.is_some_and(|behind| id > behind);
-        !self.link_was_held_up
+        let priority = lane::priority(id);
+        let is_held = self.held_behind.is_some_and(|behind| id > behind[priority]);
+        self.link_was_held_up = is_held.then_some(priority);
+        !is_held
     }
 
-    pub fn link_was_held_up(&self) -> bool {
+    /// In which lane.
+    pub fn link_was_held_up(&self) -> Option<Priority> {
         self.link_was_held_up
     }
 }

@@ -1,37 +1,68 @@
-//! Tells of dropped Messages as ranges: the first at once, then at growing intervals what has gathered.
+//! Tells of dropped Messages as ranges, of one lane each: the first at once, then at growing intervals what has gathered.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::lanes::Lanes;
 use super::limits::OutboxLimit;
+use crate::message::priority::Priority;
+use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;
+use crate::store::rows::totals::Totals;
 
 const INTERVAL_FIRST: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
+/// Why Messages are not sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Why {
+    Full(OutboxLimit),
+    Expired,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Full(limit) => write!(f, "as the outbox has reached {limit}"),
+            Why::Expired => write!(f, "as they were older than their time to live"),
+        }
+    }
+}
+
 /// What is dropped and not yet told.
-#[derive(Default)]
 pub(super) struct DropLog {
-    gathered: Option<(DroppedRows, OutboxLimit)>,
+    gathered: Lanes<Option<(DroppedRows, Why)>>,
     told_at: Option<Instant>,
     interval: Duration,
 }
 
+impl Default for DropLog {
+    fn default() -> DropLog {
+        DropLog {
+            gathered: Lanes::each(|_| None),
+            told_at: None,
+            interval: Duration::ZERO,
+        }
+    }
+}
+
 impl DropLog {
-    pub fn dropped(&mut self, rows: DroppedRows, limit: OutboxLimit) {
-        let first = self
-            .gathered
-            .map_or(rows, |(gathered, _)| gathered.and(rows));
-        self.gathered = Some((first, limit));
+    pub fn dropped(&mut self, rows: DroppedRows, why: Why) {
+        let gathered = &mut self.gathered[lane::priority(rows.first)];
+        let all = gathered.map_or(rows, |(gathered, _)| gathered.and(rows));
+        *gathered = Some((all, why));
     }
 
-    /// The line that is due now, if there is something to tell.
-    pub fn line_if_due(&mut self, now: Instant) -> Option<String> {
-        self.gathered?;
+    /// The lines that are due now, if there is something to tell.
+    pub fn lines_if_due(&mut self, now: Instant) -> Vec<String> {
+        if self.gathered.iter().all(|(_, it)| it.is_none()) {
+            return Vec::new();
+        }
         match self
             .told_at
             .map(|told_at| now.saturating_duration_since(told_at))
         {
-            Some(elapsed) if elapsed < self.interval => return None,
+            Some(elapsed) if elapsed < self.interval => return Vec::new(),
             Some(elapsed) if elapsed < 2 * self.interval => {
                 self.interval = (self.interval * 2).min(INTERVAL_MAX);
             }
@@ -39,24 +70,31 @@ impl DropLog {
             _ => self.interval = INTERVAL_FIRST,
         }
         self.told_at = Some(now);
-        self.line()
+        self.lines()
     }
 
     /// What is left to tell.
-    pub fn line(&mut self) -> Option<String> {
-        let (rows, limit) = self.gathered.take()?;
-        let (first, last, totals) = (rows.first, rows.last, rows.totals);
-        Some(format!(
-            "dropped Messages {first} to {last}, {} in all with {} bytes, as the outbox has reached {limit}",
-            totals.count, totals.bytes
-        ))
+    pub fn lines(&mut self) -> Vec<String> {
+        let gathered = self.gathered.iter_mut();
+        gathered
+            .filter_map(|(priority, it)| it.take().map(|(rows, why)| line(priority, rows, why)))
+            .collect()
     }
+}
+
+fn line(priority: Priority, rows: DroppedRows, why: Why) -> String {
+    let of_lane = match priority {
+        Priority::Normal => String::new(),
+        other => format!(" of the lane {}", other.name()),
+    };
+    let (first, last) = (lane::number(rows.first), lane::number(rows.last));
+    let Totals { count, bytes } = rows.totals;
+    format!("dropped Messages {first} to {last}{of_lane}, {count} in all with {bytes} bytes, {why}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::rows::totals::Totals;
 
     fn row(id: i64) -> DroppedRows {
         DroppedRows {
@@ -69,13 +107,13 @@ mod tests {
     #[test]
     fn a_day_of_drops_is_told_in_few_lines_that_cover_every_message() {
         let (mut log, start) = (DropLog::default(), Instant::now());
-        let limit = OutboxLimit::Messages(5);
+        let why = Why::Full(OutboxLimit::Messages(5));
         let mut lines = Vec::new();
         for second in 0..86_400 {
-            log.dropped(row(second + 1), limit);
-            lines.extend(log.line_if_due(start + Duration::from_secs(second as u64)));
+            log.dropped(row(second + 1), why);
+            lines.extend(log.lines_if_due(start + Duration::from_secs(second as u64)));
         }
-        lines.extend(log.line());
+        lines.extend(log.lines());
         assert_eq!(
             lines.first().map(String::as_str),
             Some(
@@ -94,6 +132,6 @@ mod tests {
             assert_eq!(numbers[2], next - numbers[0], "{line}");
         }
         assert_eq!(next, 86_401);
-        assert_eq!(log.line(), None);
+        assert!(log.lines().is_empty());
     }
 }

@@ -10,7 +10,9 @@ use super::records::Record;
 use super::shared::Shared;
 use super::state::NewMessage;
 use crate::error::{Error, Result};
+use crate::message::priority::Priority;
 use crate::store::rows;
+use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
 use crate::store::{Transaction, free_disk_bytes};
 
@@ -27,6 +29,8 @@ pub(super) struct Entry {
     gate: Arc<Gate>,
     pub messages: Vec<NewMessage>,
     added: Totals,
+    /// Of the last of them: those of one call are of one sender.
+    priority: Priority,
     /// The transaction in which they were written last.
     transaction: AtomicU64,
 }
@@ -39,10 +43,12 @@ impl Gate {
             bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
         };
         self.limits.check_alone(added)?;
+        let priority = messages.last().map_or(Priority::Normal, |it| it.priority);
         Ok(Arc::new(Entry {
             gate: Arc::clone(self),
             messages,
             added,
+            priority,
             transaction: AtomicU64::new(0),
         }))
     }
@@ -52,6 +58,7 @@ impl Gate {
         &self,
         transaction: &mut Transaction,
         added: Totals,
+        priority: Priority,
     ) -> rusqlite::Result<Result<Option<Dropped>, OutboxLimit>> {
         if self.limits.is_unlimited() || added.count == 0 {
             return Ok(Ok(None));
@@ -75,10 +82,20 @@ impl Gate {
                 behind,
             } => (limit, excess, behind),
         };
-        match rows::outbox::drop_oldest(transaction, behind, excess)? {
+        // The lowest lane first, and none that goes before what comes in.
+        let droppable: Vec<_> = behind
+            .iter()
+            .skip_while(|(lane, _)| *lane != priority)
+            .map(|(lane, behind)| behind.saturating_add(1)..=*lane::ids(lane).end())
+            .collect();
+        let droppable: Vec<_> = droppable.into_iter().rev().collect();
+        match rows::outbox::drop_oldest(transaction, &droppable, excess)? {
             Some(rows) => {
+                let totals = rows
+                    .iter()
+                    .fold(Totals::default(), |sum, rows| sum.and(rows.totals));
                 let messages = &mut self.shared.lock().messages;
-                messages.replaced(rows.totals, added);
+                messages.replaced(totals, added);
                 Ok(Ok(Some(Dropped { rows, limit })))
             }
             None => {
@@ -108,13 +125,17 @@ impl Entry {
     ) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
         self.transaction
             .store(transaction.number(), Ordering::Relaxed);
-        let dropped = match self.gate.make_room(transaction, self.added)? {
+        let dropped = match self
+            .gate
+            .make_room(transaction, self.added, self.priority)?
+        {
             Ok(dropped) => dropped,
             Err(limit) => return Ok(Err(limit)),
         };
         let insert = |message: &NewMessage| {
             rows::outbox::insert(
                 transaction,
+                message.priority,
                 message.stored_at_ms,
                 &message.properties,
                 message.upload,

@@ -9,6 +9,9 @@ use bytes::Bytes;
 
 use super::admission::{Answer, Request};
 use super::*;
+use crate::clock::SystemClock;
+use crate::message::Priority;
+use crate::store::rows::lane;
 
 struct Nobody;
 
@@ -19,11 +22,19 @@ impl Wake for Nobody {
 
 fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Outbox {
     let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
-    Outbox::open(store, Arc::new(Nobody), window, limits).unwrap()
+    Outbox::open(
+        store,
+        Arc::new(Nobody),
+        Arc::new(SystemClock),
+        window,
+        limits,
+    )
+    .unwrap()
 }
 
 fn message(bytes: usize) -> NewMessage {
     NewMessage {
+        priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
         body: Bytes::from(vec![0; bytes]),
@@ -386,4 +397,42 @@ fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
         outbox.record();
         assert!(matches!(waiting.join().unwrap(), Err(Error::Dropped)));
     });
+}
+
+#[test]
+fn the_lowest_lane_makes_room_first_and_none_for_what_goes_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = OutboxLimits::new()
+        .messages(6)
+        .when_full(WhenFull::DropOldest);
+    let outbox = open(&directory, 1, limits);
+    let store = |priority, count: usize| {
+        let message = |_| NewMessage {
+            priority,
+            ..message(1)
+        };
+        let messages = (0..count).map(message).collect();
+        outbox.enqueue(messages, Durability::KillSafe)
+    };
+    let lanes = || {
+        let lanes = rows(&outbox).into_keys().map(lane::priority);
+        let mut lanes: Vec<&str> = lanes.map(Priority::name).collect();
+        lanes.sort_unstable();
+        lanes
+    };
+    store(Priority::Urgent, 2).unwrap();
+    store(Priority::Low, 3).unwrap();
+    store(Priority::Bulk, 1).unwrap();
+    // The one of the lowest lane, and the oldest of the next.
+    store(Priority::Normal, 2).unwrap();
+    assert_eq!(
+        lanes(),
+        ["low", "low", "normal", "normal", "urgent", "urgent"]
+    );
+    assert!(store(Priority::Bulk, 1).is_err(), "nothing goes for it");
+    store(Priority::Urgent, 4).unwrap();
+    assert_eq!(lanes(), ["urgent"; 6]);
+    assert_eq!(outbox.dropped().count, 6);
+    store(Priority::Urgent, 1).unwrap();
+    assert_eq!(outbox.dropped().count, 7, "its own oldest");
 }

@@ -43,7 +43,8 @@ pub enum WhenFull {
     /// The call that would store it fails with [`Error::OutboxFull`], and nothing of it is stored.
     #[default]
     Reject,
-    /// As many of the oldest Messages as it takes are deleted, in the same commit. Those in flight stay:
+    /// As many of the oldest Messages as it takes are deleted, in the same commit: of the lowest
+    /// [priority](crate::Priority) first, and never of a higher one than what comes in. Those in flight stay:
     /// the Platform may have them. If that is not enough, the call fails as with `Reject`.
     ///
     /// What is dropped is counted in the [`Status`](crate::Status) and logged as a range. Those who wait

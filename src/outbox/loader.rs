@@ -1,11 +1,14 @@
 //! Step 2: rows of the database on their way into memory.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use super::queues::Loaded;
 use super::ready::{READY_BYTES, READY_COUNT};
 use super::shared::Shared;
-use super::state::State;
-use crate::store::rows;
+use super::state::{Left, State};
+use crate::message::priority::Priority;
+use crate::store::rows::{self, lane};
 use crate::store::{Durability, Store, Transaction};
 
 /// Loads rows when the ready queue runs low.
@@ -24,12 +27,15 @@ impl Loader {
         self.store.post(
             Durability::KillSafe,
             move |transaction| {
-                let after = state.lock().messages.loaded_through();
-                rows::outbox::load(transaction, after, READY_COUNT, READY_BYTES)
+                let to_load = state.lock().messages.to_load();
+                let lanes = to_load.into_iter();
+                lanes
+                    .map(|(priority, ids)| load(transaction, priority, &ids))
+                    .collect::<rusqlite::Result<Vec<Loaded>>>()
             },
             move |loaded| match loaded {
-                Ok((rows, more)) => shared.change(|it| {
-                    it.messages.loaded(rows, more);
+                Ok(loaded) => shared.change(|it| {
+                    it.messages.loaded(loaded);
                     // Rows that are missing were lost, and nothing of them is pending any more.
                     it.wake_waiters();
                 }),
@@ -44,12 +50,28 @@ impl Loader {
 
 /// What an earlier run left.
 pub(super) fn first_load(transaction: &mut Transaction) -> rusqlite::Result<State> {
-    let newest = "SELECT coalesce(max(id), 0) FROM outbox";
-    let newest = transaction
-        .connection()
-        .query_row(newest, (), |row| row.get(0))?;
-    let mut messages = State::new(rows::outbox::totals(transaction)?, newest);
-    let (rows, more) = rows::outbox::load(transaction, i64::MIN, READY_COUNT, READY_BYTES)?;
-    messages.loaded(rows, more);
+    let newest = lane::newest_number(transaction.connection(), "outbox")?;
+    let left = Left {
+        pending: rows::outbox::totals(transaction)?,
+        stored_through: newest,
+        sent_from: lane::sent_from(transaction)?,
+    };
+    let mut messages = State::new(left);
+    let lanes = Priority::ALL.into_iter();
+    let loaded = lanes.map(|priority| load(transaction, priority, &lane::ids(priority)));
+    messages.loaded(loaded.collect::<rusqlite::Result<_>>()?);
     Ok(messages)
+}
+
+fn load(
+    transaction: &Transaction,
+    priority: Priority,
+    ids: &RangeInclusive<i64>,
+) -> rusqlite::Result<Loaded> {
+    let (rows, more) = rows::outbox::load(transaction, ids, READY_COUNT, READY_BYTES)?;
+    Ok(Loaded {
+        priority,
+        rows,
+        more,
+    })
 }

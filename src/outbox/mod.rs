@@ -3,31 +3,40 @@
 //! ```text
 //!  1 enqueue      the caller's thread or the storage thread commits the row,         gate
 //!                 and drops the oldest where a limit wants it
-//!  2 ready        the oldest rows wait in memory, in order, within a budget          ready, loader
-//!  3 take         the link takes the oldest while its in-flight window has a place   state
+//!  2 ready        the oldest rows of each lane wait in memory, in order, within       ready, queues,
+//!                 a budget                                                           loader
+//!  3 take         the link takes the oldest of the highest lane while its in-flight   state
+//!                 window has a place
 //!  4 acknowledge  the PUBACK of exactly this publish came                            (the link)
 //!  5 record       it is noted as sent in the sent log, and its row is deleted with   recorder, sent
 //!                 many others later; only now does the window have its place back,
 //!                 and only now do those who wait see it as sent
 //! ```
 //!
-//! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record.
+//! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record. Instead of
+//! 3, one that is older than its time to live is deleted.
 //!
 //! The database is the only queue; the [sent log](sent) takes from it. What is in memory are its oldest rows, so that
 //! the link never waits for a read or a sync.
 //!
-//! What happens to a Message is decided by pure code: [`state`], of which [`admission`], [`ready`] and [`records`] are
+//! A [lane](crate::Priority) is left only when nothing is in flight, and the next one is recorded first: so what a lost
+//! connection, a kill or a power cut can repeat is of the lane that was sent from last.
+//!
+//! What happens to a Message is decided by pure code: [`state`], of which [`admission`], [`queues`] and [`records`] are
 //! parts. [`shared`] puts one lock around it. Above are those that use the database: [`gate`], [`loader`],
 //! [`uploads`], then [`shelf`], which uses the loader, then [`recorder`], which uses the shelf and the sent log. What
 //! they put into the store's queue holds the parts that it needs, and nothing above them.
 
 mod admission;
+mod ages;
 mod drop_log;
 mod gate;
+mod lanes;
 #[cfg(test)]
 mod limit_tests;
 mod limits;
 mod loader;
+mod queues;
 mod ready;
 mod recorder;
 mod records;
@@ -40,17 +49,21 @@ mod uploads;
 mod waiters;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
 use crate::store::rows::totals::Totals;
 use crate::store::{Durability, Store, rows};
 use crate::sync::Mutex;
 use crate::wait::InterruptCheck;
+use ages::Ages;
 use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use loader::Loader;
+#[cfg(test)]
+pub(crate) use queues::Loaded;
 use recorder::Recorder;
 pub(crate) use records::{Record, SetAside};
 use sent::SentLog;
@@ -58,9 +71,9 @@ use shared::Shared;
 pub(crate) use shared::Wake;
 pub(crate) use shelf::IdentityChange;
 use shelf::Shelf;
-pub(crate) use state::NewMessage;
 #[cfg(test)]
-pub(crate) use state::State;
+pub(crate) use state::Left;
+pub(crate) use state::{NewMessage, State};
 use uploads::Uploads;
 
 /// The outbox in memory, over its rows in the store.
@@ -68,6 +81,7 @@ pub(crate) struct Outbox {
     store: Arc<Store>,
     window: usize,
     shared: Arc<Shared>,
+    ages: Ages,
     gate: Arc<Gate>,
     loader: Arc<Loader>,
     recorder: Arc<Recorder>,
@@ -84,6 +98,7 @@ impl Outbox {
     pub fn open(
         store: Arc<Store>,
         wake: Arc<dyn Wake>,
+        clock: Arc<dyn Clock>,
         window: usize,
         limits: OutboxLimits,
     ) -> Result<Outbox> {
@@ -94,6 +109,7 @@ impl Outbox {
                 rows::set_aside::count(transaction)?,
             ))
         })?;
+        let ages = Ages::new(clock, messages.stored_through());
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
         store.on_recovery(move |transaction, recovery| {
@@ -129,6 +145,7 @@ impl Outbox {
             store,
             window,
             shared,
+            ages,
             gate,
             loader,
             recorder,
@@ -166,25 +183,34 @@ impl Outbox {
         }
     }
 
-    /// Step 3. The oldest Message that is not in flight, if the window has a place for it. If there is
-    /// none, the link is woken when there may be one.
+    /// Step 3. The oldest Message of the highest lane that is not in flight, if the window has a place for it. If there
+    /// is none, the link is woken when there may be one.
     pub fn take(&self) -> Option<Outgoing> {
-        let mut it = self.shared.lock();
-        let message = it.messages.take(self.window);
-        it.link_waits |= message.is_none();
-        let load_is_due = it.begin_load();
-        drop(it);
-        self.loader.load_if(load_is_due);
-        message
+        self.take_by(|messages| {
+            messages.expire(self.window, |message| self.ages.is_expired(message));
+            messages.take(self.window)
+        })
     }
 
-    /// Step 3, whatever the window says: the oldest Message that is not in flight, to see whether the hub
-    /// takes it while it refuses those before.
+    /// Step 3, whatever the window says: a Message that is not in flight, to see whether the hub takes it while it
+    /// refuses those before.
     pub fn take_behind(&self) -> Option<Outgoing> {
+        self.take_by(|messages| {
+            messages.expire(usize::MAX, |message| self.ages.is_expired(message));
+            messages.take_behind()
+        })
+    }
+
+    fn take_by(&self, take: impl FnOnce(&mut State) -> Option<Outgoing>) -> Option<Outgoing> {
         let mut it = self.shared.lock();
-        let message = it.messages.take(usize::MAX);
+        let message = take(&mut it.messages);
+        it.link_waits |= message.is_none();
+        let due = it.messages.begin_due_record();
         let load_is_due = it.begin_load();
         drop(it);
+        if let Some(record) = due {
+            self.recorder.post(record);
+        }
         self.loader.load_if(load_is_due);
         message
     }
@@ -252,7 +278,7 @@ impl Outbox {
         self.loader.load_if(load_is_due);
     }
 
-    /// Waits until everything up to `id` is sent; `None` stands for everything stored so far. Fails if
+    /// Waits until everything up to `id` in its lane is sent; `None` stands for everything stored so far. Fails if
     /// the Message `id`, or any of everything, is set aside or dropped meanwhile: at once, if it is `id`
     /// that is dropped.
     pub fn wait_sent(
@@ -274,14 +300,15 @@ impl Outbox {
         self.shared.lock().dropped_totals()
     }
 
-    /// The newest Message that was ever stored.
-    pub fn stored_through(&self) -> i64 {
-        self.shared.lock().messages.stored_through()
+    /// How much was too old to be sent, since the start.
+    pub fn expired(&self) -> Totals {
+        self.shared.lock().expired_totals()
     }
 
-    /// The oldest pending Message, and when it was stored, by the wall clock.
-    pub fn oldest_label(&self) -> Option<(i64, i64)> {
-        self.shared.lock().messages.oldest_label()
+    /// How old the oldest pending Message is.
+    pub fn oldest_age(&self) -> Option<Duration> {
+        let label = self.shared.lock().messages.oldest_label()?;
+        Some(self.ages.of(label))
     }
 
     /// Ends all waits, with [`Error::Closed`] unless what they wait for is sent.

@@ -1,5 +1,5 @@
-//! The ready queue: the oldest rows that are not taken, in memory, so that the link never waits for a read. Pure, as
-//! the state.
+//! The ready queue of a lane: the oldest rows that are not taken, in memory, so that the link never waits for a read.
+//! Pure, as the state.
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -7,14 +7,16 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use crate::message::outgoing::{Body, Outgoing};
+use crate::message::priority::Priority;
+use crate::store::rows::lane;
 
 /// What the ready queue may hold; a single Message may exceed the bytes.
 pub(super) const READY_BYTES: usize = 256 << 10;
 pub(super) const READY_COUNT: usize = 256;
 
-/// The oldest rows that are not taken, in their order.
-#[derive(Default)]
+/// The oldest rows of a lane that are not taken, in their order.
 pub(super) struct Ready {
+    priority: Priority,
     messages: VecDeque<Outgoing>,
     memory_bytes: usize,
     /// There may be an upload in `messages`.
@@ -23,11 +25,32 @@ pub(super) struct Ready {
     loaded_through: i64,
     /// There are rows behind `loaded_through`.
     more_in_store: bool,
-    is_loading: bool,
-    load_failed: bool,
+}
+
+/// What a lane has to be sent next.
+pub(super) enum Front {
+    /// Nothing.
+    Empty,
+    /// Rows that have yet to be loaded.
+    InStore,
+    /// Content that has yet to be uploaded: until then the lane waits, and no other.
+    Upload,
+    Message,
 }
 
 impl Ready {
+    /// Of a lane without Messages.
+    pub fn new(priority: Priority) -> Ready {
+        Ready {
+            priority,
+            messages: VecDeque::new(),
+            memory_bytes: 0,
+            may_have_upload: false,
+            loaded_through: lane::id(priority, 0),
+            more_in_store: false,
+        }
+    }
+
     /// Whether a row that was committed behind all others may come in.
     pub fn has_room(&self) -> bool {
         let is_full = self.memory_bytes >= READY_BYTES || self.messages.len() >= READY_COUNT;
@@ -48,6 +71,15 @@ impl Ready {
 
     pub fn oldest(&self) -> Option<&Outgoing> {
         self.messages.front()
+    }
+
+    pub fn front(&self) -> Front {
+        match self.messages.front() {
+            None if self.more_in_store => Front::InStore,
+            None => Front::Empty,
+            Some(message) if matches!(message.body, Body::Upload(_)) => Front::Upload,
+            Some(_) => Front::Message,
+        }
     }
 
     pub fn take_oldest(&mut self) -> Option<Outgoing> {
@@ -80,40 +112,26 @@ impl Ready {
         self.memory_bytes = self.messages.iter().map(Outgoing::memory_bytes).sum();
     }
 
-    /// Whether rows should be loaded now; if so, the answer must come: [`loaded`](Self::loaded) or
-    /// [`load_failed`](Self::load_failed).
-    #[must_use]
-    pub fn begin_load(&mut self) -> bool {
+    /// Whether rows should be loaded now.
+    pub fn wants_load(&self) -> bool {
         let is_low = self.messages.len() <= READY_COUNT / 4 && self.memory_bytes <= READY_BYTES / 4;
-        let begins = self.more_in_store && !self.is_loading && !self.load_failed && is_low;
-        self.is_loading |= begins;
-        begins
+        self.more_in_store && is_low
     }
 
-    /// Behind which row the load starts, when it is carried out.
-    pub fn loaded_through(&self) -> i64 {
-        self.loaded_through
+    /// The ids of the lane up to the newest row that is, or was, in memory.
+    pub fn ids_loaded(&self) -> RangeInclusive<i64> {
+        *lane::ids(self.priority).start()..=self.loaded_through
+    }
+
+    /// Those that are not, and never were.
+    pub fn ids_to_load(&self) -> RangeInclusive<i64> {
+        self.loaded_through.saturating_add(1)..=*lane::ids(self.priority).end()
     }
 
     /// These rows follow; `more` if there are others behind them.
     pub fn loaded(&mut self, rows: Vec<Outgoing>, more: bool) {
-        self.is_loading = false;
         rows.into_iter().for_each(|row| self.push(row));
         self.more_in_store = more;
-    }
-
-    /// The rows could not be read: not again before [`unstall`](Self::unstall).
-    pub fn load_failed(&mut self) {
-        self.is_loading = false;
-        self.load_failed = true;
-    }
-
-    pub fn is_stalled(&self) -> bool {
-        self.load_failed
-    }
-
-    pub fn unstall(&mut self) {
-        self.load_failed = false;
     }
 
     /// The oldest Message whose content has to be uploaded before its turn.
@@ -143,12 +161,11 @@ impl Ready {
         loaded.or_else(|| self.more_in_store.then_some(self.loaded_through + 1))
     }
 
-    /// Everything was set aside; a load can still be under way.
+    /// Everything was set aside, up to this number.
     pub fn all_set_aside(&mut self, stored_through: i64) {
         *self = Ready {
-            is_loading: self.is_loading,
-            loaded_through: stored_through,
-            ..Ready::default()
+            loaded_through: lane::id(self.priority, stored_through),
+            ..Ready::new(self.priority)
         };
     }
 

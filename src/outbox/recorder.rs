@@ -9,7 +9,7 @@ use super::sent::{self, SentLog};
 use super::shared::{Next, Shared};
 use super::shelf::{self, Shelf};
 use crate::error::{Error, Result};
-use crate::store::{Store, Transaction};
+use crate::store::{Store, Transaction, rows};
 use crate::sync::Mutex;
 
 /// Makes the records.
@@ -35,7 +35,10 @@ fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Wri
     } else {
         Some(shelf::write(transaction, &record.set_aside)?)
     };
-    let generation = sent::delete(transaction, &record.sent_rows())?;
+    if let Some(lane) = record.lane {
+        rows::lane::set_sent_from(transaction, lane)?;
+    }
+    let generation = sent::delete(transaction, &record.deleted_rows())?;
     Ok(Written {
         generation,
         set_aside,

@@ -1,8 +1,10 @@
 //! What happened to taken Messages, and when it is recorded: acknowledged ones are noted as sent, or deleted from the
-//! database with all that were noted before; those that the hub does not take are set aside. Pure, as the state.
+//! database with all that were noted before; those that the hub does not take are set aside; and which lane is sent
+//! from. Pure, as the state.
 
 use super::sent::SentRows;
 use crate::identity::HubDeviceId;
+use crate::message::priority::Priority;
 use crate::store::Durability;
 use crate::store::rows::totals::Totals;
 
@@ -25,7 +27,12 @@ pub(crate) struct SetAside {
 pub(crate) struct Record {
     pub acknowledged: Vec<i64>,
     pub set_aside: Vec<SetAside>,
+    /// Older than their time to live when their turn came: their rows are deleted.
+    pub expired: Vec<i64>,
     pub is_synced: bool,
+    /// From now on it is sent from this lane. Synced, with the deletion of all that was sent from the one before: so
+    /// not even a power cut makes the link go back to that.
+    pub lane: Option<Priority>,
     /// How much is acknowledged.
     pub sent: Totals,
     /// All that is sent is deleted, instead of being noted; these were noted before.
@@ -43,18 +50,24 @@ impl Record {
     }
 
     fn is_empty(&self) -> bool {
-        self.acknowledged.is_empty() && self.set_aside.is_empty()
+        self.set_aside.is_empty() && !self.is_more_than_set_aside()
+    }
+
+    /// Whether there is something in it that a full disk does not hold up.
+    fn is_more_than_set_aside(&self) -> bool {
+        !self.acknowledged.is_empty() || !self.expired.is_empty() || self.lane.is_some()
     }
 
     /// The Messages that it is about.
     pub fn ids(&self) -> impl Iterator<Item = i64> {
         let set_aside = self.set_aside.iter().map(|it| it.id);
-        self.acknowledged.iter().copied().chain(set_aside)
+        let deleted = self.acknowledged.iter().chain(&self.expired);
+        deleted.copied().chain(set_aside)
     }
 
     /// The rows that it deletes, in order.
-    pub fn sent_rows(&self) -> Vec<i64> {
-        let mut rows = [self.noted.as_slice(), &self.acknowledged].concat();
+    pub fn deleted_rows(&self) -> Vec<i64> {
+        let mut rows = [self.noted.as_slice(), &self.acknowledged, &self.expired].concat();
         rows.sort_unstable();
         rows
     }
@@ -63,6 +76,8 @@ impl Record {
     fn prepend(&mut self, failed: Record) {
         self.acknowledged.splice(0..0, failed.acknowledged);
         self.set_aside.splice(0..0, failed.set_aside);
+        self.expired.splice(0..0, failed.expired);
+        self.lane = self.lane.or(failed.lane);
     }
 }
 
@@ -75,6 +90,7 @@ pub(super) struct Records {
     /// without it: those make room on a full disk, to set aside takes some.
     shelf_is_stalled: bool,
     is_under_way: bool,
+    is_changing_lane: bool,
     /// What the record under way deletes of what was acknowledged.
     deleting: Vec<i64>,
     unsynced: usize,
@@ -85,6 +101,22 @@ impl Records {
     /// The Platform has the Message.
     pub fn acknowledged(&mut self, id: i64) {
         self.next.acknowledged.push(id);
+    }
+
+    /// The Message is not sent: it is too old.
+    pub fn expired(&mut self, id: i64) {
+        self.next.expired.push(id);
+    }
+
+    /// The next record says that from then on it is sent from this lane.
+    pub fn change_lane(&mut self, priority: Priority) {
+        self.next.lane = Some(priority);
+        self.is_changing_lane = true;
+    }
+
+    /// Whether that is not recorded yet.
+    pub fn is_changing_lane(&self) -> bool {
+        self.is_changing_lane
     }
 
     /// The Message will not be sent.
@@ -106,7 +138,7 @@ impl Records {
     /// What is to be recorded now: one record at a time. `sent` counts what is acknowledged.
     pub fn begin(&mut self, sent: impl FnOnce(&[i64]) -> Totals) -> Option<Record> {
         let is_nothing_new = if self.shelf_is_stalled {
-            self.next.acknowledged.is_empty()
+            !self.next.is_more_than_set_aside()
         } else {
             self.next.is_empty()
         };
@@ -120,12 +152,14 @@ impl Records {
         }
         record.sent = sent(&record.acknowledged);
         self.unsynced += record.acknowledged.len();
-        record.is_synced =
-            self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC || !record.set_aside.is_empty();
+        record.is_synced = self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC
+            || !record.set_aside.is_empty()
+            || record.lane.is_some();
         if record.is_synced {
             self.unsynced = 0;
         }
-        if record.is_synced || self.sent_rows.delete_with(record.sent) {
+        let deletes_others = record.is_synced || !record.expired.is_empty();
+        if deletes_others || self.sent_rows.delete_with(record.sent) {
             self.delete_with(&mut record);
         }
         Some(record)
@@ -141,6 +175,9 @@ impl Records {
     /// The rows are noted, or deleted and moved.
     pub fn recorded(&mut self, record: &Record) {
         self.ended();
+        if record.lane.is_some() {
+            self.is_changing_lane = false;
+        }
         if record.deletes {
             self.sent_rows.deleted();
         } else {
@@ -157,7 +194,7 @@ impl Records {
         let sets_aside = !record.set_aside.is_empty();
         self.shelf_is_stalled |= sets_aside;
         self.next.prepend(record);
-        sets_aside && !self.next.acknowledged.is_empty()
+        sets_aside && self.next.is_more_than_set_aside()
     }
 
     fn ended(&mut self) {
@@ -193,6 +230,8 @@ impl Records {
         *self = Records {
             is_under_way: self.is_under_way,
             deleting: std::mem::take(&mut self.deleting),
+            // Of the record under way; one that waits is forgotten.
+            is_changing_lane: self.is_changing_lane && self.next.lane.is_none(),
             ..Records::default()
         };
     }

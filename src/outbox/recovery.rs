@@ -1,5 +1,7 @@
 //! A damaged database was rebuilt from what could be read: what is in memory goes back into it.
 
+use std::collections::HashSet;
+
 use super::sent::SentLog;
 use super::shared::Shared;
 use super::waiters::NotSent;
@@ -18,7 +20,11 @@ pub(super) fn write_back(
     let mut it = shared.lock();
     rows::outbox::delete_all(transaction, it.messages.noted())?;
     rows::outbox::set_sent_generation(transaction, generation)?;
-    let rows = rows::outbox::ids(transaction, it.messages.loaded_through())?;
+    rows::lane::set_sent_from(transaction, it.messages.sent_from())?;
+    let mut rows = HashSet::new();
+    for ids in it.messages.ids_loaded() {
+        rows.extend(rows::outbox::ids(transaction, ids)?);
+    }
     for (message, body) in it.messages.missing(&rows) {
         rows::outbox::put_back(transaction, &message, &body)?;
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::admission::{Dropped, Stored};
-use super::drop_log::DropLog;
+use super::drop_log::{DropLog, Why};
 use super::records::Record;
 use super::state::{NewMessage, State};
-use super::waiters::{NotSent, Waiters};
+use super::waiters::{Awaited, NotSent, Waiters};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
+use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
@@ -48,7 +49,9 @@ pub(super) struct Guarded {
     deleted_since_empty: usize,
     /// Since the start.
     dropped: Totals,
+    expired: Totals,
     drop_log: DropLog,
+    expiry_log: DropLog,
     is_closed: bool,
 }
 
@@ -70,7 +73,9 @@ impl Shared {
                 awaits_records: false,
                 deleted_since_empty: 0,
                 dropped: Totals::default(),
+                expired: Totals::default(),
                 drop_log: DropLog::default(),
+                expiry_log: DropLog::default(),
                 is_closed: false,
             }),
             recorded: Condvar::new(),
@@ -130,11 +135,11 @@ impl Shared {
         check: Option<&dyn InterruptCheck>,
     ) -> Result<()> {
         let mut it = self.lock();
-        let through = id.unwrap_or(it.messages.stored_through());
-        let (key, changed) = it.waiters.add(id.unwrap_or(0)..=through);
+        let all = Awaited::All(it.messages.stored_through());
+        let awaited = id.map_or(all, Awaited::Message);
+        let (key, changed) = it.waiters.add(awaited);
         let (mut it, sent) = wait_for(&self.guarded, it, &changed, deadline, check, |it| {
-            if it.messages.is_sent_through(through) || (id.is_some() && it.waiters.is_dropped(key))
-            {
+            if it.messages.is_sent(awaited) || (id.is_some() && it.waiters.is_dropped(key)) {
                 Some(Ok(()))
             } else {
                 it.is_closed.then_some(Err(Error::Closed))
@@ -158,7 +163,7 @@ impl Shared {
 impl Guarded {
     /// Something was sent, or never will be: wakes those who wait for nothing else.
     pub fn wake_waiters(&self) {
-        self.waiters.wake(|id| self.messages.is_sent_through(id));
+        self.waiters.wake(|awaited| self.messages.is_sent(awaited));
     }
 
     /// See [`State::begin_load`]; not once the outbox is closed.
@@ -170,24 +175,38 @@ impl Guarded {
     /// Step 2, to be called in the order of the commits. Returns whether rows are to be loaded.
     #[must_use]
     pub fn stored(&mut self, stored: &Stored, messages: &[NewMessage]) -> bool {
-        let load_is_due = stored.dropped.is_some_and(|dropped| {
+        let load_is_due = stored.dropped.as_ref().is_some_and(|dropped| {
             self.dropped(dropped);
             self.begin_load()
         });
         for (id, message) in stored.ids.iter().zip(messages) {
             self.messages.stored(*id, message);
         }
-        tell(self.drop_log.line_if_due(Instant::now()));
+        tell(self.drop_log.lines_if_due(Instant::now()));
         load_is_due
     }
 
-    fn dropped(&mut self, Dropped { rows, limit }: Dropped) {
+    fn dropped(&mut self, Dropped { rows, limit }: &Dropped) {
         self.messages.dropped(rows);
-        self.waiters
-            .not_sent(rows.first..=rows.last, NotSent::Dropped);
-        self.dropped = self.dropped.and(rows.totals);
-        self.drop_log.dropped(rows, limit);
+        for rows in rows {
+            self.waiters
+                .not_sent(rows.first..=rows.last, NotSent::Dropped);
+            self.dropped = self.dropped.and(rows.totals);
+            self.drop_log.dropped(*rows, Why::Full(*limit));
+        }
         self.wake_waiters();
+    }
+
+    fn expired(&mut self, rows: DroppedRows) {
+        self.waiters
+            .not_sent(rows.first..=rows.last, NotSent::Expired);
+        self.expired = self.expired.and(rows.totals);
+        self.expiry_log.dropped(rows, Why::Expired);
+    }
+
+    /// How much has expired since the start.
+    pub fn expired_totals(&self) -> Totals {
+        self.expired
     }
 
     /// How much was dropped since the start.
@@ -201,11 +220,14 @@ impl Guarded {
             self.waiters
                 .not_sent(message.id..=message.id, NotSent::SetAside);
         }
-        self.messages.recorded(record);
+        for rows in self.messages.recorded(record) {
+            self.expired(rows);
+        }
         self.wake_waiters();
-        self.deleted_since_empty += record.acknowledged.len();
+        self.deleted_since_empty += record.acknowledged.len() + record.expired.len();
         let is_empty = self.messages.pending().count == 0;
-        tell(self.drop_log.line_if_due(Instant::now()));
+        tell(self.drop_log.lines_if_due(Instant::now()));
+        tell_expired(self.expiry_log.lines_if_due(Instant::now()));
         Next {
             may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
             record: self.messages.begin_delete(),
@@ -215,13 +237,21 @@ impl Guarded {
     /// Ends all waits.
     pub fn close(&mut self) {
         self.is_closed = true;
-        tell(self.drop_log.line());
+        tell(self.drop_log.lines());
+        tell_expired(self.expiry_log.lines());
         self.waiters.wake_all();
     }
 }
 
-fn tell(dropped: Option<String>) {
-    if let Some(line) = dropped {
+/// As the application wants it.
+fn tell_expired(expired: Vec<String>) {
+    for line in expired {
+        log::info!("{line}");
+    }
+}
+
+fn tell(dropped: Vec<String>) {
+    for line in dropped {
         log::error!("{line}");
     }
 }

@@ -10,6 +10,7 @@ use super::shared::Shared;
 use super::waiters::NotSent;
 use crate::error::Result;
 use crate::identity::HubDeviceId;
+use crate::store::rows::lane;
 use crate::store::rows::set_aside::{Cause, SetAsideRow};
 use crate::store::{Durability, Store, Transaction, rows};
 
@@ -124,8 +125,9 @@ impl Shelf {
             move |(_, total)| {
                 count.store(*total, Ordering::Release);
                 shared.change(|it| {
-                    if let Some(oldest) = it.messages.oldest_pending() {
-                        it.waiters.not_sent(oldest..=i64::MAX, NotSent::SetAside);
+                    for oldest in it.messages.oldest_pending() {
+                        let through_all = oldest..=*lane::ids(lane::priority(oldest)).end();
+                        it.waiters.not_sent(through_all, NotSent::SetAside);
                     }
                     it.messages.all_set_aside();
                     it.wake_waiters();
@@ -136,7 +138,7 @@ impl Shelf {
         Ok(moved)
     }
 
-    /// Puts those of this identity back, behind all others; returns how many.
+    /// Puts those of this identity back, behind all others of their lanes; returns how many.
     pub fn put_back(&self, ids: Vec<i64>, identity: HubDeviceId) -> Result<u64> {
         let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
         let count = Arc::clone(&self.count);

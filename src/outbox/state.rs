@@ -2,19 +2,26 @@
 //! read, written or woken here.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
 use super::admission::{Admission, Answer, Request};
+use super::lanes::Lanes;
 use super::limits::OutboxLimits;
-use super::ready::Ready;
+use super::queues::{Loaded, Queues};
+use super::ready::Front;
 use super::records::{Record, Records, SetAside};
+use super::waiters::Awaited;
 use crate::message::outgoing::{Body, Outgoing};
+use crate::message::priority::Priority;
+use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 
 /// A Message that is to be stored.
 pub(crate) struct NewMessage {
+    pub priority: Priority,
     pub stored_at_ms: i64,
     pub properties: String,
     pub body: Bytes,
@@ -24,26 +31,61 @@ pub(crate) struct NewMessage {
 /// Where every pending Message is.
 #[derive(Default)]
 pub(crate) struct State {
-    ready: Ready,
+    ready: Queues,
+    /// The lane that is sent from, as it is recorded.
+    lane: Priority,
+    /// An earlier run may have had Messages of that lane in flight, as many as the window has places: so the first are
+    /// of that lane.
+    is_resuming: bool,
+    /// There is something to record that no acknowledgement has brought.
+    record_is_due: bool,
     /// Taken by the link and not yet recorded as acknowledged, by id: what fills the window.
     taken: BTreeMap<i64, Taken>,
+    takes: u64,
     records: Records,
     stored_through: i64,
     pending: Totals,
     admission: Admission,
 }
 
+/// What an earlier run left.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Left {
+    pub pending: Totals,
+    /// The number of the newest Message.
+    pub stored_through: i64,
+    /// The lane that it has sent from last.
+    pub sent_from: Priority,
+}
+
 struct Taken {
+    /// Whether the link has it, or had it.
+    was_sent: bool,
+    /// Which take it was.
+    take: u64,
     bytes: usize,
     stored_at_ms: i64,
 }
 
+impl Taken {
+    fn new(message: &Outgoing, take: u64) -> Taken {
+        Taken {
+            was_sent: true,
+            take,
+            bytes: message.body_bytes(),
+            stored_at_ms: message.stored_at_ms,
+        }
+    }
+}
+
 impl State {
     /// What an earlier run left.
-    pub fn new(pending: Totals, stored_through: i64) -> State {
+    pub fn new(left: Left) -> State {
         State {
-            pending,
-            stored_through,
+            pending: left.pending,
+            stored_through: left.stored_through,
+            lane: left.sent_from,
+            is_resuming: true,
             ..State::default()
         }
     }
@@ -62,7 +104,7 @@ impl State {
         if !limits.drops_oldest() {
             return Answer::Full(limit);
         }
-        let droppable = self.droppable_behind(window);
+        let droppable = Lanes::each(|priority| self.droppable_behind(priority, window));
         Answer::Drop {
             limit,
             excess,
@@ -85,38 +127,43 @@ impl State {
         self.admission.rolled_back(transaction);
     }
 
-    /// Behind which Message the oldest may be dropped: those that are taken stay, and, if the link was
-    /// kept from taking any, those that fill the window.
-    fn droppable_behind(&self, window: usize) -> i64 {
-        let kept = if self.admission.link_was_held_up() {
+    /// Behind which Message of a lane the oldest may be dropped: those that are taken stay, and, if the link was
+    /// kept from taking any of that lane, those that fill the window.
+    fn droppable_behind(&self, priority: Priority, window: usize) -> i64 {
+        let kept = if self.admission.link_was_held_up() == Some(priority) {
             window.saturating_sub(self.taken.len())
         } else {
             0
         };
-        let ready = self.ready.last_of(kept);
-        let taken = self.taken.last_key_value().map(|(id, _)| *id);
+        let ids = lane::ids(priority);
+        let ready = self.ready.lane(priority).last_of(kept);
+        let taken = self.taken.range(ids.clone()).next_back().map(|(id, _)| *id);
         // Rows that are sent are no pending ones.
-        let sent = self.records.sent_rows.ids().iter().max().copied();
-        ready.or(taken.max(sent)).unwrap_or(0)
+        let sent = self.records.sent_rows.ids().iter();
+        let sent = sent.filter(|id| ids.contains(id)).max().copied();
+        ready.or(taken.max(sent)).unwrap_or(lane::id(priority, 0))
     }
 
     /// These rows were dropped, in the transaction that has just been committed.
-    pub fn dropped(&mut self, rows: DroppedRows) {
-        self.ready.dropped(rows.first..=rows.last);
-        self.pending = self.pending.without(rows.totals);
+    pub fn dropped(&mut self, dropped: &[DroppedRows]) {
+        for rows in dropped {
+            self.ready.of(rows.first).dropped(rows.first..=rows.last);
+            self.pending = self.pending.without(rows.totals);
+        }
         self.admission.drop_ended();
     }
 
     /// A row was committed, behind all others.
     pub fn stored(&mut self, id: i64, message: &NewMessage) {
-        self.stored_through = id;
+        self.stored_through = lane::number(id);
         self.pending.count += 1;
         self.pending.bytes += message.body.len() as u64;
-        if !self.ready.has_room() {
-            self.ready.more_in_store();
+        let ready = self.ready.of(id);
+        if !ready.has_room() {
+            ready.more_in_store();
             return;
         }
-        self.ready.push(Outgoing {
+        ready.push(Outgoing {
             id,
             stored_at_ms: message.stored_at_ms,
             properties: message.properties.clone(),
@@ -137,28 +184,33 @@ impl State {
 
     // Step 2: ready.
 
-    /// See [`Ready::begin_load`].
+    /// See [`Queues::begin_load`].
     #[must_use]
     pub fn begin_load(&mut self) -> bool {
         self.ready.begin_load()
     }
 
-    /// See [`Ready::loaded_through`].
-    pub fn loaded_through(&self) -> i64 {
-        self.ready.loaded_through()
+    /// See [`Queues::to_load`].
+    pub fn to_load(&self) -> Vec<(Priority, RangeInclusive<i64>)> {
+        self.ready.to_load()
     }
 
-    /// See [`Ready::loaded`].
-    pub fn loaded(&mut self, rows: Vec<Outgoing>, more: bool) {
-        self.ready.loaded(rows, more);
+    /// See [`Queues::ids_loaded`].
+    pub fn ids_loaded(&self) -> Vec<RangeInclusive<i64>> {
+        self.ready.ids_loaded()
     }
 
-    /// See [`Ready::load_failed`].
+    /// See [`Queues::loaded`].
+    pub fn loaded(&mut self, loaded: Vec<Loaded>) {
+        self.ready.loaded(loaded);
+    }
+
+    /// See [`Queues::load_failed`].
     pub fn load_failed(&mut self) {
         self.ready.load_failed();
     }
 
-    /// See [`Ready::next_upload`].
+    /// See [`Queues::next_upload`].
     pub fn next_upload(&mut self) -> Option<i64> {
         self.ready.next_upload()
     }
@@ -166,7 +218,7 @@ impl State {
     /// From now on the Message is this link.
     pub fn uploaded(&mut self, id: i64, link: Bytes) {
         let link_bytes = link.len() as u64;
-        if let Some(content_bytes) = self.ready.uploaded(id, link) {
+        if let Some(content_bytes) = self.ready.of(id).uploaded(id, link) {
             let others = self.pending.bytes.saturating_sub(content_bytes as u64);
             self.pending.bytes = others + link_bytes;
         }
@@ -174,30 +226,96 @@ impl State {
 
     // Step 3: taken.
 
-    /// The oldest Message that is not taken, if the window has a place and its content is no upload.
+    /// The oldest Message of the highest lane that is not taken, if the window has a place. If that is another lane than
+    /// is sent from: none before nothing is in flight, and the change is [recorded](Self::begin_due_record).
     pub fn take(&mut self, window: usize) -> Option<Outgoing> {
-        let oldest = self.ready.oldest()?;
-        let stalled = self.records.stalled().count();
-        let in_window = self.taken.len().saturating_sub(stalled);
-        if in_window >= window
-            || matches!(oldest.body, Body::Upload(_))
-            || !self.admission.may_take(oldest.id)
-        {
+        let in_window = self.in_window();
+        if in_window >= window || self.records.is_changing_lane() {
             return None;
         }
-        let message = self.ready.take_oldest()?;
-        let taken = Taken {
-            bytes: message.body_bytes(),
-            stored_at_ms: message.stored_at_ms,
-        };
-        self.taken.insert(message.id, taken);
+        let lane = self.next_lane(window)?;
+        if lane != self.lane {
+            if in_window == 0 {
+                self.records.change_lane(lane);
+                self.record_is_due = true;
+            }
+            return None;
+        }
+        self.take_of(lane)
+    }
+
+    /// Whatever the window says, and of whatever lane: what bears witness goes behind what is set aside then.
+    pub fn take_behind(&mut self) -> Option<Outgoing> {
+        if self.in_window() == 0 {
+            return self.take(usize::MAX);
+        }
+        let lane = self.ready.highest()?;
+        self.take_of(lane)
+    }
+
+    fn in_window(&self) -> usize {
+        let stalled = self.records.stalled().count();
+        let sent = self.taken.values().filter(|taken| taken.was_sent).count();
+        sent.saturating_sub(stalled)
+    }
+
+    fn next_lane(&self, window: usize) -> Option<Priority> {
+        if self.is_resuming && self.takes < window as u64 {
+            match self.ready.lane(self.lane).front() {
+                Front::Message => return Some(self.lane),
+                Front::InStore => return None,
+                // Nothing that could have been in flight.
+                Front::Empty | Front::Upload => {}
+            }
+        }
+        self.ready.highest()
+    }
+
+    fn take_of(&mut self, lane: Priority) -> Option<Outgoing> {
+        let ready = self.ready.lane_mut(lane);
+        if !self.admission.may_take(ready.oldest()?.id) {
+            return None;
+        }
+        let message = ready.take_oldest()?;
+        self.takes += 1;
+        self.taken
+            .insert(message.id, Taken::new(&message, self.takes));
         Some(message)
     }
 
-    /// Whether a taken Message is among the oldest that fill the window.
+    /// Before a [`take`](Self::take): what is too old, now that its turn has come, goes with the next record instead.
+    pub fn expire(&mut self, window: usize, is_expired: impl Fn(&Outgoing) -> bool) {
+        if self.in_window() >= window {
+            return;
+        }
+        let expired: Vec<Outgoing> = self.ready.take_expired(is_expired);
+        for message in expired {
+            self.records.expired(message.id);
+            self.record_is_due = true;
+            let taken = Taken {
+                was_sent: false,
+                ..Taken::new(&message, 0)
+            };
+            self.taken.insert(message.id, taken);
+        }
+    }
+
+    /// The lane that is sent from.
+    pub fn sent_from(&self) -> Priority {
+        self.lane
+    }
+
+    /// Whether a taken Message is among the first that fill the window.
     pub fn has_place(&self, id: i64, window: usize) -> bool {
-        let stalled = self.records.stalled().filter(|stalled| *stalled < id);
-        let before = self.taken.range(..id).count();
+        let Some(taken) = self.taken.get(&id) else {
+            return false;
+        };
+        let is_before = |it: &&Taken| it.was_sent && it.take < taken.take;
+        let stalled = self.records.stalled();
+        let stalled = stalled
+            .filter_map(|id| self.taken.get(&id))
+            .filter(is_before);
+        let before = self.taken.values().filter(is_before).count();
         before.saturating_sub(stalled.count()) < window
     }
 
@@ -228,6 +346,15 @@ impl State {
         })
     }
 
+    /// The same if [`expire`](Self::expire) or [`take`](Self::take) has just found something.
+    pub fn begin_due_record(&mut self) -> Option<Record> {
+        if std::mem::take(&mut self.record_is_due) {
+            self.begin_delete()
+        } else {
+            None
+        }
+    }
+
     /// The same for whoever cannot note it.
     pub fn begin_delete(&mut self) -> Option<Record> {
         let mut record = self.begin_record()?;
@@ -245,14 +372,28 @@ impl State {
         self.records.sent_rows.want_deleted();
     }
 
-    /// The rows are noted, or deleted and moved.
-    pub fn recorded(&mut self, record: &Record) {
+    /// The rows are noted, or deleted and moved. Returns those that have expired.
+    pub fn recorded(&mut self, record: &Record) -> Vec<DroppedRows> {
+        let expired = record.expired.iter().filter_map(|id| {
+            let bytes = self.taken.get(id)?.bytes as u64;
+            Some(DroppedRows {
+                first: *id,
+                last: *id,
+                totals: Totals { count: 1, bytes },
+            })
+        });
+        let expired = expired.collect();
         self.records.recorded(record);
+        if let Some(lane) = record.lane {
+            self.lane = lane;
+            self.is_resuming = false;
+        }
         for id in record.ids() {
             if let Some(taken) = self.taken.remove(&id) {
                 self.no_longer_pending(taken.bytes);
             }
         }
+        expired
     }
 
     fn no_longer_pending(&mut self, bytes: usize) {
@@ -298,7 +439,7 @@ impl State {
 
     /// This ready Message was set aside.
     pub fn set_aside(&mut self, id: i64) {
-        if let Some(message) = self.ready.remove(id) {
+        if let Some(message) = self.ready.of(id).remove(id) {
             self.no_longer_pending(message.body_bytes());
         }
     }
@@ -310,14 +451,15 @@ impl State {
         self.taken.clear();
         self.pending = Totals::default();
         self.admission = Admission::default();
+        self.record_is_due = false;
     }
 
-    /// See [`Ready::missing`].
+    /// See [`Queues::missing`].
     pub fn missing(&self, rows: &HashSet<i64>) -> Vec<(Outgoing, Bytes)> {
         self.ready.missing(rows)
     }
 
-    /// The database was rebuilt, and lost some rows. It had `rows` up to `loaded_through`, to which the
+    /// The database was rebuilt, and lost some rows. It had `rows` among those that were loaded, to which the
     /// missing ones were added; `stored` is all that is in it now. Returns how many Messages are lost.
     pub fn rebuilt(&mut self, rows: &HashSet<i64>, stored: Totals) -> u64 {
         self.ready.forget_lost_uploads(rows);
@@ -333,18 +475,30 @@ impl State {
 
     // What there is.
 
-    /// Whether everything up to `id` is sent and recorded.
-    pub fn is_sent_through(&self, id: i64) -> bool {
-        self.oldest_pending().is_none_or(|oldest| oldest > id)
+    /// Whether it is sent and recorded.
+    pub fn is_sent(&self, awaited: Awaited) -> bool {
+        match awaited {
+            Awaited::Message(id) => {
+                let lane = lane::priority(id);
+                let taken = self.taken.range(lane::ids(lane)).next();
+                let oldest = taken.map(|(id, _)| *id);
+                let oldest = oldest.or_else(|| self.ready.lane(lane).oldest_id());
+                oldest.is_none_or(|oldest| oldest > id)
+            }
+            Awaited::All(through) => {
+                let mut oldest = self.oldest_pending();
+                oldest.all(|oldest| lane::number(oldest) > through)
+            }
+        }
     }
 
-    /// The oldest Message that is not recorded as acknowledged, or a lower bound for its id.
-    pub fn oldest_pending(&self) -> Option<i64> {
-        let taken = self.taken.first_key_value().map(|(id, _)| *id);
-        taken.or_else(|| self.ready.oldest_id())
+    /// Every Message that is taken, and the oldest of each lane that is not, or a lower bound for its id.
+    pub fn oldest_pending(&self) -> impl Iterator<Item = i64> {
+        let taken = self.taken.keys().copied();
+        taken.chain(self.ready.oldest_ids())
     }
 
-    /// The newest id that was stored.
+    /// The newest number that was stored.
     pub fn stored_through(&self) -> i64 {
         self.stored_through
     }
@@ -354,14 +508,13 @@ impl State {
         self.pending
     }
 
-    /// The oldest pending Message, and when it was stored, by the wall clock.
+    /// The number of the oldest pending Message, and when it was stored, by the wall clock.
     pub fn oldest_label(&self) -> Option<(i64, i64)> {
-        let taken = self.taken.first_key_value();
-        let taken = taken.map(|(id, taken)| (*id, taken.stored_at_ms));
-        taken.or_else(|| {
-            let ready = self.ready.oldest();
-            ready.map(|message| (message.id, message.stored_at_ms))
-        })
+        let taken = self.taken.iter();
+        let taken = taken.map(|(id, taken)| (lane::number(*id), taken.stored_at_ms));
+        let ready = self.ready.oldest().into_iter();
+        let ready = ready.map(|message| (lane::number(message.id), message.stored_at_ms));
+        taken.chain(ready).min_by_key(|(number, _)| *number)
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::store::rows::lane;
 use crate::sync::Condvar;
 
 /// Those who wait.
@@ -16,6 +17,8 @@ pub(super) struct Waiters(Vec<Waiter>);
 pub(super) enum NotSent {
     SetAside,
     Dropped,
+    /// Older than its time to live when its turn came.
+    Expired,
     /// Lost with a damaged database file.
     Lost,
 }
@@ -25,14 +28,36 @@ impl From<NotSent> for Error {
         match why {
             NotSent::SetAside => Error::SetAside,
             NotSent::Dropped => Error::Dropped,
+            NotSent::Expired => Error::Expired,
             NotSent::Lost => Error::Lost,
         }
     }
 }
 
-/// Somebody who waits for a Message, or for everything up to one.
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// The Message with this id, and all before it in its lane.
+    Message(i64),
+    /// Everything up to this number, in all lanes.
+    All(i64),
+}
+
+impl Awaited {
+    /// Whether one of these is awaited for itself.
+    fn is_among(self, ids: &RangeInclusive<i64>) -> bool {
+        match self {
+            Awaited::Message(id) => ids.contains(&id),
+            Awaited::All(through) => {
+                lane::split(ids).any(|(_, part)| lane::number(*part.start()) <= through)
+            }
+        }
+    }
+}
+
+/// Somebody who waits.
 struct Waiter {
-    ids: RangeInclusive<i64>,
+    awaited: Awaited,
     /// Why something of it will not be sent.
     not_sent: Option<NotSent>,
     key: u64,
@@ -42,11 +67,11 @@ struct Waiter {
 
 impl Waiters {
     /// Returns what [`remove`](Self::remove) wants, and what to wait with.
-    pub fn add(&mut self, ids: RangeInclusive<i64>) -> (u64, Arc<Condvar>) {
+    pub fn add(&mut self, awaited: Awaited) -> (u64, Arc<Condvar>) {
         let key = self.0.last().map_or(0, |waiter| waiter.key + 1);
         let changed = Arc::new(Condvar::new());
         self.0.push(Waiter {
-            ids,
+            awaited,
             not_sent: None,
             key,
             changed: Arc::clone(&changed),
@@ -61,8 +86,8 @@ impl Waiters {
     }
 
     /// Wakes those for whom everything is sent.
-    pub fn wake(&self, is_sent_through: impl Fn(i64) -> bool) {
-        let is_over = |waiter: &&Waiter| is_sent_through(*waiter.ids.end());
+    pub fn wake(&self, is_sent: impl Fn(Awaited) -> bool) {
+        let is_over = |waiter: &&Waiter| is_sent(waiter.awaited);
         self.0.iter().filter(is_over).for_each(Waiter::wake);
     }
 
@@ -74,8 +99,7 @@ impl Waiters {
     /// What is pending of these will not be sent; who waits for any of it looks whether that ends the wait.
     pub fn not_sent(&mut self, ids: RangeInclusive<i64>, why: NotSent) {
         for waiter in &mut self.0 {
-            let overlap = ids.start() <= waiter.ids.end() && waiter.ids.start() <= ids.end();
-            if overlap {
+            if waiter.awaited.is_among(&ids) {
                 waiter.not_sent = Some(why);
                 waiter.wake();
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::rows::outbox;
 use super::*;
+use crate::message::Priority;
 
 fn open(directory: &tempfile::TempDir) -> Store {
     Store::open(&directory.path().join("device.db")).expect("the store opens")
@@ -17,7 +18,7 @@ fn insert(store: &Store, body: &'static [u8]) -> i64 {
     store
         .execute(
             Durability::PowerSafe,
-            move |transaction| outbox::insert(transaction, 0, "", false, body),
+            move |transaction| outbox::insert(transaction, Priority::Normal, 0, "", false, body),
             |_| {},
         )
         .expect("it is stored")
@@ -199,7 +200,7 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
         store.post(
             Durability::PowerSafe,
             move |transaction| {
-                outbox::insert(transaction, number, "", false, b"x")?;
+                outbox::insert(transaction, Priority::Normal, number, "", false, b"x")?;
                 match number {
                     1 => Err(rusqlite::Error::InvalidQuery),
                     _ => Ok(()),
@@ -212,7 +213,7 @@ fn a_job_that_fails_does_not_fail_those_that_share_its_commit() {
     let results: Vec<(i64, bool)> = (0..3).map(|_| results.recv().unwrap()).collect();
     assert_eq!(results, [(0, true), (1, false), (2, true)]);
     let (rows, _) = store
-        .read(|transaction| outbox::load(transaction, 0, 10, 1 << 20))
+        .read(|transaction| outbox::load(transaction, &(0..=i64::MAX), 10, 1 << 20))
         .unwrap();
     let numbers: Vec<i64> = rows.iter().map(|row| row.stored_at_ms).collect();
     assert_eq!(numbers, [0, 2]);
@@ -300,7 +301,9 @@ fn what_is_queued_at_close_is_still_committed_and_later_calls_fail() {
     for _ in 0..100 {
         store.post(
             Durability::KillSafe,
-            |transaction| outbox::insert(transaction, 0, "", false, b"x").map(drop),
+            |transaction| {
+                outbox::insert(transaction, Priority::Normal, 0, "", false, b"x").map(drop)
+            },
             |_| {},
         );
     }
@@ -323,7 +326,9 @@ fn the_file_shrinks_after_a_large_backlog_was_deleted() {
             Durability::PowerSafe,
             |transaction| {
                 (0..3000)
-                    .map(|_| outbox::insert(transaction, 0, "", false, &[1; 2000]))
+                    .map(|_| {
+                        outbox::insert(transaction, Priority::Normal, 0, "", false, &[1; 2000])
+                    })
                     .collect()
             },
             |_: &Vec<i64>| {},
@@ -350,7 +355,9 @@ fn the_wal_stays_bounded_under_load() {
         let id = store
             .execute(
                 Durability::KillSafe,
-                |transaction| outbox::insert(transaction, 0, "", false, &[1; 200]),
+                |transaction| {
+                    outbox::insert(transaction, Priority::Normal, 0, "", false, &[1; 200])
+                },
                 |_| {},
             )
             .unwrap();

@@ -20,12 +20,13 @@ Every error is a :class:`SpotflowError`.
 
 from . import _interpreter  # isort: skip. It refuses before anything else is loaded.
 from . import _background
-from ._choices import Codec, Compression, Durability, Transport, WhenFull
+from ._choices import Codec, Compression, Durability, Priority, Transport, WhenFull
 from ._errors import (
     ClosedError,
     DatabaseError,
     DatabaseInUseError,
     DroppedError,
+    ExpiredError,
     InvalidArgumentError,
     InvalidTypeError,
     LostError,
@@ -67,6 +68,7 @@ __all__ = [
     "DeviceClient",
     "DroppedError",
     "Durability",
+    "ExpiredError",
     "InvalidArgumentError",
     "InvalidTypeError",
     "LostError",
@@ -75,6 +77,7 @@ __all__ = [
     "MethodResponse",
     "OutboxFullError",
     "OutcomeUnknownError",
+    "Priority",
     "ProvisioningOperation",
     "Recovery",
     "RegistrationError",

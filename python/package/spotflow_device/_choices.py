@@ -63,12 +63,26 @@ class WhenFull(_Choice):
     """What happens when a Message would exceed a limit of the outbox.
 
     - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
-    - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, but for those in flight. They are
-      counted in the status and logged as ranges; who waits for one gets `DroppedError`.
+    - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, of the lowest priority first and
+      never of a higher one than what comes in, but for those in flight. They are counted in the status and logged as ranges; who waits for one gets `DroppedError`.
     """
 
     REJECT = 0
     DROP_OLDEST = 1
+
+
+class Priority(_Choice):
+    """Which Messages go first: `URGENT`, `HIGH`, `NORMAL` (the default), `LOW`, `BULK`.
+
+    Those of one priority are sent in the order in which they were stored, over all senders and restarts. One of a
+    higher priority overtakes all others that are stored, and waits only for what is in flight.
+    """
+
+    URGENT = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    BULK = 4
 
 
 class Transport(_Choice):
@@ -85,5 +99,5 @@ class Transport(_Choice):
     WEB_SOCKET = 2
 
 
-for _kind in (Compression, Codec, Durability, WhenFull, Transport):
+for _kind in (Compression, Codec, Durability, WhenFull, Transport, Priority):
     _kind.__module__ = "spotflow_device"

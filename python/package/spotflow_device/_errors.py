@@ -38,6 +38,10 @@ class DroppedError(SpotflowError):
     """What was waited for was dropped to make room for newer Messages, not sent: see ``WhenFull``."""
 
 
+class ExpiredError(SpotflowError):
+    """What was waited for was not sent: it was older than its time to live when its turn came."""
+
+
 class OutboxFullError(SpotflowError):
     """A limit of the outbox is reached; the message says which. Nothing of the call was stored."""
 
@@ -79,6 +83,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseInUseError",
     "DroppedError",
+    "ExpiredError",
     "InvalidArgumentError",
     "InvalidTypeError",
     "LostError",

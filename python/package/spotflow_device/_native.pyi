@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 from typing_extensions import Buffer, Self, TypeAlias, disjoint_base, final
 
 from . import _held
-from ._choices import Codec, Compression, Durability, Transport, WhenFull
+from ._choices import Codec, Compression, Durability, Priority, Transport, WhenFull
 from ._errors import SpotflowError
 
 __all__ = [
@@ -164,17 +164,24 @@ class DeviceClient:
         stream_group: Optional[str] = None,
         stream: Optional[str] = None,
         compression: Optional[Compression] = None,
+        *,
+        priority: Optional[Priority] = None,
+        time_to_live: Optional[float] = None,
     ) -> _held.StreamSender:
         """Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
         takes its default. Without a `compression` payloads are sent as they are.
+
+        Messages of a higher `priority` go first, in the order in which they were stored; without one it is
+        `Priority.NORMAL`. What is older than `time_to_live`, in seconds, when its turn comes is not sent, and
+        counted in the status; without one nothing is too old.
         """
     def wait_enqueued_messages_sent(self, timeout: Optional[float] = None) -> None:
         """Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
         prolong the wait.
 
         With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-        everything stays stored and goes on being sent. Raises `SetAsideError` or `DroppedError` if something
-        that it waits for was set aside or dropped.
+        everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError` or
+        `ExpiredError` if something that it waits for was set aside, dropped or too old.
         """
     def get_desired_properties(self) -> DesiredProperties:
         """Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
@@ -395,6 +402,9 @@ class Status:
     @property
     def dropped_bytes(self) -> int:
         """The bytes of their stored payloads."""
+    @property
+    def expired_messages(self) -> int:
+        """Messages that were not sent, since the start, as they were older than their `time_to_live`."""
     @property
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::ROWS_KEPT;
+use crate::clock::SystemClock;
 use crate::identity::HubDeviceId;
+use crate::message::Priority;
 use crate::outbox::{IdentityChange, NewMessage, Outbox, OutboxLimits, Wake, recovery};
 use crate::store::{Durability, Recovery, Store, Transaction};
 
@@ -25,11 +27,19 @@ fn deadline() -> Instant {
 
 fn open(directory: &Path) -> Outbox {
     let store = Arc::new(Store::open(&directory.join("device.db")).unwrap());
-    Outbox::open(store, Arc::new(Nobody), 8, OutboxLimits::new()).unwrap()
+    Outbox::open(
+        store,
+        Arc::new(Nobody),
+        Arc::new(SystemClock),
+        8,
+        OutboxLimits::new(),
+    )
+    .unwrap()
 }
 
 fn enqueue(outbox: &Outbox, count: usize) -> i64 {
     let message = |_| NewMessage {
+        priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
         body: Bytes::from_static(b"body"),

@@ -6,6 +6,7 @@ use crate::store::Durability;
 
 fn new_message(bytes: usize) -> NewMessage {
     NewMessage {
+        priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
         body: Bytes::from(vec![0; bytes]),
@@ -20,6 +21,22 @@ fn row(id: i64) -> Outgoing {
         properties: String::new(),
         body: Body::Inline(Bytes::from_static(b"x")),
     }
+}
+
+fn left(pending: Totals, stored_through: i64) -> Left {
+    Left {
+        pending,
+        stored_through,
+        sent_from: Priority::Normal,
+    }
+}
+
+fn loaded(rows: Vec<Outgoing>, more: bool) -> Vec<Loaded> {
+    vec![Loaded {
+        priority: Priority::Normal,
+        rows,
+        more,
+    }]
 }
 
 fn with_stored(count: i64) -> State {
@@ -54,9 +71,9 @@ fn a_failed_record_keeps_the_place_and_is_made_again() {
     state.record_failed(failed);
     assert!(state.is_stalled());
     assert!(state.take(1).is_none());
-    assert!(!state.is_sent_through(1));
+    assert!(!state.is_sent(Awaited::All(1)));
     record_all(&mut state);
-    assert!(state.is_sent_through(1));
+    assert!(state.is_sent(Awaited::All(1)));
     assert_eq!(state.pending().count, 1);
 }
 
@@ -83,11 +100,11 @@ fn a_refused_message_is_recorded_with_the_acknowledgement_of_the_one_behind_it()
     let record = state.begin_record().expect("something to record");
     assert_eq!(record.ids().collect::<Vec<_>>(), [2, 1]);
     assert_eq!(record.durability(), Durability::PowerSafe);
-    assert!(!state.is_sent_through(1));
+    assert!(!state.is_sent(Awaited::All(1)));
     state.record_failed(record);
     state.unstall();
     record_all(&mut state);
-    assert!(state.is_sent_through(2));
+    assert!(state.is_sent(Awaited::All(2)));
     assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
     assert_eq!(state.take(1).map(|message| message.id), Some(3));
 }
@@ -111,7 +128,7 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     assert_eq!(state.take(1).map(|message| message.id), Some(3));
     assert!(state.has_place(3, 1), "the refused one needs none");
     assert!(state.take(1).is_none(), "the window is full");
-    assert!(!state.is_sent_through(1));
+    assert!(!state.is_sent(Awaited::All(1)));
 
     state.acknowledged(3);
     state.unstall();
@@ -119,7 +136,7 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     assert_eq!(record.ids().collect::<Vec<_>>(), [3, 1]);
     state.recorded(&record);
     assert!(!state.is_stalled());
-    assert!(state.is_sent_through(3));
+    assert!(state.is_sent(Awaited::All(3)));
     assert_eq!(state.take(1).map(|message| message.id), Some(4));
     assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
 }
@@ -144,7 +161,7 @@ fn sent_through_counts_the_oldest_whatever_the_order_of_acknowledgements() {
         state.acknowledged(acknowledged);
         record_all(&mut state);
         assert_eq!(
-            (0..=3).rfind(|id| state.is_sent_through(*id)),
+            (0..=3).rfind(|id| state.is_sent(Awaited::All(*id))),
             Some(sent_through)
         );
     }
@@ -159,12 +176,12 @@ fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
         last = message.id;
     }
     assert_eq!(last, READY_COUNT as i64);
-    assert!(!state.is_sent_through(last + 1));
+    assert!(!state.is_sent(Awaited::All(last + 1)));
     assert!(state.begin_load());
     assert!(!state.begin_load(), "one load at a time");
     state.stored(last + 11, &new_message(1));
     assert!(state.take(usize::MAX).is_none(), "it must not overtake");
-    state.loaded((last + 1..=last + 11).map(row).collect(), false);
+    state.loaded(loaded((last + 1..=last + 11).map(row).collect(), false));
     assert_eq!(
         state.take(usize::MAX).map(|message| message.id),
         Some(last + 1)
@@ -173,7 +190,7 @@ fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
 
 #[test]
 fn a_load_that_failed_is_made_again_only_when_it_may() {
-    let mut state = State::new(Totals { count: 1, bytes: 1 }, 1);
+    let mut state = State::new(left(Totals { count: 1, bytes: 1 }, 1));
     state.put_back(2, Totals { count: 1, bytes: 1 });
     assert!(state.begin_load());
     state.load_failed();
@@ -241,7 +258,250 @@ fn what_is_stored_after_everything_was_set_aside_goes_out() {
     state.take(1);
     state.all_set_aside();
     assert_eq!(state.pending().count, 0);
-    assert!(state.is_sent_through(3));
+    assert!(state.is_sent(Awaited::All(3)));
     state.stored(4, &new_message(1));
     assert_eq!(state.take(1).map(|message| message.id), Some(4));
+}
+
+/// Messages with these numbers, each stored in its lane.
+fn with_lanes(messages: &[(Priority, i64)]) -> State {
+    let mut state = State::default();
+    for (priority, number) in messages {
+        state.stored(lane::id(*priority, *number), &new_message(1));
+    }
+    state
+}
+
+/// What is taken next, by its number, when nothing is in flight; changes of lane are recorded.
+fn send_next(state: &mut State, changes: &mut usize) -> Option<i64> {
+    let message = match state.take(1) {
+        Some(message) => message,
+        None => {
+            let record = state.begin_due_record()?;
+            assert!(record.is_synced && record.deletes, "{record:?}");
+            assert!(state.take(1).is_none(), "before it is recorded");
+            *changes += 1;
+            state.recorded(&record);
+            state.take(1)?
+        }
+    };
+    state.acknowledged(message.id);
+    record_all(state);
+    Some(lane::number(message.id))
+}
+
+#[test]
+fn a_higher_lane_goes_first_and_each_lane_in_its_order() {
+    let (urgent, low) = (Priority::Urgent, Priority::Low);
+    let mut state = with_lanes(&[
+        (low, 1),
+        (Priority::Normal, 2),
+        (urgent, 3),
+        (low, 4),
+        (urgent, 5),
+        (Priority::Normal, 6),
+    ]);
+    let mut changes = 0;
+    let sent: Vec<i64> = std::iter::from_fn(|| send_next(&mut state, &mut changes)).collect();
+    assert_eq!(sent, [3, 5, 2, 6, 1, 4]);
+    assert_eq!(changes, 3);
+    assert!(state.is_sent(Awaited::All(6)));
+}
+
+#[test]
+fn the_lane_changes_only_when_nothing_is_in_flight() {
+    let (normal, urgent) = (Priority::Normal, Priority::Urgent);
+    let mut state = with_lanes(&[(normal, 1), (normal, 2)]);
+    assert!(state.take(2).is_some());
+    let alarm = lane::id(urgent, 3);
+    state.stored(alarm, &new_message(1));
+    assert!(state.take(2).is_none(), "there is a place, but not for it");
+    assert!(state.begin_due_record().is_none());
+    state.acknowledged(1);
+    assert!(state.take(2).is_none(), "acknowledged, but not recorded");
+    record_all(&mut state);
+    assert!(state.take(2).is_none());
+    let change = state.begin_due_record().unwrap();
+    assert_eq!(change.lane, Some(urgent));
+    assert_eq!(
+        change.noted,
+        [1],
+        "what was sent of the lane before is deleted"
+    );
+    state.recorded(&change);
+    assert_eq!(state.take(2).map(|message| message.id), Some(alarm));
+    assert!(state.take(2).is_none(), "nor back, before that is settled");
+}
+
+#[test]
+fn a_change_of_lane_that_failed_is_recorded_by_a_retry_and_nothing_is_sent_before() {
+    let mut state = with_lanes(&[(Priority::High, 1)]);
+    assert!(state.take(1).is_none());
+    let change = state.begin_due_record().unwrap();
+    assert!(!state.record_failed(change), "not at once");
+    assert!(state.is_stalled());
+    assert!(state.take(1).is_none());
+    assert!(state.begin_due_record().is_none(), "not with each look");
+    state.unstall();
+    let again = state.begin_delete().unwrap();
+    assert_eq!(again.lane, Some(Priority::High));
+    state.recorded(&again);
+    assert!(state.take(1).is_some());
+}
+
+#[test]
+fn behind_a_restart_the_first_are_of_the_lane_that_was_sent_from_last() {
+    let left = Left {
+        pending: Totals { count: 4, bytes: 4 },
+        stored_through: 4,
+        sent_from: Priority::Low,
+    };
+    let rows = |priority, numbers: &[i64]| Loaded {
+        priority,
+        rows: numbers
+            .iter()
+            .map(|it| row(lane::id(priority, *it)))
+            .collect(),
+        more: false,
+    };
+    let mut state = State::new(left);
+    state.loaded(vec![
+        rows(Priority::Urgent, &[4]),
+        rows(Priority::Low, &[1, 2, 3]),
+    ]);
+    let mut changes = 0;
+    let sent: Vec<i64> = std::iter::from_fn(|| send_next(&mut state, &mut changes)).collect();
+    assert_eq!(sent, [1, 4, 2, 3]);
+    assert_eq!(changes, 2);
+
+    let mut state = State::new(left);
+    state.loaded(vec![
+        rows(Priority::Urgent, &[4]),
+        rows(Priority::Low, &[1, 2, 3]),
+    ]);
+    let taken = std::iter::from_fn(|| state.take(2)).map(|message| lane::number(message.id));
+    assert_eq!(
+        taken.collect::<Vec<_>>(),
+        [1, 2],
+        "as many as can have been in flight"
+    );
+}
+
+#[test]
+fn an_upload_holds_up_its_own_lane_alone() {
+    let mut state = State::default();
+    let upload = NewMessage {
+        priority: Priority::High,
+        upload: true,
+        ..new_message(300_000)
+    };
+    let camera = lane::id(Priority::High, 1);
+    state.stored(camera, &upload);
+    state.stored(lane::id(Priority::High, 2), &new_message(1));
+    state.stored(3, &new_message(1));
+    assert_eq!(state.next_upload(), Some(camera));
+    let mut changes = 0;
+    assert_eq!(send_next(&mut state, &mut changes), Some(3));
+    assert_eq!(send_next(&mut state, &mut changes), None);
+    state.uploaded(camera, Bytes::from_static(b"link"));
+    assert_eq!(send_next(&mut state, &mut changes), Some(1));
+    assert_eq!(send_next(&mut state, &mut changes), Some(2));
+}
+
+#[test]
+fn a_higher_lane_that_is_still_to_be_loaded_is_waited_for() {
+    let mut state = with_lanes(&[(Priority::Bulk, 1)]);
+    state.put_back(2, Totals { count: 1, bytes: 1 });
+    assert!(state.begin_load());
+    assert!(state.take(1).is_none());
+    let urgent = lane::id(Priority::Urgent, 2);
+    let each = |priority| Loaded {
+        priority,
+        rows: Vec::from_iter((priority == Priority::Urgent).then(|| row(urgent))),
+        more: false,
+    };
+    state.loaded(Priority::ALL.into_iter().map(each).collect());
+    let mut changes = 0;
+    assert_eq!(send_next(&mut state, &mut changes), Some(2));
+    assert_eq!(send_next(&mut state, &mut changes), Some(1));
+}
+
+#[test]
+fn a_message_is_waited_for_in_its_lane_and_everything_in_all() {
+    let urgent = lane::id(Priority::Urgent, 2);
+    let mut state = with_lanes(&[(Priority::Normal, 1), (Priority::Urgent, 2)]);
+    assert_eq!(send_next(&mut state, &mut 0), Some(2));
+    assert!(state.is_sent(Awaited::Message(urgent)));
+    assert!(!state.is_sent(Awaited::Message(1)));
+    assert!(!state.is_sent(Awaited::All(2)), "the usual lane waits");
+    assert_eq!(send_next(&mut state, &mut 0), Some(1));
+    assert!(state.is_sent(Awaited::All(2)));
+}
+
+#[test]
+fn who_bears_witness_may_be_of_another_lane_and_goes_behind_the_suspects() {
+    let (normal, urgent) = (Priority::Normal, Priority::Urgent);
+    let mut state = with_lanes(&[(normal, 1)]);
+    assert!(state.take(1).is_some());
+    let witness = lane::id(urgent, 2);
+    state.stored(witness, &new_message(1));
+    assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
+    assert!(state.has_place(1, 1), "first taken, first sent");
+    assert!(!state.has_place(witness, 1));
+}
+
+#[test]
+fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not() {
+    let mut state = with_lanes(&[
+        (Priority::Normal, 1),
+        (Priority::Normal, 2),
+        (Priority::Normal, 3),
+        (Priority::Normal, 4),
+        (Priority::Low, 5),
+    ]);
+    let is_old =
+        |message: &Outgoing| [1, 2, 3].contains(&message.id) || lane::number(message.id) == 5;
+    state.expire(1, |_| false);
+    assert_eq!(state.take(1).map(|message| message.id), Some(1));
+    state.expire(1, is_old);
+    assert!(
+        state.begin_due_record().is_none(),
+        "their turn has not come"
+    );
+    state.acknowledged(1);
+    record_all(&mut state);
+    state.expire(1, is_old);
+    let record = state.begin_due_record().unwrap();
+    assert_eq!(
+        record.expired,
+        [2, 3],
+        "not those of a lane whose turn has not come"
+    );
+    assert!(record.deletes && !record.is_synced);
+    assert_eq!(record.deleted_rows(), [1, 2, 3], "and what was noted");
+    assert_eq!(state.take(1).map(|message| message.id), Some(4), "at once");
+    assert!(
+        !state.is_sent(Awaited::Message(3)),
+        "not before it is recorded"
+    );
+    let expired = state.recorded(&record);
+    let ids: Vec<i64> = expired.iter().map(|rows| rows.first).collect();
+    assert_eq!(ids, [2, 3]);
+    assert!(state.is_sent(Awaited::Message(3)));
+    assert_eq!(state.pending().count, 2);
+}
+
+#[test]
+fn what_expired_and_could_not_be_deleted_is_tried_again_and_never_sent() {
+    let mut state = with_lanes(&[(Priority::Normal, 1)]);
+    state.expire(1, |_| true);
+    let record = state.begin_due_record().unwrap();
+    assert!(!state.record_failed(record));
+    assert!(state.is_stalled());
+    assert!(state.take(1).is_none());
+    state.unstall();
+    let again = state.begin_delete().unwrap();
+    assert_eq!(again.expired, [1]);
+    state.recorded(&again);
+    assert_eq!(state.pending().count, 0);
 }

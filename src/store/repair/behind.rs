@@ -13,6 +13,7 @@ use super::{saved_rows, tree};
 use crate::error::{Error, Result};
 use crate::store::disk::files::{behind_links, private, with_suffix};
 use crate::store::disk::kept::{self, KeptFile};
+use crate::store::rows::lane;
 
 /// What was stored there.
 #[derive(Default)]
@@ -94,22 +95,19 @@ impl Behind {
     /// Stores the Messages that are newer than all that SQLite knows, and the newer registration.
     pub fn save(&self, connection: &Connection, path: &Path) -> rusqlite::Result<()> {
         connection.execute_batch("BEGIN")?;
-        let newest: i64 =
-            connection.query_row("SELECT coalesce(max(id), 0) FROM outbox", (), |row| {
-                row.get(0)
-            })?;
+        let newest = lane::newest_number(connection, "outbox")?;
         if let Some(device) = &self.device {
             connection.execute("DELETE FROM device", ())?;
             saved_rows::insert(connection, "device", 0, device)?;
         }
-        for (id, row) in self.messages.iter().filter(|(id, _)| *id > newest) {
+        let count = "SELECT count(*) FROM outbox";
+        let count = || connection.query_row(count, (), |row| row.get::<_, i64>(0));
+        let before = count()?;
+        let newer = |(id, _): &&(i64, Vec<Value>)| lane::number(*id) > newest;
+        for (id, row) in self.messages.iter().filter(newer) {
             saved_rows::insert(connection, "outbox", *id, row)?;
         }
-        let saved: u64 = connection.query_row(
-            "SELECT count(*) FROM outbox WHERE id > ?1",
-            [newest],
-            |row| row.get::<_, i64>(0).map(i64::unsigned_abs),
-        )?;
+        let saved = count()?.saturating_sub(before);
         connection.execute_batch("COMMIT")?;
         log::error!(
             "{}: of what was stored behind the damaged frame, {saved} Messages and {} were saved; anything else is \

@@ -10,6 +10,7 @@ use super::wal_frames::{Frames, scan};
 use super::{rebuild, record};
 use crate::error::Result;
 use crate::identity::HubDeviceId;
+use crate::message::Priority;
 use crate::message::outgoing::Outgoing;
 use crate::secret::Secret;
 use crate::store::disk::files::{behind_links, with_suffix};
@@ -54,7 +55,7 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
                 let twin = (7, "{\"a\":1}".to_owned());
                 documents::save(transaction, DocumentKind::Desired, Some(&twin))?;
                 inbox::insert(transaction, "c2d", &[1; 3000])?;
-                let id = outbox::insert(transaction, 0, "", false, b"aside")?;
+                let id = outbox::insert(transaction, Priority::Normal, 0, "", false, b"aside")?;
                 let identity = &device_row().identity.unwrap();
                 let cause = Cause {
                     reason: "reason",
@@ -70,7 +71,16 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
         store
             .execute(
                 Durability::KillSafe,
-                move |transaction| outbox::insert(transaction, number, "p", false, &body(number)),
+                move |transaction| {
+                    outbox::insert(
+                        transaction,
+                        Priority::Normal,
+                        number,
+                        "p",
+                        false,
+                        &body(number),
+                    )
+                },
                 |_| {},
             )
             .unwrap();
@@ -117,7 +127,7 @@ fn open(path: &Path) -> Result<Found> {
     let found = store.read(|transaction| {
         let twin = documents::load(transaction, DocumentKind::Desired)?;
         Ok((
-            outbox::load(transaction, 0, usize::MAX, usize::MAX)?.0,
+            outbox::load(transaction, &(0..=i64::MAX), usize::MAX, usize::MAX)?.0,
             device::load(transaction)?.is_some(),
             twin.is_some()
                 && inbox::totals(transaction)?.count == 1
@@ -127,7 +137,7 @@ fn open(path: &Path) -> Result<Found> {
     let (messages, has_device, has_rest) = found?;
     let next_id = store.execute(
         Durability::KillSafe,
-        |transaction| outbox::insert(transaction, MESSAGES, "", false, b"new"),
+        |transaction| outbox::insert(transaction, Priority::Normal, MESSAGES, "", false, b"new"),
         |_| {},
     )?;
     Ok(Found {
@@ -297,7 +307,16 @@ fn a_registration_behind_a_damaged_frame_of_the_wal_is_the_one_that_holds() {
         store
             .execute(
                 Durability::KillSafe,
-                move |transaction| outbox::insert(transaction, number, "p", false, &body(number)),
+                move |transaction| {
+                    outbox::insert(
+                        transaction,
+                        Priority::Normal,
+                        number,
+                        "p",
+                        false,
+                        &body(number),
+                    )
+                },
                 |_| {},
             )
             .unwrap();

@@ -1,12 +1,14 @@
-//! Ids that never repeat, also after the table was empty.
+//! Ids that never repeat, also after the table was empty. Those of Messages get their [lane] in addition.
 
 use rusqlite::{Connection, Error, Result, ffi};
+
+use super::lane::{self, NUMBER_MAX};
 
 /// Ids are reserved in blocks, so that the reservation costs a write only once a block. A restart
 /// skips what is left of its block.
 const BLOCK: i64 = 10_000;
 
-/// Gives out ids for Messages and cloud-to-device messages, in growing order.
+/// Gives out ids for Messages, as numbers in their lanes, and cloud-to-device messages, in growing order.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RowIds {
     next: i64,
@@ -16,15 +18,15 @@ pub(crate) struct RowIds {
 impl RowIds {
     /// Continues behind every id ever given out.
     pub fn load(connection: &Connection) -> Result<RowIds> {
-        let (reserved, newest) = connection.query_row(
+        let (reserved, inbox) = connection.query_row(
             "SELECT coalesce((SELECT value FROM counter WHERE name = 'reserved_ids'), 1),
-                 max(
-                     coalesce((SELECT max(id) FROM outbox), 0),
-                     coalesce((SELECT max(id) FROM set_aside), 0),
-                     coalesce((SELECT max(id) FROM inbox), 0)) AS id",
+                 coalesce((SELECT max(id) FROM inbox), 0)",
             (),
-            |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
         )?;
+        let newest = inbox
+            .max(lane::newest_number(connection, "outbox")?)
+            .max(lane::newest_number(connection, "set_aside")?);
         let next = following(newest)?.max(reserved);
         Ok(RowIds {
             next,
@@ -78,10 +80,14 @@ impl RowIds {
     }
 }
 
-/// 63 bits last, unless something else has written to the file.
+/// 56 bits last, unless something else has written to the file.
 fn following(id: i64) -> Result<i64> {
-    id.checked_add(1).ok_or_else(|| {
-        let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
-        Error::SqliteFailure(code, Some("the ids of its rows are used up".to_owned()))
-    })
+    if id < NUMBER_MAX {
+        return Ok(id + 1);
+    }
+    let code = ffi::Error::new(ffi::SQLITE_CORRUPT);
+    Err(Error::SqliteFailure(
+        code,
+        Some("the ids of its rows are used up".to_owned()),
+    ))
 }

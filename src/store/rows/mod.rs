@@ -5,6 +5,7 @@ pub(crate) mod documents;
 pub(super) mod file;
 pub(super) mod ids;
 pub(crate) mod inbox;
+pub(crate) mod lane;
 pub(crate) mod last_way;
 pub(crate) mod open_upload;
 pub(crate) mod outbox;

@@ -1,15 +1,18 @@
 //! The `outbox` table: Messages from their commit to their acknowledgement.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, Result, Row};
 
+use super::lane;
 use super::totals::{self, Totals};
 use super::transaction::Transaction;
 use crate::message::outgoing::{Body, Outgoing};
+use crate::message::priority::Priority;
 
-/// The oldest rows but those in flight, without a gap: what is dropped to make space for newer ones.
+/// The oldest rows of a lane but those in flight, without a gap: what is dropped to make space for newer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DroppedRows {
     pub first: i64,
@@ -28,30 +31,49 @@ impl DroppedRows {
     }
 }
 
-/// Deletes the oldest Messages behind `behind` until they are as much as `enough`; none, if all of them
-/// are not.
+/// Deletes the oldest Messages of these ranges, of one lane each, in their order, until they are as much as `enough`;
+/// none, if all of them are not.
 pub(crate) fn drop_oldest(
     transaction: &mut Transaction,
-    behind: i64,
+    ranges: &[RangeInclusive<i64>],
     enough: Totals,
-) -> Result<Option<DroppedRows>> {
-    let Some(dropped) = oldest(transaction, behind, enough)? else {
+) -> Result<Option<Vec<DroppedRows>>> {
+    let mut all = Vec::new();
+    let mut missing = enough;
+    for range in ranges {
+        let Some(dropped) = oldest(transaction, range, missing)? else {
+            continue;
+        };
+        all.push(dropped);
+        missing = missing.without(dropped.totals);
+        if missing == Totals::default() {
+            break;
+        }
+    }
+    if missing != Totals::default() {
         return Ok(None);
-    };
-    transaction
-        .connection()
-        .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
-        .execute((dropped.first, dropped.last))?;
-    // One page of the list of free pages for about 250 that become free.
-    transaction.wrote(usize::try_from(dropped.totals.bytes / 64).unwrap_or(usize::MAX));
-    Ok(Some(dropped))
+    }
+    for dropped in &all {
+        transaction
+            .connection()
+            .prepare_cached("DELETE FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+            .execute((dropped.first, dropped.last))?;
+        // One page of the list of free pages for about 250 that become free.
+        transaction.wrote(usize::try_from(dropped.totals.bytes / 64).unwrap_or(usize::MAX));
+    }
+    Ok(Some(all))
 }
 
-fn oldest(transaction: &Transaction, behind: i64, enough: Totals) -> Result<Option<DroppedRows>> {
-    let mut statement = transaction
-        .connection()
-        .prepare_cached("SELECT id, length(body) FROM outbox WHERE id > ?1 ORDER BY id")?;
-    let mut rows = statement.query([behind])?;
+/// As many of the oldest as it takes, or all if that is not enough.
+fn oldest(
+    transaction: &Transaction,
+    ids: &RangeInclusive<i64>,
+    enough: Totals,
+) -> Result<Option<DroppedRows>> {
+    let mut statement = transaction.connection().prepare_cached(
+        "SELECT id, length(body) FROM outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+    )?;
+    let mut rows = statement.query((ids.start(), ids.end()))?;
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
         let id = row.get(0)?;
@@ -64,23 +86,24 @@ fn oldest(transaction: &Transaction, behind: i64, enough: Totals) -> Result<Opti
             },
         };
         let dropped = found.map_or(row, |found| found.and(row));
-        if dropped.totals.count >= enough.count && dropped.totals.bytes >= enough.bytes {
-            return Ok(Some(dropped));
-        }
         found = Some(dropped);
+        if dropped.totals.count >= enough.count && dropped.totals.bytes >= enough.bytes {
+            break;
+        }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Stores a Message; returns its id.
 pub(crate) fn insert(
     transaction: &mut Transaction,
+    priority: Priority,
     stored_at_ms: i64,
     properties: &str,
     upload: bool,
     body: &[u8],
 ) -> Result<i64> {
-    let id = transaction.next_id()?;
+    let id = lane::id(priority, transaction.next_id()?);
     transaction
         .connection()
         .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
@@ -103,12 +126,12 @@ pub(crate) fn put_back(
     Ok(())
 }
 
-/// The ids up to `through`.
-pub(crate) fn ids(transaction: &Transaction, through: i64) -> Result<HashSet<i64>> {
+/// The ids of these rows.
+pub(crate) fn ids(transaction: &Transaction, ids: RangeInclusive<i64>) -> Result<HashSet<i64>> {
     transaction
         .connection()
-        .prepare("SELECT id FROM outbox WHERE id <= ?1")?
-        .query_map([through], |row| row.get(0))?
+        .prepare_cached("SELECT id FROM outbox WHERE id BETWEEN ?1 AND ?2")?
+        .query_map((ids.start(), ids.end()), |row| row.get(0))?
         .collect()
 }
 
@@ -175,18 +198,18 @@ pub(crate) fn replace_content(transaction: &mut Transaction, id: i64, link: &[u8
     Ok(())
 }
 
-/// The Messages behind `after`, oldest first, until they hold `budget_bytes` of memory or are
+/// The Messages of these ids, which are of one lane, oldest first, until they hold `budget_bytes` of memory or are
 /// `most`; and whether there are more. At least one is returned if there is one.
 pub(crate) fn load(
     transaction: &Transaction,
-    after: i64,
+    ids: &RangeInclusive<i64>,
     most: usize,
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
     let mut statement = transaction.connection().prepare_cached(
-        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     )?;
-    let mut rows = statement.query([after])?;
+    let mut rows = statement.query((ids.start(), ids.end()))?;
     let mut loaded = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {

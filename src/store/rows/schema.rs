@@ -8,8 +8,8 @@ pub(in crate::store) const APPLICATION_ID: i32 = 0x5370_6644;
 pub(in crate::store) const VERSION: i32 = 2;
 
 /// - `device`: who we are. One row.
-/// - `outbox`: Messages not yet acknowledged, oldest id first. `properties` is the property bag of the
-///   topic as it goes on the wire; `upload` says that `body` goes up as a file first.
+/// - `outbox`: Messages not yet acknowledged, oldest id of each [lane](super::lane) first. `properties` is the property
+///   bag of the topic as it goes on the wire, with its [terms](crate::message::terms) behind it; `upload` says that `body` goes up as a file first.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `document`: one JSON document of each kind: the properties `desired`, `reported` (what the Platform has) and

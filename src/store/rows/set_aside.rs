@@ -2,11 +2,13 @@
 
 use rusqlite::{OptionalExtension, Result};
 
+use super::lane;
 use super::outbox;
 use super::totals::Totals;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
 use crate::message::rules::check_rendered;
+use crate::message::terms;
 
 /// A row of the table, without its payload.
 #[derive(Debug, Clone)]
@@ -69,11 +71,13 @@ pub(crate) fn list(transaction: &Transaction) -> Result<Vec<SetAsideRow>> {
             body_bytes: row.get::<_, i64>(5)?.unsigned_abs(),
         })
     })?;
-    rows.collect()
+    let mut rows = rows.collect::<Result<Vec<SetAsideRow>>>()?;
+    rows.sort_by_key(|row| lane::number(row.id));
+    Ok(rows)
 }
 
-/// Puts these Messages of this identity back, behind all others; returns how many, their bytes, and
-/// the newest id. What no packet can hold stays: that can be with what the published SDK stored.
+/// Puts these Messages of this identity back, behind all others of their lanes; returns how many, their bytes, and
+/// the newest number. What no packet can hold stays: that can be with what the published SDK stored.
 pub(crate) fn put_back(
     transaction: &mut Transaction,
     ids: &[i64],
@@ -98,12 +102,21 @@ pub(crate) fn put_back(
             .optional()?;
         let fits = |properties: &str, upload: bool, body: &[u8]| {
             let inline_bytes = if upload { 0 } else { body.len() };
-            check_rendered(properties, inline_bytes).is_ok()
+            check_rendered(terms::bag(properties), inline_bytes).is_ok()
         };
         if let Some((stored_at_ms, properties, upload, body)) = found
             && fits(&properties, upload, &body)
         {
-            newest = outbox::insert(transaction, stored_at_ms, &properties, upload, &body)?;
+            let priority = lane::priority(*id);
+            let put = outbox::insert(
+                transaction,
+                priority,
+                stored_at_ms,
+                &properties,
+                upload,
+                &body,
+            )?;
+            newest = lane::number(put);
             totals.count += 1;
             totals.bytes += body.len() as u64;
             delete(transaction, &[*id])?;

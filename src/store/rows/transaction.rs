@@ -34,7 +34,7 @@ impl Transaction {
         self.number
     }
 
-    /// An id for a new row.
+    /// An id for a new row; of a Message, its number.
     pub fn next_id(&mut self) -> Result<i64> {
         self.ids.next(&self.connection)
     }

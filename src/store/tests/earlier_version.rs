@@ -136,7 +136,7 @@ fn assert_all_there(path: &Path) -> Option<Recovery> {
                 let identity = HubDeviceId::parse("w:d");
                 assert_eq!(device.identity, identity);
 
-                let (rows, _) = outbox::load(transaction, 0, usize::MAX, usize::MAX)?;
+                let (rows, _) = outbox::load(transaction, &(0..=i64::MAX), usize::MAX, usize::MAX)?;
                 let mut expected = 0..MESSAGES;
                 for row in &rows {
                     let number = expected.next().expect("no Message twice");

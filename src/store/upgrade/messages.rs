@@ -12,7 +12,7 @@ use super::old_file::OldFile;
 use crate::compression::{Codec, Compression, compress};
 use crate::identity::HubDeviceId;
 use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_rendered};
-use crate::message::{MessageIds, StreamAddress, property_bag};
+use crate::message::{MessageIds, Priority, StreamAddress, property_bag};
 use crate::store::rows::set_aside::{self, Cause};
 use crate::store::rows::{Transaction, outbox};
 
@@ -47,7 +47,14 @@ pub(super) fn copy(
     while let Some(row) = rows.next()? {
         let message = read(row, &mut effort);
         let (bag, upload) = (&message.properties, message.upload);
-        let id = outbox::insert(transaction, now_ms, bag, upload, &message.body)?;
+        let id = outbox::insert(
+            transaction,
+            Priority::Normal,
+            now_ms,
+            bag,
+            upload,
+            &message.body,
+        )?;
         if message.problems.is_empty() {
             copied.pending += 1;
             continue;

@@ -3,7 +3,7 @@
 //!
 //! Arguments: `run`, `close` (for so many milliseconds, then ends), `backlogs` (large ones, which drain),
 //! `large` (content that is uploaded) or `drain`, instance, token, CA file,
-//! database, ledger directory, window, durability, milliseconds. Standard output tells where it is.
+//! database, ledger directory, window, durability, `of-threads` for a lane of each thread's own, milliseconds. Standard output tells where it is.
 #![forbid(unsafe_code)]
 
 mod ledger;
@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use ledger::Ledger;
 use serde_json::json;
-use spotflow_device::{Compression, DeviceClient, Durability, Message, StreamSender};
+use spotflow_device::{
+    Compression, DeviceClient, Durability, Message, Priority, SenderOptions, StreamSender,
+};
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Failure>;
@@ -26,6 +28,13 @@ const PENDING_MAX: u64 = 40;
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 /// The cloud sends this when it has sent all others.
 const LAST: &str = "last";
+
+/// Where the threads' Messages go.
+#[derive(Clone, Copy)]
+enum Lanes {
+    One,
+    OfThreads,
+}
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,14 +47,21 @@ fn main() -> Result<()> {
         ledger,
         window,
         durability,
+        lanes,
         ms,
     ] = arguments.as_slice()
     else {
-        return Err("MODE INSTANCE TOKEN CA_FILE DATABASE LEDGER WINDOW DURABILITY MS".into());
+        return Err(
+            "MODE INSTANCE TOKEN CA_FILE DATABASE LEDGER WINDOW DURABILITY LANES MS".into(),
+        );
     };
     let durability = match durability.as_str() {
         "kill-safe" => Durability::KillSafe,
         _ => Durability::PowerSafe,
+    };
+    let lanes = match lanes.as_str() {
+        "of-threads" => Lanes::OfThreads,
+        _ => Lanes::One,
     };
     let client = DeviceClient::builder(token.as_str(), database.as_str())
         .instance(instance.as_str())
@@ -61,8 +77,11 @@ fn main() -> Result<()> {
         "drain" => drain(&client, ledger)?,
         "backlogs" => store_backlogs(&client, Ledger::open(ledger, "0")?)?,
         "large" => store_uploads(&client, Ledger::open(ledger, "2")?)?,
-        "close" => run(&client, ledger, Some(Duration::from_millis(ms.parse()?)))?,
-        _ => run(&client, ledger, None)?,
+        "close" => {
+            let time = Duration::from_millis(ms.parse()?);
+            run(&client, ledger, lanes, Some(time))?;
+        }
+        _ => run(&client, ledger, lanes, None)?,
     }
     println!("closing");
     client.close();
@@ -82,17 +101,26 @@ fn drain(client: &DeviceClient, ledger: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run(client: &DeviceClient, ledger: &Path, time: Option<Duration>) -> Result<()> {
+fn run(client: &DeviceClient, ledger: &Path, lanes: Lanes, time: Option<Duration>) -> Result<()> {
     let ends = AtomicBool::new(false);
     let goes_on = || !ends.load(Ordering::Relaxed);
-    let sender = |compression| client.create_stream_sender(None, None, compression);
-    let plain = sender(Compression::Uncompressed)?;
-    let packed = sender(Compression::Fastest)?;
+    let sender = |compression, priority| {
+        let options = SenderOptions::new()
+            .compression(compression)
+            .priority(match lanes {
+                Lanes::One => Priority::Normal,
+                Lanes::OfThreads => priority,
+            });
+        client.create_stream_sender_with(None, None, options)
+    };
+    let plain = sender(Compression::Uncompressed, Priority::Normal)?;
+    let packed = sender(Compression::Fastest, Priority::Urgent)?;
+    let large = sender(Compression::Uncompressed, Priority::Bulk)?;
     std::thread::scope(|scope| {
         let threads = [
             scope.spawn(|| store_plain(client, &plain, Ledger::open(ledger, "0")?, &goes_on)),
             scope.spawn(|| store_batches(client, &packed, Ledger::open(ledger, "1")?, &goes_on)),
-            scope.spawn(|| store_large(client, &plain, Ledger::open(ledger, "2")?, &goes_on)),
+            scope.spawn(|| store_large(client, &large, Ledger::open(ledger, "2")?, &goes_on)),
             scope.spawn(|| report(client, Ledger::open(ledger, "reported")?, &goes_on)),
             scope.spawn(|| process(client, Ledger::open(ledger, "cloud")?, &goes_on)),
         ];

@@ -22,6 +22,8 @@ struct Run {
     platform: Platform,
     directory: tempfile::TempDir,
     window: usize,
+    /// As the device's argument.
+    lanes: &'static str,
     random: Rng,
     /// How many messages the cloud sent.
     commands: u64,
@@ -37,7 +39,7 @@ impl Run {
             .args([mode, &self.platform.instance(), token])
             .arg(self.platform.ca_file())
             .args([self.directory.path().join("device.db"), self.ledger()])
-            .args([&self.window.to_string(), durability])
+            .args([&self.window.to_string(), durability, self.lanes])
             .arg(time.as_millis().to_string())
             .stdout(Stdio::piped())
             .spawn()
@@ -315,6 +317,7 @@ fn run(kills: usize, window: usize) -> Run {
         platform: Platform::start().expect("the Platform starts"),
         directory: tempfile::tempdir().expect("a directory"),
         window,
+        lanes: "one",
         random: Rng::with_seed(seed),
         commands: 0,
         killed_while: BTreeMap::new(),
@@ -327,7 +330,10 @@ fn run(kills: usize, window: usize) -> Run {
 }
 
 fn kill_often(kills: usize, window: usize) {
-    let mut run = run(kills, window);
+    kill(run(kills, window), kills);
+}
+
+fn kill(mut run: Run, kills: usize) {
     (0..kills).for_each(|_| run.kill_one());
     let set_aside = run.drain();
 
@@ -365,6 +371,16 @@ fn kills() -> usize {
 #[test]
 fn what_was_accepted_survives_a_kill_and_repeats_only_directly_after_the_original() {
     kill_often(kills() * 3 / 4, 1);
+}
+
+#[test]
+fn with_lanes_mixed_a_kill_repeats_only_directly_after_the_original() {
+    let kills = kills() / 2;
+    let run = Run {
+        lanes: "of-threads",
+        ..run(kills, 1)
+    };
+    kill(run, kills);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use spotflow_device::{
-    CloudMessage, Compression, DeviceClient, DeviceClientBuilder, Durability, Message, StreamSender,
+    CloudMessage, DeviceClient, DeviceClientBuilder, Durability, Message, Priority, SenderOptions,
+    StreamSender,
 };
 use spotflow_emulator::Platform;
 
@@ -63,6 +64,8 @@ fn lock(ledger: &SharedLedger) -> std::sync::MutexGuard<'_, Ledger> {
 /// How the device works.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
+    /// The lane of each thread.
+    pub lanes: fn(usize) -> Priority,
     pub durability: Durability,
     pub window: usize,
     pub device_id: &'static str,
@@ -70,6 +73,7 @@ pub struct Kind {
 
 /// The default.
 pub const POWER_SAFE: Kind = Kind {
+    lanes: |_| Priority::Normal,
     durability: Durability::PowerSafe,
     window: 1,
     device_id: DEVICE,
@@ -169,7 +173,7 @@ impl Device {
         thread: usize,
         numbers: std::ops::Range<usize>,
     ) {
-        let sender = sender(client);
+        let sender = sender_of(client, (self.kind.lanes)(thread));
         for number in numbers {
             self.store(&sender, &[name(thread, number, 40 + number % 300)]);
         }
@@ -314,7 +318,12 @@ pub fn options(platform: &Platform, kind: Kind, database: &Path) -> DeviceClient
 }
 
 pub fn sender(client: &DeviceClient) -> StreamSender {
+    sender_of(client, Priority::Normal)
+}
+
+pub fn sender_of(client: &DeviceClient, priority: Priority) -> StreamSender {
+    let options = SenderOptions::new().priority(priority);
     client
-        .create_stream_sender(None, None, Compression::Uncompressed)
+        .create_stream_sender_with(None, None, options)
         .expect("a sender")
 }

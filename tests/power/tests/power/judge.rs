@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use spotflow_device::Durability;
+use spotflow_device::{Durability, Priority};
 
 use crate::device::{Ledger, Run};
-use crate::reopening::Found;
+use crate::reopening::{Found, number};
 
 /// Messages that a power cut can repeat beside those of the window: `ACKNOWLEDGEMENTS_PER_SYNC` in
 /// src/outbox/records.rs, less the one whose record is synced.
@@ -14,6 +14,20 @@ const REPEATED_MAX: usize = 255;
 /// Messages that were acknowledged last and can be repeated, with this window.
 fn repeated_max(window: usize) -> usize {
     REPEATED_MAX + window
+}
+
+/// What stands in an id for a lane.
+fn in_id(priority: Priority) -> i64 {
+    match priority {
+        Priority::Normal => 0,
+        Priority::Urgent => 1,
+        Priority::High => 2,
+        Priority::Low => 3,
+        other => {
+            assert_eq!(other, Priority::Bulk);
+            4
+        }
+    }
 }
 
 /// What a survival cost.
@@ -27,12 +41,20 @@ pub struct Judge<'a> {
     ledger: &'a Ledger,
     durability: Durability,
     window: usize,
-    /// The place of each Message in the order in which all are stored, and sent.
-    order: HashMap<&'a str, usize>,
-    accepted: Vec<(usize, usize)>,
+    lanes: Vec<Lane<'a>>,
     names: BTreeMap<i64, String>,
-    /// The highest id at the last sync.
-    synced_id: i64,
+    /// The highest number at the last sync.
+    synced_number: i64,
+}
+
+/// What is known of the Messages of one lane.
+struct Lane<'a> {
+    priority: Priority,
+    /// The place of each Message in the order in which they are stored, and sent.
+    order: HashMap<&'a str, usize>,
+    /// When each was received for the first time.
+    received: Vec<usize>,
+    accepted: Vec<(usize, usize)>,
     /// Messages before this place were deleted, and those before that one stored, at the last sync.
     floor: Pending,
 }
@@ -44,15 +66,25 @@ struct Pending {
     to: usize,
 }
 
-impl<'a> Judge<'a> {
-    pub fn new(run: &'a Run) -> Judge<'a> {
-        let ledger = &run.ledger;
-        let received = ledger.received.iter().enumerate();
+/// Which thread has stored the Message of this name.
+fn thread(name: &str) -> usize {
+    let thread = name.split('-').next().and_then(|it| it.parse().ok());
+    thread.expect("a thread's number")
+}
+
+impl<'a> Lane<'a> {
+    fn new(run: &'a Run, priority: Priority) -> Lane<'a> {
+        let is_of_it = |name: &str| (run.kind.lanes)(thread(name)) == priority;
+        let received = run.ledger.received.iter();
+        let received: Vec<_> = received.filter(|(name, _)| is_of_it(name)).collect();
         let order: HashMap<&str, usize> = received
+            .iter()
+            .enumerate()
             .map(|(place, (name, _))| (name.as_str(), place))
             .collect();
-        let accepted = ledger.accepted.iter();
+        let accepted = run.ledger.accepted.iter();
         let mut accepted: Vec<(usize, usize)> = accepted
+            .filter(|(name, _)| is_of_it(name))
             .map(|(name, at)| {
                 (
                     *at,
@@ -63,53 +95,24 @@ impl<'a> Judge<'a> {
             })
             .collect();
         accepted.sort_unstable();
-        let judge = Judge {
-            ledger,
-            durability: run.kind.durability,
-            window: run.kind.window,
+        Lane {
+            priority,
             order,
+            received: received.iter().map(|(_, at)| *at).collect(),
             accepted,
-            names: BTreeMap::new(),
-            synced_id: 0,
             floor: Pending::default(),
-        };
-        judge.check_threads();
-        judge
-    }
-
-    /// Each thread's Messages are sent in its order.
-    fn check_threads(&self) {
-        let mut last = HashMap::new();
-        for (name, _) in &self.ledger.accepted {
-            let thread = name.split('-').next();
-            let place = self.order[name.as_str()];
-            let before = last.insert(thread, place);
-            assert!(
-                before.is_none_or(|before| before < place),
-                "{name} is out of order"
-            );
         }
-    }
-
-    pub fn is_registered(&self, at: usize) -> bool {
-        self.ledger.registered_at.is_some_and(|since| since <= at)
     }
 
     fn received(&self, at: usize) -> usize {
-        self.ledger
-            .received
-            .partition_point(|(_, when)| *when <= at)
+        self.received.partition_point(|when| *when <= at)
     }
 
-    fn pending(&mut self, at: usize, found: &Found) -> Pending {
-        for (id, name) in &found.pending {
-            let known = self.names.entry(*id).or_insert_with(|| name.clone());
-            assert_eq!(known, name, "the id {id} repeats");
-        }
+    fn pending(&self, at: usize, found: &Found) -> Pending {
         let places: Vec<usize> = found
             .pending
             .values()
-            .map(|name| self.order[name.as_str()])
+            .filter_map(|name| self.order.get(name.as_str()).copied())
             .collect();
         for pair in places.windows(2) {
             assert!(
@@ -131,14 +134,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What is there when the WAL is synced will be there.
-    pub fn synced(&mut self, at: usize, kept: &Found) {
-        self.floor = self.pending(at, kept);
-        let newest = kept.pending.last_key_value().map_or(0, |(id, _)| *id);
-        self.synced_id = self.synced_id.max(newest);
-    }
-
-    pub fn judge(&mut self, at: usize, found: &Found) -> Outcome {
+    fn judge(&self, at: usize, found: &Found, durability: Durability) -> Outcome {
         let received = self.received(at);
         let pending = self.pending(at, found);
         assert!(pending.from <= received, "one that was not sent is missing");
@@ -155,15 +151,100 @@ impl<'a> Judge<'a> {
         let lost = known
             .filter(|(_, place)| *place >= pending.to && *place >= received)
             .count();
-        let repeated = received.min(pending.to) - pending.from;
-        if self.durability == Durability::PowerSafe {
+        if durability == Durability::PowerSafe {
             assert_eq!(lost, 0, "lost: {pending:?}, received {received}");
+        }
+        let repeated = received.min(pending.to) - pending.from;
+        Outcome { lost, repeated }
+    }
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(run: &'a Run) -> Judge<'a> {
+        let names = run.ledger.received.iter().map(|(name, _)| name);
+        let mut priorities: Vec<Priority> = Vec::new();
+        for name in names {
+            let priority = (run.kind.lanes)(thread(name));
+            if !priorities.contains(&priority) {
+                priorities.push(priority);
+            }
+        }
+        let lanes = priorities.into_iter();
+        let judge = Judge {
+            ledger: &run.ledger,
+            durability: run.kind.durability,
+            window: run.kind.window,
+            lanes: lanes.map(|priority| Lane::new(run, priority)).collect(),
+            names: BTreeMap::new(),
+            synced_number: 0,
+        };
+        judge.check_threads();
+        judge
+    }
+
+    /// Each thread's Messages are sent in its order.
+    fn check_threads(&self) {
+        for lane in &self.lanes {
+            let mut last = HashMap::new();
+            for (name, _) in &self.ledger.accepted {
+                let Some(place) = lane.order.get(name.as_str()) else {
+                    continue;
+                };
+                let before = last.insert(thread(name), place);
+                assert!(
+                    before.is_none_or(|before| before < place),
+                    "{name} is out of order"
+                );
+            }
+        }
+    }
+
+    pub fn is_registered(&self, at: usize) -> bool {
+        self.ledger.registered_at.is_some_and(|since| since <= at)
+    }
+
+    fn check_names(&mut self, found: &Found) {
+        for (id, name) in &found.pending {
+            let known = self.names.entry(*id).or_insert_with(|| name.clone());
+            assert_eq!(known, name, "the id {id} repeats");
+            let is_known = |lane: &Lane<'_>| lane.order.contains_key(name.as_str());
+            assert!(self.lanes.iter().any(is_known), "{name} is never received");
+        }
+    }
+
+    /// What is there when the WAL is synced will be there.
+    pub fn synced(&mut self, at: usize, kept: &Found) {
+        self.check_names(kept);
+        for lane in &mut self.lanes {
+            lane.floor = lane.pending(at, kept);
+        }
+        let newest = kept.pending.keys().map(|id| number(*id)).max();
+        self.synced_number = self.synced_number.max(newest.unwrap_or(0));
+    }
+
+    pub fn judge(&mut self, at: usize, found: &Found) -> Outcome {
+        self.check_names(found);
+        let (mut lost, mut repeated, mut repeating) = (0, 0, Vec::new());
+        for lane in &self.lanes {
+            let outcome = lane.judge(at, found, self.durability);
+            lost += outcome.lost;
+            repeated += outcome.repeated;
+            if outcome.repeated > 0 {
+                repeating.push(lane.priority);
+            }
         }
         assert!(
             repeated <= repeated_max(self.window),
             "{repeated} are repeated"
         );
-        let repeats_id = found.probe.is_some_and(|id| id <= self.synced_id);
+        assert!(
+            repeating.iter().all(|it| in_id(*it) == found.sent_from),
+            "of {repeating:?} some are repeated, and {} was sent from last",
+            found.sent_from
+        );
+        let repeats_id = found
+            .probe
+            .is_some_and(|id| number(id) <= self.synced_number);
         assert!(!repeats_id, "the id {:?} was given out before", found.probe);
         self.judge_properties(at, found);
         self.judge_inbox(at, found);

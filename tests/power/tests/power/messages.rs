@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spotflow_device::Durability;
+use spotflow_device::{Durability, Priority};
 use spotflow_emulator::AckMode;
 
 use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, Run, name, sender};
@@ -94,6 +94,31 @@ fn unsynced(kind: Kind, title: &str) -> Run {
         .expect("all is sent");
     client.close();
     device.end(title)
+}
+
+/// Three threads, each with a lane of its own: a backlog that drains, while more comes.
+fn mixed(kind: Kind) -> Run {
+    let device = Device::new(kind);
+    device.start().close();
+    device.offline(true);
+    let client = device.start();
+    for thread in 0..THREADS {
+        device.store_each(&client, thread, 0..40);
+    }
+    client.close();
+    device.offline(false);
+    let client = device.start();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (device, client) = (&device, &client);
+            scope.spawn(move || device.store_each(client, thread, 40..60));
+        }
+    });
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    client.close();
+    device.end("lanes")
 }
 
 /// A large backlog in a file that is small again in the end.
@@ -231,6 +256,22 @@ fn kill_safe_with_a_window_loses_the_newest_messages_only() {
     let run = unsynced(with_window(Durability::KillSafe), "kill-safe, window 16");
     let totals = survey(&run, plan);
     assert!(totals.survivals_with_loss > 0, "{totals:?}");
+}
+
+#[test]
+fn with_lanes_a_power_cut_repeats_messages_of_the_lane_that_was_sent_from_last_alone() {
+    let kind = Kind {
+        lanes: |thread| [Priority::Urgent, Priority::Normal, Priority::Bulk][thread],
+        ..POWER_SAFE
+    };
+    let plan = Plan {
+        between: 12,
+        again: 25,
+        deliveries: 12,
+    };
+    let totals = survey(&mixed(kind), plan);
+    assert!(totals.repeated_max > 1, "{totals:?}");
+    assert!(totals.delivered > 0, "{totals:?}");
 }
 
 #[test]

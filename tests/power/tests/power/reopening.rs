@@ -60,6 +60,31 @@ pub struct Found {
     pub has_token: bool,
     /// The id of the Message that the reopening itself has stored.
     pub probe: Option<i64>,
+    /// What stands in an id for the lane that was sent from last.
+    pub sent_from: i64,
+}
+
+/// What stands in an id for the lane, and the number in it.
+pub fn lane(id: i64) -> i64 {
+    id >> 56
+}
+
+/// The number of a Message: ids of a lane are in their order, numbers of all.
+pub fn number(id: i64) -> i64 {
+    id & ((1 << 56) - 1)
+}
+
+/// The lanes as they stand in ids, the highest first.
+const LANES: [i64; 5] = [1, 2, 0, 3, 4];
+
+/// The Messages in the order in which they are sent behind a start: one of the lane that was sent from last, then lane
+/// after lane.
+pub fn in_order(pending: &BTreeMap<i64, String>, sent_from: i64) -> Vec<String> {
+    let mut ids: Vec<i64> = pending.keys().copied().collect();
+    let place = |id: i64| LANES.iter().position(|it| *it == lane(id));
+    let first = ids.iter().copied().find(|id| lane(*id) == sent_from);
+    ids.sort_by_key(|id| (Some(*id) != first, place(*id), *id));
+    ids.iter().map(|id| pending[id].clone()).collect()
 }
 
 /// Whose database it is.
@@ -126,11 +151,17 @@ impl Start<'_> {
         }
         let mut found = read(&database);
         if self.probes {
-            let (id, text) = found.pending.pop_last().expect("the probe is stored");
-            assert_eq!(text, PROBE, "the newest Message has the highest id");
+            let probe = found.pending.iter().find(|(_, name)| *name == PROBE);
+            let id = *probe.expect("the probe is stored").0;
+            found.pending.remove(&id);
             found.probe = Some(id);
             let others = found.pending.keys().chain(found.set_aside.keys());
-            assert!(others.chain(found.inbox.keys()).all(|other| *other < id));
+            let mut others = others.chain(found.inbox.keys());
+            let is_older = |other: &i64| number(*other) < number(id);
+            assert!(
+                others.all(is_older),
+                "the newest Message has the highest number"
+            );
         }
         found
     }
@@ -206,6 +237,8 @@ pub fn read(database: &Path) -> Found {
     for kind in ["desired", "reported"] {
         twin(kind);
     }
+    let sql = "SELECT value FROM counter WHERE name = 'lane'";
+    found.sent_from = connection.query_row(sql, (), |row| row.get(0)).unwrap_or(0);
     let sql = "SELECT registration_token IS NOT NULL AND workspace_id IS NOT NULL FROM device";
     found.has_token = connection
         .query_row(sql, (), |row| row.get(0))

@@ -11,7 +11,7 @@ use crate::device::{PATIENCE, Run};
 use crate::disk::{Disk, Fate};
 use crate::judge::{Judge, Outcome};
 use crate::recorder::{Image, Operation, Watch};
-use crate::reopening::{DATABASE, Found, Options, Start, noted, read, write};
+use crate::reopening::{DATABASE, Found, Options, Start, in_order, noted, read, write};
 
 /// A seed from the environment, or a random one.
 pub fn seed() -> u64 {
@@ -202,11 +202,15 @@ impl Survey<'_> {
             let place = Place(&place);
             let directory = write(&image);
             let database = directory.path().join(DATABASE);
-            let mut expected = read(&database).pending;
+            let Found {
+                mut pending,
+                sent_from,
+                ..
+            } = read(&database);
             noted(&database)
                 .iter()
-                .for_each(|id| drop(expected.remove(id)));
-            let expected: Vec<String> = expected.into_values().collect();
+                .for_each(|id| drop(pending.remove(id)));
+            let expected = in_order(&pending, sent_from);
             self.run.platform.clear_messages();
             let client = self.run.options(&database).start().expect("it starts");
             client

@@ -1,0 +1,87 @@
+//! What a sender can be told.
+
+use std::time::Duration;
+
+use crate::compression::Compression;
+use crate::error::{Error, Result};
+use crate::message::Priority;
+
+/// How a [`StreamSender`](crate::StreamSender) sends; for
+/// [`create_stream_sender_with`](crate::DeviceClient::create_stream_sender_with).
+///
+/// ```no_run
+/// use spotflow_device::{Compression, DeviceClient, Priority, SenderOptions};
+///
+/// # fn f(client: &DeviceClient) -> Result<(), spotflow_device::Error> {
+/// let alarms = SenderOptions::new().priority(Priority::Urgent);
+/// let alarms = client.create_stream_sender_with(None, "alarms", alarms)?;
+/// let archive = SenderOptions::new()
+///     .priority(Priority::Bulk)
+///     .compression(Compression::SmallestSize);
+/// let archive = client.create_stream_sender_with(None, "archive", archive)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct SenderOptions {
+    pub(super) compression: Compression,
+    pub(super) priority: Priority,
+    pub(super) time_to_live: Option<Duration>,
+}
+
+impl SenderOptions {
+    /// No compression, the usual priority, and no time to live.
+    pub fn new() -> SenderOptions {
+        SenderOptions::default()
+    }
+
+    /// How payloads are compressed, by the thread that stores them; [`Compression::Uncompressed`] unless changed.
+    ///
+    /// ```
+    /// # use spotflow_device::{Compression, SenderOptions};
+    /// let options = SenderOptions::new().compression(Compression::Fastest);
+    /// ```
+    pub fn compression(mut self, compression: Compression) -> SenderOptions {
+        self.compression = compression;
+        self
+    }
+
+    /// Which Messages go before those of other senders; [`Priority::Normal`] unless changed.
+    ///
+    /// ```
+    /// # use spotflow_device::{Priority, SenderOptions};
+    /// let options = SenderOptions::new().priority(Priority::Low);
+    /// ```
+    pub fn priority(mut self, priority: Priority) -> SenderOptions {
+        self.priority = priority;
+        self
+    }
+
+    /// What is older when its turn comes is not sent: it is deleted, counted in the [status](crate::Status) and logged as
+    /// ranges, and those who wait for it get [`Error::Expired`]. At least a millisecond; without it, the default, nothing
+    /// is too old.
+    ///
+    /// The age counts from the call that stored the Message, as far as it is known for sure: whatever the wall clock
+    /// does, a Message of this run is not older than the run, and one of an earlier run is too old as soon as this run
+    /// has lasted so long, or the wall clock says so. What was sent once, and is not acknowledged, is sent again
+    /// however old it is, while the program runs. Completions of a Batch or Message expire as Messages do. Each
+    /// Message takes some 20 bytes more.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use spotflow_device::SenderOptions;
+    /// let options = SenderOptions::new().time_to_live(Duration::from_secs(3600));
+    /// ```
+    pub fn time_to_live(mut self, time_to_live: Duration) -> SenderOptions {
+        self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        let shortest = Duration::from_millis(1);
+        if self.time_to_live.is_some_and(|time| time < shortest) {
+            return Err(Error::invalid("time_to_live", "must be at least 1 ms"));
+        }
+        Ok(())
+    }
+}
