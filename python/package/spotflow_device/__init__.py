@@ -51,6 +51,7 @@ from ._native import (
     SetAsideMessage,
     Status,
     TunnelStatus,
+    UploadStatus,
     __version__,
 )
 
@@ -85,6 +86,7 @@ __all__ = [
     "StorageFullError",
     "StreamSender",
     "TunnelStatus",
+    "UploadStatus",
     "WaitTimeoutError",
     "WhenFull",
     "__version__",

@@ -17,6 +17,8 @@ pub(crate) enum DocumentKind {
     Device,
     /// The upload that the hub has open.
     OpenUpload,
+    /// How far content is that goes up in blocks.
+    BlocksUp,
 }
 
 impl DocumentKind {
@@ -27,6 +29,7 @@ impl DocumentKind {
             DocumentKind::Wanted => "wanted",
             DocumentKind::Device => "device",
             DocumentKind::OpenUpload => "upload",
+            DocumentKind::BlocksUp => "blocks",
         }
     }
 }
