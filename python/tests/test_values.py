@@ -27,7 +27,7 @@ from spotflow_device import (
     Transport,
     WhenFull,
 )
-from spotflow_emulator import Emulator
+from spotflow_emulator import Emulator, Route
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, payloads
 
@@ -69,6 +69,7 @@ FIELDS = {
         "set_aside_messages",
         "recovery",
         "tunnels",
+        "upload",
     ],
     "Recovery": [
         "set_aside",
@@ -81,6 +82,7 @@ FIELDS = {
     ],
     "TunnelRequest": ["tunnel_id", "port", "traceparent"],
     "TunnelStatus": ["tunnel_id", "port", "age", "received_bytes", "sent_bytes"],
+    "UploadStatus": ["uploaded_bytes", "total_bytes"],
     "SetAsideMessage": ["id", "reason", "workspace_id", "device_id", "properties", "payload_bytes"],
 }
 
@@ -163,7 +165,12 @@ def values(tmp_path_factory):
                 eventually("the tunnel is open", lambda: client.status().tunnels)
                 found += client.status().tunnels
                 found.append(requests.wait())
-                found.append(client.status())
+                emulator.http_hang(Route.BLOCK_PUT)
+                client.create_stream_sender().enqueue_message(bytes(2_000_000))
+                eventually("an upload waits", lambda: client.status().upload)
+                found += [client.status(), client.status().upload]
+                emulator.http_hang(Route.BLOCK_PUT, False)
+                client.wait_enqueued_messages_sent()
             emulator.acknowledge("withhold")
             client.create_stream_sender(stream="s").enqueue_message("stays", batch_id="b")
             emulator.accept_connections(False)

@@ -334,6 +334,7 @@ impl DeviceClient {
             dropped_bytes: dropped.bytes,
             expired_messages: self.core.outbox.expired().count,
             set_aside_messages: self.core.outbox.shelf.count(),
+            upload: self.core.uploader.status(),
             tunnels: self
                 .core
                 .tunnels

@@ -53,6 +53,7 @@ from ._native import (
     Status,
     TunnelRequest,
     TunnelStatus,
+    UploadStatus,
     __version__,
 )
 
@@ -91,6 +92,7 @@ __all__ = [
     "Transport",
     "TunnelRequest",
     "TunnelStatus",
+    "UploadStatus",
     "WaitTimeoutError",
     "WhenFull",
     "__version__",

@@ -30,6 +30,7 @@ from spotflow_device import (
     Transport,
     TunnelRequest,
     TunnelStatus,
+    UploadStatus,
     WaitTimeoutError,
 )
 
@@ -101,6 +102,9 @@ def by_the_cloud() -> None:
         method_threads=2,
         remote_access_callback=is_welcome,
     )
+    upload: Optional[UploadStatus] = client.status().upload
+    if upload is not None:
+        print(100 * upload.uploaded_bytes // upload.total_bytes, "%")
     tunnels: List[TunnelStatus] = client.status().tunnels
     for tunnel in tunnels:
         age: timedelta = tunnel.age
