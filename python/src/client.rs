@@ -12,6 +12,7 @@ use crate::choices::choice;
 use crate::cloud_message::CloudMessage;
 use crate::desired_properties::DesiredProperties;
 use crate::handle::{Client, start};
+use crate::limit_arguments::LimitArguments;
 use crate::made::{made, parts};
 use crate::sender::StreamSender;
 use crate::signals::waiting;
@@ -165,10 +166,12 @@ impl DeviceClient {
             durability,
             keep_alive,
             codec,
-            outbox_messages_max,
-            outbox_bytes_max,
-            free_disk_bytes_min,
-            when_full,
+            limits: LimitArguments {
+                outbox_messages_max,
+                outbox_bytes_max,
+                free_disk_bytes_min,
+                when_full,
+            },
             methods,
             method_request_callback,
             method_threads,
@@ -245,6 +248,31 @@ impl DeviceClient {
             .create_stream_sender_with(group.as_deref(), stream.as_deref(), options)
             .map_err(|error| errors::to_python(py, &error))?;
         StreamSender::made(py, sender, self.client.share(py))
+    }
+
+    /// Set the limits of the outbox in the place of those that hold, for example as Desired Properties say. The
+    /// arguments are those of `start`; a limit that is not given does not hold any more.
+    ///
+    /// They hold from the next call that stores on. The next start has its own.
+    #[pyo3(signature = (*, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None))]
+    fn set_outbox_limits(
+        &self,
+        py: Python<'_>,
+        outbox_messages_max: Argument<'_, '_>,
+        outbox_bytes_max: Argument<'_, '_>,
+        free_disk_bytes_min: Argument<'_, '_>,
+        when_full: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let client = self.client.open(py)?;
+        let arguments = LimitArguments {
+            outbox_messages_max,
+            outbox_bytes_max,
+            free_disk_bytes_min,
+            when_full,
+        };
+        client
+            .set_outbox_limits(arguments.limits()?)
+            .map_err(|error| errors::to_python(py, &error))
     }
 
     /// Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not

@@ -27,6 +27,7 @@ mod fork;
 mod gate;
 mod handle;
 mod json;
+mod limit_arguments;
 mod logs;
 mod made;
 mod main_thread;

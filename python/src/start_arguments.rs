@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use spotflow_device::{DeviceClientBuilder, OutboxLimits};
+use spotflow_device::DeviceClientBuilder;
 
 use crate::arguments::{boolean, callback, count, invalid, optional_text, path, seconds, text};
 use crate::choices::choice;
 use crate::handle::{Callbacks, Methods, RemoteAccess};
+use crate::limit_arguments::LimitArguments;
 use crate::{methods, remote_access};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -28,10 +29,7 @@ pub struct StartArguments<'a, 'py> {
     pub durability: Argument<'a, 'py>,
     pub keep_alive: Argument<'a, 'py>,
     pub codec: Argument<'a, 'py>,
-    pub outbox_messages_max: Argument<'a, 'py>,
-    pub outbox_bytes_max: Argument<'a, 'py>,
-    pub free_disk_bytes_min: Argument<'a, 'py>,
-    pub when_full: Argument<'a, 'py>,
+    pub limits: LimitArguments<'a, 'py>,
     pub methods: Argument<'a, 'py>,
     pub method_request_callback: Argument<'a, 'py>,
     pub method_threads: Argument<'a, 'py>,
@@ -86,24 +84,7 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         if let Some(threads) = self.method_threads {
             builder = builder.method_threads(count("method_threads", threads)?);
         }
-        Ok(builder.outbox_limits(self.outbox_limits()?))
-    }
-
-    fn outbox_limits(&self) -> PyResult<OutboxLimits> {
-        let mut limits = OutboxLimits::new();
-        if let Some(messages) = self.outbox_messages_max {
-            limits = limits.messages(at_least_one("outbox_messages_max", messages)?);
-        }
-        if let Some(bytes) = self.outbox_bytes_max {
-            limits = limits.bytes(at_least_one("outbox_bytes_max", bytes)?);
-        }
-        if let Some(bytes) = self.free_disk_bytes_min {
-            limits = limits.free_disk_bytes(at_least_one("free_disk_bytes_min", bytes)?);
-        }
-        if let Some(when_full) = self.when_full {
-            limits = limits.when_full(choice("when_full", when_full)?);
-        }
-        Ok(limits)
+        Ok(builder.outbox_limits(self.limits.limits()?))
     }
 
     pub fn callbacks(&self) -> PyResult<Callbacks<'a, 'py>> {
@@ -130,12 +111,5 @@ impl<'a, 'py> StartArguments<'a, 'py> {
                 others: callback("method_request_callback", self.method_request_callback)?,
             },
         })
-    }
-}
-
-fn at_least_one(argument: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
-    match count(argument, value)? {
-        0 => Err(invalid(argument, "must be at least 1")),
-        number => Ok(number),
     }
 }

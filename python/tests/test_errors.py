@@ -108,6 +108,15 @@ CALLS = {
             "time_to_live": (["1", True, b"1", []], [0, -1, float("nan"), 0.0001]),
         },
     ),
+    "set_outbox_limits": (
+        {},
+        {
+            "outbox_messages_max": (["1", 1.5, b"1", []], [0, -1]),
+            "outbox_bytes_max": (["1", 1.5, b"1", []], [0, -1]),
+            "free_disk_bytes_min": (["1", 1.5, b"1", []], [0, -1]),
+            "when_full": ([0, "DROP_OLDEST", Compression.FASTEST, WhenFull], []),
+        },
+    ),
     "wait_enqueued_messages_sent": ({}, TIMEOUT),
     "get_desired_properties_if_newer": ({}, {"version": (NOT_A_COUNT, [-1, 2 ** 64])}),
     "update_reported_properties": ({}, {"properties": ([5, None, [], "text", {1}], [{"": 1}, {"a.b": 1}])}),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from spotflow_device import ExpiredError, Priority
 
-from support import PATIENCE, eventually, payloads
+from support import PATIENCE, eventually, in_thread, payloads
 
 LANES = [Priority.URGENT, Priority.HIGH, Priority.NORMAL, Priority.LOW, Priority.BULK]
 
@@ -38,11 +38,14 @@ def test_what_is_too_old_when_its_turn_comes_is_not_sent(spotflow_emulator, star
     spotflow_emulator.acknowledge("withhold")
     client.create_stream_sender().enqueue_message(b"in flight")
     spotflow_emulator.wait_messages(1)
-    client.create_stream_sender(time_to_live=0.05).enqueue_message(b"stale")
+    sending = in_thread(client.create_stream_sender(time_to_live=0.001).send_message, b"stale")
+    eventually("it is stored", lambda: client.pending_messages_count == 2)
     client.create_stream_sender(time_to_live=3600).enqueue_message(b"fresh")
-    eventually("it is too old", lambda: client.status().oldest_pending_age > timedelta(seconds=0.3))
+    age = client.status().oldest_pending_age
+    eventually("it is too old", lambda: client.status().oldest_pending_age > age + timedelta(seconds=0.01))
     spotflow_emulator.acknowledge("immediately")
     with pytest.raises(ExpiredError):
-        client.wait_enqueued_messages_sent(timeout=PATIENCE)
+        sending.result(PATIENCE)
+    client.wait_enqueued_messages_sent(timeout=PATIENCE)
     assert payloads(spotflow_emulator) == [b"in flight", b"fresh"]
     assert client.status().expired_messages == 1

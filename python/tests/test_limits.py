@@ -53,6 +53,27 @@ def test_the_oldest_are_dropped_and_counted(spotflow_emulator, start_client):
     assert payloads(spotflow_emulator) == [b"2", b"3"]
 
 
+def test_the_limits_can_be_changed_while_the_client_runs(spotflow_emulator, start_client):
+    client = start_client(spotflow_emulator, outbox_messages_max=1)
+    cut_off(spotflow_emulator, client)
+    sender = client.create_stream_sender()
+    sender.enqueue_message("0")
+    with pytest.raises(OutboxFullError):
+        sender.enqueue_message("1")
+    client.set_outbox_limits(outbox_messages_max=2)
+    sender.enqueue_message("1")
+    with pytest.raises(OutboxFullError, match="limit of 2 Messages"):
+        sender.enqueue_message("2")
+    client.set_outbox_limits(outbox_messages_max=1, when_full=WhenFull.DROP_OLDEST)
+    sender.enqueue_message("2")
+    assert client.pending_messages_count == 1
+    client.set_outbox_limits()
+    sender.enqueue_messages(["3", "4"])
+    spotflow_emulator.accept_connections(True)
+    client.wait_enqueued_messages_sent(timeout=PATIENCE)
+    assert payloads(spotflow_emulator) == [b"2", b"3", b"4"]
+
+
 def test_space_can_stay_free_on_the_disk(spotflow_emulator, start_client):
     client = start_client(spotflow_emulator, free_disk_bytes_min=2 ** 62)
     with pytest.raises(OutboxFullError, match="stay free on the disk"):

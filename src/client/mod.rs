@@ -23,6 +23,7 @@ use crate::compression::{self, Compression};
 use crate::error::{Error, Result};
 use crate::inbox::CloudMessage;
 use crate::message::StreamAddress;
+use crate::outbox::OutboxLimits;
 use crate::status::Status;
 use crate::twin::DesiredProperties;
 use crate::twin::rules::check_reported;
@@ -155,6 +156,26 @@ impl DeviceClient {
         Ok(StreamSender::new(Arc::clone(&self.core), address, options))
     }
 
+    /// Sets the limits of the outbox in the place of those that hold, for example as Desired Properties say. They hold
+    /// from the next call that stores on: what is stored already stays, until that call has to find or make room. Not
+    /// remembered: the next start has what its [builder](DeviceClientBuilder::outbox_limits) says. Does not block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] as at the start.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::{DeviceClient, Error, OutboxLimits, WhenFull};
+    /// # fn f(client: &DeviceClient) -> Result<(), Error> {
+    /// let limits = OutboxLimits::new().bytes(20 << 20).when_full(WhenFull::DropOldest);
+    /// client.set_outbox_limits(limits)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn set_outbox_limits(&self, limits: OutboxLimits) -> Result<()> {
+        limits.validate()?;
+        self.core.outbox.set_limits(limits);
+        Ok(())
+    }
+
     /// How many Messages are stored and not yet acknowledged by the Platform. Does not block.
     ///
     /// ```no_run
@@ -177,7 +198,7 @@ impl DeviceClient {
     /// # Ok(()) }
     /// ```
     pub fn wait_enqueued_messages_sent(&self) -> Result<()> {
-        self.core.outbox.wait_sent(None, None, self.core.check())
+        self.core.outbox.wait_all_sent(None, self.core.check())
     }
 
     /// [`wait_enqueued_messages_sent`](Self::wait_enqueued_messages_sent) with a time limit.
@@ -197,9 +218,7 @@ impl DeviceClient {
     /// ```
     pub fn wait_enqueued_messages_sent_timeout(&self, limit: Duration) -> Result<()> {
         let deadline = deadline_after(limit);
-        self.core
-            .outbox
-            .wait_sent(None, deadline, self.core.check())
+        self.core.outbox.wait_all_sent(deadline, self.core.check())
     }
 
     /// The current Desired Properties. Blocks only if none were ever received: then until the Platform

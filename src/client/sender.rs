@@ -60,7 +60,7 @@ impl StreamSender {
     /// # Ok(()) }
     /// ```
     pub fn enqueue_message(&self, message: impl Into<Message>) -> Result<()> {
-        self.store(vec![self.prepare(message.into())?]).map(drop)
+        self.store(vec![self.prepare(message.into())?])
     }
 
     /// Stores many Messages in one commit: all of them, in this order, or none. Otherwise as
@@ -80,7 +80,7 @@ impl StreamSender {
             .into_iter()
             .map(|message| self.prepare(message.into()))
             .collect();
-        self.store(messages?).map(drop)
+        self.store(messages?)
     }
 
     /// Stores a Message, and returns when it and all before it of its [priority](crate::Priority) are sent, that is,
@@ -163,10 +163,10 @@ impl StreamSender {
     }
 
     fn send(&self, message: Message, deadline: Option<Instant>) -> Result<()> {
-        let id = self.store(vec![self.prepare(message)?])?;
-        self.core
-            .outbox
-            .wait_sent(Some(id), deadline, self.core.check())
+        let message = self.prepare(message)?;
+        let core = &self.core;
+        core.outbox
+            .send(message, core.durability, deadline, core.check())
     }
 
     fn enqueue_completion(&self, completion: &Completion) -> Result<()> {
@@ -178,7 +178,6 @@ impl StreamSender {
             body: Bytes::new(),
             upload: false,
         }])
-        .map(drop)
     }
 
     /// The Message as it will be stored and sent.
@@ -210,9 +209,10 @@ impl StreamSender {
         terms::with_time_to_live(bag, self.options.time_to_live)
     }
 
-    fn store(&self, messages: Vec<NewMessage>) -> Result<i64> {
+    fn store(&self, messages: Vec<NewMessage>) -> Result<()> {
         self.core.check_open()?;
-        self.core.outbox.enqueue(messages, self.core.durability)
+        let core = &self.core;
+        core.outbox.enqueue(messages, core.durability).map(drop)
     }
 }
 

@@ -15,10 +15,11 @@ use crate::store::rows;
 use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
 use crate::store::{Transaction, free_disk_bytes};
+use crate::sync::Mutex;
 
 /// Lets Messages in, as the limits allow.
 pub(super) struct Gate {
-    pub limits: OutboxLimits,
+    pub limits: Mutex<OutboxLimits>,
     pub window: usize,
     pub database: PathBuf,
     pub shared: Arc<Shared>,
@@ -42,7 +43,7 @@ impl Gate {
             count: messages.len() as u64,
             bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
         };
-        self.limits.check_alone(added)?;
+        self.limits.lock().check_alone(added)?;
         let priority = messages.last().map_or(Priority::Normal, |it| it.priority);
         Ok(Arc::new(Entry {
             gate: Arc::clone(self),
@@ -60,19 +61,20 @@ impl Gate {
         added: Totals,
         priority: Priority,
     ) -> rusqlite::Result<Result<Option<Dropped>, OutboxLimit>> {
-        if self.limits.is_unlimited() || added.count == 0 {
+        let limits = *self.limits.lock();
+        if limits.is_unlimited() || added.count == 0 {
             return Ok(Ok(None));
         }
         let request = Request {
             transaction: transaction.number(),
             added,
-            free_disk_bytes: self.free_disk_bytes(),
+            free_disk_bytes: self.free_disk_bytes(&limits),
         };
         let answer = self
             .shared
             .lock()
             .messages
-            .admit(request, &self.limits, self.window);
+            .admit(request, &limits, self.window);
         let (limit, excess, behind) = match answer {
             Answer::Fits => return Ok(Ok(None)),
             Answer::Full(limit) => return Ok(Err(limit)),
@@ -107,8 +109,8 @@ impl Gate {
     }
 
     /// `None` if it is no matter, or cannot be told.
-    fn free_disk_bytes(&self) -> Option<u64> {
-        if !self.limits.needs_free_disk_bytes() {
+    fn free_disk_bytes(&self, limits: &OutboxLimits) -> Option<u64> {
+        if !limits.needs_free_disk_bytes() {
             return None;
         }
         free_disk_bytes(&self.database)

@@ -385,7 +385,7 @@ fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
     let outbox = open(&directory, 1, limits);
     let last = enqueue(&outbox, 2, 1).unwrap();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| outbox.wait_sent(None, None, None));
+        let waiting = scope.spawn(|| outbox.wait_all_sent(None, None));
         while outbox.shared.lock().waiters.is_empty() {
             std::thread::yield_now();
         }
@@ -435,4 +435,46 @@ fn the_lowest_lane_makes_room_first_and_none_for_what_goes_behind_it() {
     assert_eq!(outbox.dropped().count, 6);
     store(Priority::Urgent, 1).unwrap();
     assert_eq!(outbox.dropped().count, 7, "its own oldest");
+}
+
+#[test]
+fn other_limits_hold_from_the_next_call_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(&directory, 1, OutboxLimits::new());
+    enqueue(&outbox, 10, 1).unwrap();
+    outbox.set_limits(OutboxLimits::new().messages(5));
+    assert!(enqueue(&outbox, 1, 1).is_err());
+    assert_eq!(rows(&outbox).len(), 10, "what is stored stays");
+    let drops = OutboxLimits::new().messages(5);
+    outbox.set_limits(drops.when_full(WhenFull::DropOldest));
+    enqueue(&outbox, 1, 1).unwrap();
+    assert_eq!(rows(&outbox).len(), 5);
+    outbox.set_limits(OutboxLimits::new());
+    enqueue(&outbox, 10, 1).unwrap();
+    assert_eq!(rows(&outbox).len(), 15);
+}
+
+#[test]
+fn who_sends_is_told_of_what_happens_before_the_wait_could_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(&directory, 1, OutboxLimits::new());
+    std::thread::scope(|scope| {
+        // As the link does, whenever it likes.
+        let expires = scope.spawn(|| {
+            loop {
+                let mut it = outbox.shared.lock();
+                it.messages.expire(1, |_| true);
+                let record = it.messages.begin_due_record();
+                drop(it);
+                if let Some(record) = record {
+                    return outbox.recorder.post(record);
+                }
+                std::thread::yield_now();
+            }
+        });
+        let sent = outbox.send(message(1), Durability::KillSafe, None, None);
+        assert!(matches!(sent, Err(Error::Expired)), "{sent:?}");
+        expires.join().unwrap();
+    });
+    assert_eq!((outbox.expired().count, outbox.pending().count), (1, 0));
 }

@@ -67,14 +67,15 @@ pub(crate) use queues::Loaded;
 use recorder::Recorder;
 pub(crate) use records::{Record, SetAside};
 use sent::SentLog;
-use shared::Shared;
 pub(crate) use shared::Wake;
+use shared::{Guarded, Shared};
 pub(crate) use shelf::IdentityChange;
 use shelf::Shelf;
 #[cfg(test)]
 pub(crate) use state::Left;
 pub(crate) use state::{NewMessage, State};
 use uploads::Uploads;
+use waiters::Awaited;
 
 /// The outbox in memory, over its rows in the store.
 pub(crate) struct Outbox {
@@ -116,7 +117,7 @@ impl Outbox {
             recovery::write_back(&memory, &log, transaction, recovery)
         });
         let gate = Arc::new(Gate {
-            limits,
+            limits: Mutex::new(limits),
             window,
             database: store.path().to_owned(),
             shared: Arc::clone(&shared),
@@ -158,6 +159,37 @@ impl Outbox {
     /// Step 1. Stores the Messages in one commit and returns the id of the last, or 0 for none.
     /// Blocks until the commit has the durability asked for.
     pub fn enqueue(&self, messages: Vec<NewMessage>, durability: Durability) -> Result<i64> {
+        self.store_then(messages, durability, |_, _| {})
+    }
+
+    /// Step 1, and waits until the Message and all before it in its lane are sent, and recorded. Fails if it is set
+    /// aside, dropped or too old.
+    pub fn send(
+        &self,
+        message: NewMessage,
+        durability: Durability,
+        deadline: Option<Instant>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<()> {
+        // The wait begins with the commit: what happens to the Message at once is not missed.
+        let begun = Arc::new(Mutex::new(None));
+        let waiting = Arc::clone(&begun);
+        self.store_then(vec![message], durability, move |it, id| {
+            *waiting.lock() = Some(it.waiters.add(Awaited::Message(id)));
+        })?;
+        let waiting = begun.lock().take();
+        waiting.map_or(Ok(()), |waiting| {
+            self.shared.wait(&waiting, deadline, check)
+        })
+    }
+
+    /// Stores, and calls `stored` with the id of the last Message before the link can take it.
+    fn store_then(
+        &self,
+        messages: Vec<NewMessage>,
+        durability: Durability,
+        stored: impl FnOnce(&mut Guarded, i64) + Send + 'static,
+    ) -> Result<i64> {
         let entry = self.gate.entry(messages)?;
         let (rows, messages) = (Arc::clone(&entry), Arc::clone(&entry));
         let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
@@ -165,8 +197,13 @@ impl Outbox {
             durability,
             move |transaction| rows.write(transaction),
             move |outcome| {
-                if let Ok(stored) = outcome {
-                    loader.load_if(shared.change(|it| it.stored(stored, &messages.messages)));
+                if let Ok(rows) = outcome {
+                    loader.load_if(shared.change(|it| {
+                        if let Some(last) = rows.ids.last() {
+                            stored(it, *last);
+                        }
+                        it.stored(rows, &messages.messages)
+                    }));
                 }
             },
         );
@@ -278,21 +315,24 @@ impl Outbox {
         self.loader.load_if(load_is_due);
     }
 
-    /// Waits until everything up to `id` in its lane is sent; `None` stands for everything stored so far. Fails if
-    /// the Message `id`, or any of everything, is set aside or dropped meanwhile: at once, if it is `id`
-    /// that is dropped.
-    pub fn wait_sent(
+    /// Waits until everything stored so far is sent, and recorded. Fails if anything of it is set aside, dropped or too
+    /// old meanwhile.
+    pub fn wait_all_sent(
         &self,
-        id: Option<i64>,
         deadline: Option<Instant>,
         check: Option<&dyn InterruptCheck>,
     ) -> Result<()> {
-        self.shared.wait_sent(id, deadline, check)
+        self.shared.wait_all_sent(deadline, check)
     }
 
     /// How much is not yet sent.
     pub fn pending(&self) -> Totals {
         self.shared.lock().messages.pending()
+    }
+
+    /// From the next call that stores on, these limits hold.
+    pub fn set_limits(&self, limits: OutboxLimits) {
+        *self.gate.limits.lock() = limits;
     }
 
     /// How much was dropped since the start.

@@ -8,7 +8,7 @@ use super::admission::{Dropped, Stored};
 use super::drop_log::{DropLog, Why};
 use super::records::Record;
 use super::state::{NewMessage, State};
-use super::waiters::{Awaited, NotSent, Waiters};
+use super::waiters::{Awaited, NotSent, Waiters, Waiting};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;
 use crate::store::rows::outbox::DroppedRows;
@@ -127,25 +127,42 @@ impl Shared {
         self.disk_failure.lock().take()
     }
 
-    /// Waits until everything up to `id` is sent; see [`Outbox::wait_sent`](super::Outbox::wait_sent).
-    pub fn wait_sent(
+    /// Waits until everything that is stored now is sent.
+    pub fn wait_all_sent(
         &self,
-        id: Option<i64>,
         deadline: Option<Instant>,
         check: Option<&dyn InterruptCheck>,
     ) -> Result<()> {
         let mut it = self.lock();
         let all = Awaited::All(it.messages.stored_through());
-        let awaited = id.map_or(all, Awaited::Message);
-        let (key, changed) = it.waiters.add(awaited);
-        let (mut it, sent) = wait_for(&self.guarded, it, &changed, deadline, check, |it| {
-            if it.messages.is_sent(awaited) || (id.is_some() && it.waiters.is_dropped(key)) {
+        let waiting = it.waiters.add(all);
+        drop(it);
+        self.wait(&waiting, deadline, check)
+    }
+
+    /// Waits until what is awaited is sent. Fails if anything of it is set aside, dropped or expires meanwhile; at once,
+    /// if it is one Message that is dropped.
+    pub fn wait(
+        &self,
+        waiting: &Waiting,
+        deadline: Option<Instant>,
+        check: Option<&dyn InterruptCheck>,
+    ) -> Result<()> {
+        let it = self.lock();
+        let Waiting {
+            awaited,
+            key,
+            changed,
+        } = waiting;
+        let is_one = matches!(awaited, Awaited::Message(_));
+        let (mut it, sent) = wait_for(&self.guarded, it, changed, deadline, check, |it| {
+            if it.messages.is_sent(*awaited) || (is_one && it.waiters.is_dropped(*key)) {
                 Some(Ok(()))
             } else {
                 it.is_closed.then_some(Err(Error::Closed))
             }
         });
-        match it.waiters.remove(key) {
+        match it.waiters.remove(*key) {
             Some(why) => sent.and(Err(why.into())),
             None => sent,
         }

@@ -42,6 +42,8 @@ pub(crate) struct State {
     /// Taken by the link and not yet recorded as acknowledged, by id: what fills the window.
     taken: BTreeMap<i64, Taken>,
     takes: u64,
+    /// How many of them are too old, and not sent.
+    expiring: usize,
     records: Records,
     stored_through: i64,
     pending: Totals,
@@ -255,8 +257,7 @@ impl State {
 
     fn in_window(&self) -> usize {
         let stalled = self.records.stalled().count();
-        let sent = self.taken.values().filter(|taken| taken.was_sent).count();
-        sent.saturating_sub(stalled)
+        self.taken.len().saturating_sub(stalled + self.expiring)
     }
 
     fn next_lane(&self, window: usize) -> Option<Priority> {
@@ -292,6 +293,7 @@ impl State {
         for message in expired {
             self.records.expired(message.id);
             self.record_is_due = true;
+            self.expiring += 1;
             let taken = Taken {
                 was_sent: false,
                 ..Taken::new(&message, 0)
@@ -382,7 +384,8 @@ impl State {
                 totals: Totals { count: 1, bytes },
             })
         });
-        let expired = expired.collect();
+        let expired: Vec<DroppedRows> = expired.collect();
+        self.expiring = self.expiring.saturating_sub(expired.len());
         self.records.recorded(record);
         if let Some(lane) = record.lane {
             self.lane = lane;
@@ -449,6 +452,7 @@ impl State {
         self.ready.all_set_aside(self.stored_through);
         self.records.all_set_aside();
         self.taken.clear();
+        self.expiring = 0;
         self.pending = Totals::default();
         self.admission = Admission::default();
         self.record_is_due = false;

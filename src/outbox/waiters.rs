@@ -55,6 +55,14 @@ impl Awaited {
     }
 }
 
+/// A wait that has begun: [`Waiters::remove`] ends it.
+pub(super) struct Waiting {
+    pub awaited: Awaited,
+    pub key: u64,
+    /// What to wait with.
+    pub changed: Arc<Condvar>,
+}
+
 /// Somebody who waits.
 struct Waiter {
     awaited: Awaited,
@@ -66,8 +74,8 @@ struct Waiter {
 }
 
 impl Waiters {
-    /// Returns what [`remove`](Self::remove) wants, and what to wait with.
-    pub fn add(&mut self, awaited: Awaited) -> (u64, Arc<Condvar>) {
+    /// From now on nothing that happens to it is missed.
+    pub fn add(&mut self, awaited: Awaited) -> Waiting {
         let key = self.0.last().map_or(0, |waiter| waiter.key + 1);
         let changed = Arc::new(Condvar::new());
         self.0.push(Waiter {
@@ -76,7 +84,11 @@ impl Waiters {
             key,
             changed: Arc::clone(&changed),
         });
-        (key, changed)
+        Waiting {
+            awaited,
+            key,
+            changed,
+        }
     }
 
     /// Returns why something that was waited for will not be sent.

@@ -176,6 +176,19 @@ class DeviceClient:
         `Priority.NORMAL`. What is older than `time_to_live`, in seconds, when its turn comes is not sent, and
         counted in the status; without one nothing is too old.
         """
+    def set_outbox_limits(
+        self,
+        *,
+        outbox_messages_max: Optional[int] = None,
+        outbox_bytes_max: Optional[int] = None,
+        free_disk_bytes_min: Optional[int] = None,
+        when_full: Optional[WhenFull] = None,
+    ) -> None:
+        """Set the limits of the outbox in the place of those that hold, for example as Desired Properties say. The
+        arguments are those of `start`; a limit that is not given does not hold any more.
+
+        They hold from the next call that stores on. The next start has its own.
+        """
     def wait_enqueued_messages_sent(self, timeout: Optional[float] = None) -> None:
         """Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
         prolong the wait.

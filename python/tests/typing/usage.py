@@ -121,6 +121,7 @@ def send(client: DeviceClient) -> None:
     sender: StreamSender = client.create_stream_sender(stream="readings", compression=Compression.SMALLEST_SIZE)
     alarms: StreamSender = client.create_stream_sender(stream="alarms", priority=Priority.URGENT, time_to_live=3600)
     alarms.enqueue_message("the door is open")
+    client.set_outbox_limits(outbox_bytes_max=20_000_000, when_full=None)
     client.create_stream_sender("group", "readings", None)
     sender.enqueue_message("text", batch_id="batch", message_id="message", batch_slice_id="slice", chunk_id="chunk")
     for payload in (b"bytes", bytearray(b"bytes"), memoryview(b"bytes")):
