@@ -54,6 +54,8 @@ use loader::Loader;
 use recorder::Recorder;
 pub(crate) use records::{Record, SetAside};
 use sent::SentLog;
+#[cfg(feature = "tool")]
+pub(crate) use sent::{noted as noted_as_sent, settle as delete_sent};
 use shared::Shared;
 pub(crate) use shared::Wake;
 pub(crate) use shelf::IdentityChange;
