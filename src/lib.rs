@@ -286,6 +286,9 @@
 //!
 //! Without any, a sender that compresses cannot be [made](DeviceClient::create_stream_sender). `benches/README.md` in
 //! the repository says what each adds to a program.
+//!
+//! The feature `tool` is the program `spotflow-device`, for who stands before a device with a shell: nothing for a program
+//! that uses the library.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -317,6 +320,8 @@ mod status;
 mod store;
 mod sync;
 mod threads;
+#[cfg(feature = "tool")]
+pub mod tool;
 mod transport;
 mod tunnels;
 mod twin;

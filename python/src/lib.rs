@@ -44,6 +44,7 @@ mod signal_mask;
 mod signals;
 mod start_arguments;
 mod status;
+mod tool;
 mod unpoisoned;
 mod values;
 
@@ -90,6 +91,8 @@ mod _native {
     use super::sender::StreamSender;
     #[pymodule_export]
     use super::status::{Recovery, SetAsideMessage, Status, UploadStatus};
+    #[pymodule_export]
+    use super::tool::run_tool;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,5 +1,7 @@
-"""``python -m spotflow_device`` says what is installed."""
+"""``python -m spotflow_device`` says what is installed, and is the tool."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -22,6 +24,40 @@ def test_the_version_and_what_is_in_the_build_are_printed():
     assert "rustls" in facts["TLS"] and "1.3" in facts["TLS"]
     assert tuple(map(int, facts["SQLite"].split("."))) >= (3, 51, 3)
     assert "abi3" in facts["Python ABI"]
+
+
+def run_tool(*arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "spotflow_device", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+    )
+
+
+def test_with_arguments_it_is_the_tool_of_the_same_name_and_exit_codes():
+    shown = run_tool("--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Usage: spotflow-device <COMMAND>" in shown.stdout
+    assert all(command in shown.stdout for command in ("status", "outbox", "doctor", "send"))
+    wrong = run_tool("status")
+    assert wrong.returncode == 2 and "--db" in wrong.stderr
+    missing = run_tool("status", "--db", "there-is-none.db")
+    assert missing.returncode == 1 and "there-is-none.db: cannot find the file" in missing.stderr
+
+
+def test_the_tool_looks_at_a_file_beside_its_client(spotflow_emulator, start_client, tmp_path):
+    path = str(tmp_path / "beside.db")
+    client = start_client(spotflow_emulator, db=path)
+    shown = run_tool("status", "--json", "--db", path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    status = json.loads(shown.stdout)
+    assert status["client_process"] == os.getpid()
+    assert status["device_id"] == client.device_id
+    refused = run_tool("send", "--db", path, "payload")
+    assert refused.returncode == 1 and "in use by another client" in refused.stderr
 
 
 def test_importing_it_prints_nothing_and_starts_no_thread():

@@ -66,8 +66,8 @@ impl Api {
     }
 
     /// The same API with another time limit for each call.
-    #[cfg(test)]
-    fn within(self, timeout: Duration) -> Api {
+    #[cfg(any(test, feature = "tool"))]
+    pub(crate) fn within(self, timeout: Duration) -> Api {
         let limits = CallLimits::within(timeout);
         Api { limits, ..self }
     }

@@ -7,6 +7,8 @@ pub(crate) mod agent;
 mod answer;
 pub(crate) mod api;
 mod error;
+#[cfg(feature = "tool")]
+pub(crate) mod hub_question;
 pub(crate) mod problem;
 pub(crate) mod registration;
 mod request;

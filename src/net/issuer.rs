@@ -1,4 +1,4 @@
-//! Who issued a certificate, for an error that says who answers. Decides nothing: rustls checks certificates.
+//! Who issued a certificate and until when it is valid, for who has to say what is wrong. Decides nothing: rustls checks certificates.
 //!
 //! A certificate (RFC 5280, section 4.1) is a SEQUENCE that begins with another, the part that is signed. In there are
 //! a version (tagged 0, optional), the serial number, the algorithm, and the issuer's name: a list of SETs of pairs of
@@ -14,6 +14,48 @@ const NAME_LENGTH_MAX: usize = 80;
 
 /// The issuer's common name, or its organisation; nothing if it cannot be read.
 pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
+    let (_, name, _) = element(from_issuer(certificate)?)?;
+    [COMMON_NAME, ORGANISATION]
+        .into_iter()
+        .find_map(|wanted| attribute(name, wanted))
+}
+
+/// When the certificate ends to be valid, in seconds since 1970; nothing if it cannot be read.
+#[cfg(feature = "tool")]
+pub(crate) fn valid_until(certificate: &[u8]) -> Option<i64> {
+    let (_issuer, _, rest) = element(from_issuer(certificate)?)?;
+    let (_, validity, _) = element(rest)?;
+    let (_from, _, rest) = element(validity)?;
+    let (tag, time, _) = element(rest)?;
+    seconds(tag, std::str::from_utf8(time).ok()?)
+}
+
+/// RFC 5280, section 4.1.2.5: `YYMMDDHHMMSSZ` up to 2049, `YYYYMMDDHHMMSSZ` from then on.
+#[cfg(feature = "tool")]
+fn seconds(tag: u8, text: &str) -> Option<i64> {
+    const UTC_TIME: u8 = 0x17;
+    let text = match (tag, text.get(..2)?) {
+        (UTC_TIME, year) if year < "50" => format!("20{text}"),
+        (UTC_TIME, _) => format!("19{text}"),
+        _ => text.to_owned(),
+    };
+    let part = |from, to| text.get(from..to);
+    let rfc3339 = format!(
+        "{}-{}-{}T{}:{}:{}Z",
+        part(0, 4)?,
+        part(4, 6)?,
+        part(6, 8)?,
+        part(8, 10)?,
+        part(10, 12)?,
+        part(12, 14)?
+    );
+    let format = &time::format_description::well_known::Rfc3339;
+    let time = time::OffsetDateTime::parse(&rfc3339, format).ok()?;
+    Some(time.unix_timestamp())
+}
+
+/// What a certificate has from its issuer's name on.
+fn from_issuer(certificate: &[u8]) -> Option<&[u8]> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut rest, _) = element(certificate)?;
     let (tag, _, after) = element(rest)?;
@@ -22,10 +64,7 @@ pub(crate) fn issuer(certificate: &[u8]) -> Option<String> {
     }
     let (_serial, _, rest) = element(rest)?;
     let (_algorithm, _, rest) = element(rest)?;
-    let (_, name, _) = element(rest)?;
-    [COMMON_NAME, ORGANISATION]
-        .into_iter()
-        .find_map(|wanted| attribute(name, wanted))
+    Some(rest)
 }
 
 fn attribute(mut name: &[u8], wanted: &[u8]) -> Option<String> {

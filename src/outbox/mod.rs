@@ -67,6 +67,8 @@ pub(crate) use queues::Loaded;
 use recorder::Recorder;
 pub(crate) use records::{Record, SetAside};
 use sent::SentLog;
+#[cfg(feature = "tool")]
+pub(crate) use sent::{noted as noted_as_sent, settle as delete_sent};
 pub(crate) use shared::Wake;
 use shared::{Guarded, Shared};
 pub(crate) use shelf::IdentityChange;

@@ -11,6 +11,8 @@ mod disk;
 mod opening;
 mod repair;
 pub(crate) mod rows;
+#[cfg(feature = "tool")]
+pub(crate) mod snapshot;
 mod upgrade;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +22,8 @@ use std::thread::JoinHandle;
 pub use commit::{Durability, Recovery};
 pub(crate) use disk::file_id;
 pub(crate) use disk::files::{behind_links, free_disk_bytes, private, validate_path, with_suffix};
+#[cfg(feature = "tool")]
+pub(crate) use disk::{holder::Holder, sqlite::is_damage};
 pub(crate) use rows::Transaction;
 
 use crate::clock::{Clock, SystemClock};

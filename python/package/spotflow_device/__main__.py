@@ -1,10 +1,18 @@
-"""``python -m spotflow_device``: which version this is, and what is in it."""
+"""``python -m spotflow_device``: which version this is, and what is in it; with arguments, the tool: see ``--help``."""
 
-from ._native import build_info
+import signal
+import sys
+
+from ._native import build_info, run_tool
 
 
 def main() -> None:
-    """Prints a line for each fact."""
+    """Prints a line for each fact, or runs the tool and exits with its code."""
+    arguments = sys.argv[1:]
+    if arguments:
+        # The tool waits outside of Python, where nobody would look for a Ctrl+C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.exit(run_tool(["spotflow-device", *arguments]))
     facts = build_info()
     width = max(map(len, facts))
     for name, value in facts.items():

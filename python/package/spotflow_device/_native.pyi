@@ -25,6 +25,7 @@ __all__ = [
     "logging_is_over",
     "next_log_records",
     "restore",
+    "run_tool",
     "start_thread",
     "CloudMessage",
     "ConnectionChange",
@@ -620,6 +621,9 @@ class Events:
 
 def build_info() -> Dict[str, str]:
     """Facts about this build, by name: version, codecs, TLS, SQLite, platform."""
+
+def run_tool(arguments: List[str]) -> int:
+    """Runs the tool with these arguments, of which the first is the program's name; returns its exit code."""
 
 def next_log_records() -> Optional[List[_LogRecord]]:
     """Waits for what was logged, and takes all of it; `None` at the end."""

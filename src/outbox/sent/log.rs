@@ -158,6 +158,14 @@ fn write_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
+/// What the file of a database notes as sent under this generation: for who only looks, beside the client that has it.
+#[cfg(feature = "tool")]
+pub(crate) fn noted(database: &Path, generation: i64) -> Vec<i64> {
+    // Without the file nothing is noted.
+    let bytes = std::fs::read(with_suffix(database, "-sent")).unwrap_or_default();
+    decode(&bytes, generation).sent
+}
+
 /// Another id, or another generation, has another seal: the factor is odd.
 fn seal(id: i64, generation: i64) -> u64 {
     (id ^ generation)

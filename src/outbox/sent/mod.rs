@@ -13,6 +13,8 @@ mod rows;
 mod tests;
 
 pub(super) use log::SentLog;
+#[cfg(feature = "tool")]
+pub(crate) use log::noted;
 #[cfg(test)]
 pub(super) use rows::ROWS_KEPT;
 pub(super) use rows::SentRows;
@@ -39,6 +41,12 @@ pub(super) fn open(store: &Store) -> Result<SentLog> {
     };
     log.begin(generation);
     Ok(log)
+}
+
+/// Deletes the rows that the last run has noted, for who changes the file without an outbox.
+#[cfg(feature = "tool")]
+pub(crate) fn settle(store: &Store) -> Result<()> {
+    open(store).map(|mut log| log.close())
 }
 
 /// Inside a transaction: deletes these rows, which must be all that are noted, and with it what the file says.

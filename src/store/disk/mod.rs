@@ -2,6 +2,8 @@
 
 pub(crate) mod file_id;
 pub(crate) mod files;
+#[cfg(feature = "tool")]
+pub(crate) mod holder;
 pub(super) mod kept;
 pub(super) mod lock;
 pub(super) mod place;

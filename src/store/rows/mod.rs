@@ -8,6 +8,8 @@ pub(super) mod ids;
 pub(crate) mod inbox;
 pub(crate) mod lane;
 pub(crate) mod last_way;
+#[cfg(feature = "tool")]
+pub(crate) mod listing;
 pub(crate) mod open_upload;
 pub(crate) mod outbox;
 pub(super) mod pages_written;

@@ -1,0 +1,78 @@
+//! `outbox retry` and `outbox drop`: what becomes of Messages, decided by a person.
+
+use super::at_rest::AtRest;
+use super::{count_of, each_of};
+use crate::store::rows::listing::StoredMessage;
+use crate::tool::answer::confirm;
+use crate::tool::arguments::{DropArguments, RetryArguments, State};
+use crate::tool::failure::{Failure, Outcome};
+use crate::tool::file::{DatabaseFile, Next};
+use crate::tool::output::Output;
+use crate::tool::units;
+
+pub(super) fn retry(arguments: RetryArguments, output: &mut Output) -> Result<Outcome, Failure> {
+    let at_rest = AtRest::open(&arguments.database.path)?;
+    let Some(identity) = at_rest.identity()? else {
+        let rule = "the device was never registered, so that nothing can be sent as it";
+        return Err(Failure::Refused(rule.to_owned()));
+    };
+    let ids = if arguments.all {
+        at_rest.set_aside()?
+    } else {
+        arguments.ids
+    };
+    let wanted = ids.len() as u64;
+    if wanted > 0 && !arguments.yes {
+        let count = units::count(wanted);
+        confirm(&format!("Send {count} Messages with the next start?"))?;
+    }
+    let put_back = at_rest.put_back(ids, identity)?;
+    let text = format!("{} Messages wait to be sent", units::count(put_back));
+    output.line(text)?;
+    if put_back < wanted {
+        let left = units::count(wanted - put_back);
+        output.line(format!(
+            "{left} do not: they are of another device, or there are none of these numbers set aside"
+        ))?;
+        return Ok(Outcome::Findings);
+    }
+    Ok(Outcome::Done)
+}
+
+pub(super) fn drop_messages(
+    arguments: DropArguments,
+    output: &mut Output,
+) -> Result<Outcome, Failure> {
+    // With the lock from here on: what is counted is what is dropped.
+    let at_rest = AtRest::open(&arguments.database.path)?;
+    let mut file = DatabaseFile::open(&arguments.database.path)?;
+    let ids = match arguments.state {
+        Some(state) => ids_in(&mut file, state)?,
+        None => arguments.ids,
+    };
+    let wanted = ids.len() as u64;
+    if wanted > 0 && !arguments.yes {
+        let count = units::count(wanted);
+        confirm(&format!("Drop {count} Messages for good?"))?;
+    }
+    let before = count_of(&mut file, State::All)?;
+    at_rest.delete(ids)?;
+    file.refresh();
+    let dropped = before.saturating_sub(count_of(&mut file, State::All)?);
+    output.line(format!("{} Messages are dropped", units::count(dropped)))?;
+    if dropped < wanted {
+        let left = units::count(wanted - dropped);
+        output.line(format!("{left} of these numbers were not there"))?;
+        return Ok(Outcome::Findings);
+    }
+    Ok(Outcome::Done)
+}
+
+fn ids_in(file: &mut DatabaseFile, state: State) -> Result<Vec<i64>, Failure> {
+    let mut ids = Vec::new();
+    each_of(file, state, false, |message: StoredMessage| {
+        ids.push(message.id);
+        Ok(Next::More)
+    })?;
+    Ok(ids)
+}

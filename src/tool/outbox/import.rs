@@ -1,0 +1,164 @@
+//! `outbox import`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use super::at_rest::AtRest;
+use super::message::Imported;
+use crate::identity::HubDeviceId;
+use crate::store::rows::listing::StoredElsewhere;
+use crate::tool::answer::confirm;
+use crate::tool::arguments::ImportArguments;
+use crate::tool::failure::{Failure, Outcome};
+use crate::tool::output::Output;
+use crate::tool::progress::Progress;
+use crate::tool::units;
+
+/// So many lines, or bytes of payload, are stored with one commit.
+const COMMIT_MESSAGES: usize = 500;
+const COMMIT_BYTES: usize = 4 << 20;
+
+pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result<Outcome, Failure> {
+    let at_rest = AtRest::open(&arguments.database.path)?;
+    let device = at_rest.identity()?;
+    let is_stdin = arguments.input == Path::new("-");
+    if !arguments.yes {
+        if is_stdin {
+            let rule = "what comes from standard input is stored only with --yes";
+            return Err(Failure::Refused(rule.to_owned()));
+        }
+        let input = arguments.input.display();
+        confirm(&format!("Store the Messages of {input} to be sent?"))?;
+    }
+    let bytes = if is_stdin {
+        0
+    } else {
+        std::fs::metadata(&arguments.input)
+            .map_err(Failure::file(&arguments.input))?
+            .len()
+    };
+    let mut batch = Batch {
+        at_rest: &at_rest,
+        messages: Vec::new(),
+        bytes: 0,
+        stored: 0,
+        // What is done so far is what the next import is to leave out.
+        lines_done: arguments.skip,
+    };
+    let rules = Rules {
+        with_set_aside: arguments.set_aside,
+        device: if arguments.as_this_device {
+            None
+        } else {
+            device
+        },
+    };
+    let mut progress = Progress::new("bytes read", bytes);
+    let outcome = read(arguments, &rules, &mut batch, &mut progress);
+    drop(progress);
+    let left_out = match outcome {
+        Ok(left_out) => left_out,
+        Err(failure) => {
+            let (stored, skip) = (units::count(batch.stored), batch.lines_done);
+            return Err(Failure::Refused(format!(
+                "{failure}\n{stored} Messages were stored; to go on behind them: --skip {skip}"
+            )));
+        }
+    };
+    let stored = units::count(batch.stored);
+    output.line(format!("{stored} Messages are stored, to be sent"))?;
+    if left_out > 0 {
+        let left_out = units::count(left_out);
+        output.line(format!(
+            "{left_out} that were set aside are left out: --set-aside takes them, too"
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// What is taken.
+struct Rules {
+    with_set_aside: bool,
+    /// Only what is of this device.
+    device: Option<HubDeviceId>,
+}
+
+impl Rules {
+    /// Whether the Message is taken; an error if nobody has said what is to become of it.
+    fn take(&self, imported: &Imported) -> Result<bool, String> {
+        if imported.is_set_aside && !self.with_set_aside {
+            return Ok(false);
+        }
+        match (&self.device, &imported.identity) {
+            (Some(device), Some(identity)) if device != identity => Err(format!(
+                "it is of the device {identity}, this file is of {device}: --as-this-device sends it all the same"
+            )),
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Stores the lines of the input; returns how many were left out.
+fn read(
+    arguments: &ImportArguments,
+    rules: &Rules,
+    batch: &mut Batch<'_>,
+    progress: &mut Progress,
+) -> Result<u64, Failure> {
+    let path = &arguments.input;
+    let input: Box<dyn BufRead> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        let file = File::open(path).map_err(Failure::file(path))?;
+        Box::new(BufReader::new(file))
+    };
+    let (mut number, mut left_out) = (0, 0);
+    for line in input.lines() {
+        let line = line.map_err(Failure::file(path))?;
+        number += 1;
+        progress.advance(line.len() as u64 + 1);
+        if number <= arguments.skip || line.trim().is_empty() {
+            continue;
+        }
+        let at_line = |rule: String| Failure::Refused(format!("line {number}: {rule}"));
+        let imported = Imported::parse(&line).map_err(at_line)?;
+        if rules.take(&imported).map_err(at_line)? {
+            batch.add(imported.message, number)?;
+        } else {
+            left_out += 1;
+        }
+    }
+    batch.store(number)?;
+    Ok(left_out)
+}
+
+/// Messages that are stored with one commit.
+struct Batch<'a> {
+    at_rest: &'a AtRest,
+    messages: Vec<StoredElsewhere>,
+    bytes: usize,
+    stored: u64,
+    lines_done: u64,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, message: StoredElsewhere, line: u64) -> Result<(), Failure> {
+        self.bytes += message.body.len();
+        self.messages.push(message);
+        if self.messages.len() >= COMMIT_MESSAGES || self.bytes >= COMMIT_BYTES {
+            self.store(line)?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, through_line: u64) -> Result<(), Failure> {
+        let messages = std::mem::take(&mut self.messages);
+        self.bytes = 0;
+        let count = messages.len() as u64;
+        self.at_rest.store(messages)?;
+        self.stored += count;
+        self.lines_done = through_line.max(self.lines_done);
+        Ok(())
+    }
+}
