@@ -13,6 +13,11 @@ source .ci/cross/apt.sh
 case $target in
 armv7-unknown-linux-gnueabihf) gnu=arm-linux-gnueabihf debian=armhf qemu=qemu-arm-static libc=libc6-dev-armhf-cross ;;
 aarch64-unknown-linux-gnu) gnu=aarch64-linux-gnu debian=arm64 qemu=qemu-aarch64-static libc=libc6-dev-arm64-cross ;;
+# The compiler, the linker and the C library of these are zig's: see .ci/cross/wheel.
+x86_64-unknown-linux-musl) gnu= debian=amd64 qemu= libc= ;;
+aarch64-unknown-linux-musl) gnu= debian=arm64 qemu=qemu-aarch64-static libc= ;;
+armv7-unknown-linux-musleabihf) gnu= debian=armhf qemu=qemu-arm-static libc= ;;
+arm-unknown-linux-gnueabihf) gnu= debian=armhf qemu=qemu-arm-static libc= ;;
 x86_64-pc-windows-gnu) gnu=x86_64-w64-mingw32 debian= qemu= libc= ;;
 *)
     echo "no toolchain is known for $target" >&2
@@ -68,14 +73,16 @@ build_std() {
 
 case $target in
 *windows*) install gcc-mingw-w64-x86-64 ;;
-*) install qemu-user-static "gcc-$gnu" "$libc" ;;
+*) install qemu-user-static ${gnu:+"gcc-$gnu" "$libc"} ;;
 esac
 fetch_rust
 export RUSTC=$prefix/bin/rustc RUSTDOC=$prefix/bin/rustdoc
 variable=${target//-/_}
-export "CARGO_TARGET_${variable^^}_LINKER=$gnu-gcc"
-export "CC_$variable=$gnu-gcc" "AR_$variable=$gnu-ar"
-if [ -n "$qemu" ]; then
+if [ -n "$gnu" ]; then
+    export "CARGO_TARGET_${variable^^}_LINKER=$gnu-gcc"
+    export "CC_$variable=$gnu-gcc" "AR_$variable=$gnu-ar"
+fi
+if [ -n "$gnu" ] && [ -n "$qemu" ]; then
     export "CARGO_TARGET_${variable^^}_RUNNER=$qemu -L /usr/$gnu"
 fi
 build_std
