@@ -7,6 +7,15 @@ use std::time::{Duration, Instant};
 use crate::program::{run, text};
 use crate::support::{PATIENCE, Stage, sender};
 
+/// Ends the threads that look at it, also when a test fails before its end.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Looks at the database in every way, again and again, while a client stores and sends as fast as it can: each look is
 /// consistent, the client has no error and keeps its lock and its rate.
 #[test]
@@ -17,6 +26,7 @@ fn a_client_under_load_is_looked_at_and_goes_on() {
     let (stop, stored) = (AtomicBool::new(false), AtomicU64::new(0));
     let database = stage.database();
     let (rate_alone, rate_beside, looks) = thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for thread in 0..4 {
             let (sender, stop, stored) = (&sender, &stop, &stored);
             scope.spawn(move || {
@@ -65,9 +75,7 @@ fn a_client_under_load_is_looked_at_and_goes_on() {
             }
             looks += 1;
         }
-        let rate_beside = rate(from, begun);
-        stop.store(true, Ordering::Relaxed);
-        (rate_alone, rate_beside, looks)
+        (rate_alone, rate(from, begun), looks)
     });
     println!("stored per second: {rate_alone:.0} alone, {rate_beside:.0} beside {looks} looks");
     assert!(looks > 0);
@@ -92,6 +100,7 @@ fn a_client_that_stores_without_a_network_is_looked_at() {
     let sender = sender(&client);
     let (stop, database) = (AtomicBool::new(false), stage.database());
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -107,7 +116,6 @@ fn a_client_that_stores_without_a_network_is_looked_at() {
             assert!(now >= pending, "{now} behind {pending}");
             pending = now;
         }
-        stop.store(true, Ordering::Relaxed);
         assert!(pending > 0);
     });
     client.close();
