@@ -98,8 +98,9 @@ pub enum Error {
         source: Source,
     },
 
-    /// There is no space left for the database file. Nothing of this call was stored. What was stored
-    /// before goes on being sent, and makes room as it is acknowledged.
+    /// There is no space left for the database file: on its disk, in the quota of its user, or as files may not be
+    /// larger. Nothing of this call was stored. What was stored before goes on being sent, and makes room as it is
+    /// acknowledged.
     #[error("{path}: no space left on its disk: free some, or wait until stored Messages are sent")]
     #[non_exhaustive]
     StorageFull {
@@ -272,14 +273,13 @@ impl Error {
 
     /// A failed operation on the database file or one beside it.
     pub(crate) fn file(path: &Path, action: &'static str, source: std::io::Error) -> Error {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        match source.kind() {
-            StorageFull | QuotaExceeded => Error::StorageFull {
+        if is_no_space(source.kind()) {
+            return Error::StorageFull {
                 path: path.to_owned(),
                 source: Arc::new(source),
-            },
-            _ => Error::database(path, action, source),
+            };
         }
+        Error::database(path, action, source)
     }
 
     pub(crate) fn network(action: &'static str, source: impl Into<Cause>) -> Error {
@@ -309,6 +309,12 @@ impl Error {
             source: Arc::from(source.into()),
         }
     }
+}
+
+/// Whether the system has no space for it: the disk is full, or the quota, or the file is as large as it may be.
+pub(crate) fn is_no_space(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// `error` and its sources in one line: each cause once.

@@ -212,19 +212,22 @@
 //!
 //! The path may be relative, and may be a symbolic link: it is resolved once, at the start, and the other files lie
 //! beside the file itself. It is never read as a URI. A file that has a second name (a hard link), or is no regular
-//! file, is refused ([`Error::InvalidArgument`]).
+//! file, is refused ([`Error::InvalidArgument`]). So is one that is mounted by itself, as into a container: mount its
+//! directory, which has to take new files.
 //!
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog and shrinks
 //! again when a large one has drained.
 //!
-//! **Full disk.** Storing fails with [`Error::StorageFull`]. Room for acknowledgements is reserved in the file and
+//! **Full disk.** Storing fails with [`Error::StorageFull`], also where it is a quota that is used up. Room for acknowledgements is reserved in the file and
 //! its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
-//! deleted, and make room for new ones. That holds on file systems that overwrite in place.
+//! deleted, and make room for new ones. That holds on file systems that overwrite in place; on btrfs new files are
+//! marked so that it does.
 //!
 //! **Damage.** A damaged file, at the start or in use, is set aside as `NAME.db-damaged-2026-11-25T02-40-00Z`. What
 //! can be read goes on in a new file: the registration, properties, Messages in their order. The log and
 //! [`Status::recovery`] say what is lost, and waits for it end with [`Error::Lost`]. Damage inside a payload cannot
-//! be noticed. A file that is deleted or replaced while in use is written back at the next commit; what had its name
+//! be noticed. A file that was not closed in order, and whose write-ahead log is missing, counts as damaged: what was
+//! stored last went with the log. A file that is deleted or replaced while in use is written back at the next commit; what had its name
 //! is kept as `NAME.db-found-...`.
 //!
 //! # Upgrading from the published SDK

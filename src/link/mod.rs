@@ -186,9 +186,13 @@ impl Link {
 
     /// A poller, and the mailbox whose waker wakes it.
     pub fn poller() -> Result<(Poller, Arc<Mailbox>)> {
-        let poller = Poller::new().map_err(|error| Error::system("create a poller", error))?;
+        let mut poller =
+            Poller::new().map_err(|error| Error::system("create a poller (epoll)", error))?;
+        poller
+            .try_out()
+            .map_err(|error| Error::system("wait for a poller (epoll_wait)", error))?;
         let waker = mio::Waker::new(poller.registry(), MAILBOX)
-            .map_err(|error| Error::system("create a waker", error))?;
+            .map_err(|error| Error::system("create a waker (eventfd)", error))?;
         Ok((poller, Mailbox::new(waker)))
     }
 

@@ -4,7 +4,8 @@
 //! The poller's own timeouts stand still while the machine is suspended: a token whose refresh is due
 //! in six hours would be refreshed six hours after a night in which nothing ran. On Linux a timer of
 //! the boot-time clock is set as well, a little behind the timeout: it comes first only after a
-//! suspend. It costs nothing while the machine is idle, as a shorter timeout would.
+//! suspend. It costs nothing while the machine is idle, as a shorter timeout would. Where a sandbox forbids
+//! such timers, there is none.
 
 use std::io;
 use std::time::Duration;
@@ -24,12 +25,17 @@ pub(crate) struct Poller {
 impl Poller {
     pub fn new() -> io::Result<Poller> {
         let poll = Poll::new()?;
-        let timer = boottime::Timer::new(poll.registry())?;
+        let timer = boottime::Timer::new(poll.registry());
         Ok(Poller {
             poll,
             events: Events::with_capacity(16),
             timer,
         })
+    }
+
+    /// Waits for nothing: fails where a sandbox forbids to wait at all.
+    pub fn try_out(&mut self) -> io::Result<()> {
+        self.poll(Some(Duration::ZERO))
     }
 
     pub fn registry(&self) -> &Registry {
@@ -42,8 +48,12 @@ impl Poller {
         let now = clock.now();
         let timeout = due.map(|due| due.since(now));
         if !(busy && self.timer.comes_between(now, due)) {
-            self.timer.set(due, timeout)?;
+            self.timer.set(due, timeout);
         }
+        self.poll(timeout)
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.events.clear();
@@ -83,17 +93,30 @@ mod boottime {
     const TIMER: Token = Token(usize::MAX);
 
     pub(super) struct Timer {
-        fd: OwnedFd,
+        fd: Option<OwnedFd>,
         /// Until when the poller is woken at the latest.
         set_for: Option<Moment>,
     }
 
     impl Timer {
-        pub fn new(registry: &Registry) -> io::Result<Timer> {
-            let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-            let fd = timerfd_create(TimerfdClockId::Boottime, flags)?;
-            registry.register(&mut SourceFd(&fd.as_raw_fd()), TIMER, Interest::READABLE)?;
-            Ok(Timer { fd, set_for: None })
+        pub fn new(registry: &Registry) -> Timer {
+            let mut timer = Timer {
+                fd: None,
+                set_for: None,
+            };
+            match create(registry) {
+                Ok(fd) => timer.fd = Some(fd),
+                Err(error) => timer.give_up("timerfd_create", &error),
+            }
+            timer
+        }
+
+        fn give_up(&mut self, call: &str, error: &io::Error) {
+            log::warn!(
+                "{call}: {error}: after a suspend, what was due meanwhile is done as much later as that took"
+            );
+            self.fd = None;
+            self.set_for = None;
         }
 
         /// Whether it is set, and wakes the poller before `due`.
@@ -103,25 +126,26 @@ mod boottime {
         }
 
         /// Wakes the poller soon after `due`, which is `timeout` from now.
-        pub fn set(&mut self, due: Option<Moment>, timeout: Option<Duration>) -> io::Result<()> {
+        pub fn set(&mut self, due: Option<Moment>, timeout: Option<Duration>) {
             let (Some(due), Some(timeout)) = (due, timeout) else {
                 if self.set_for.take().is_some() {
-                    self.set_time(Duration::ZERO)?;
+                    self.set_time(Duration::ZERO);
                 }
-                return Ok(());
+                return;
             };
             if self
                 .set_for
                 .is_some_and(|set| due <= set && set <= due + 2 * BEHIND)
             {
-                return Ok(());
+                return;
             }
             self.set_for = Some(due + BEHIND);
-            self.set_time(timeout.saturating_add(BEHIND))
+            self.set_time(timeout.saturating_add(BEHIND));
         }
 
         /// Zero stops it.
-        fn set_time(&self, time: Duration) -> io::Result<()> {
+        fn set_time(&mut self, time: Duration) {
+            let Some(fd) = &self.fd else { return };
             let nothing = Timespec {
                 tv_sec: 0,
                 tv_nsec: 0,
@@ -133,8 +157,9 @@ mod boottime {
                     tv_nsec: time.subsec_nanos().into(),
                 },
             };
-            timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &time)?;
-            Ok(())
+            if let Err(error) = timerfd_settime(fd, TimerfdTimerFlags::empty(), &time) {
+                self.give_up("timerfd_settime", &error.into());
+            }
         }
 
         #[cfg(test)]
@@ -144,14 +169,20 @@ mod boottime {
 
         #[cfg(test)]
         pub fn fd(&self) -> &OwnedFd {
-            &self.fd
+            self.fd.as_ref().expect("a timer")
         }
+    }
+
+    fn create(registry: &Registry) -> io::Result<OwnedFd> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let fd = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), TIMER, Interest::READABLE)?;
+        Ok(fd)
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod boottime {
-    use std::io;
     use std::time::Duration;
 
     use mio::Registry;
@@ -162,17 +193,16 @@ mod boottime {
     pub(super) struct Timer;
 
     impl Timer {
-        pub fn new(_: &Registry) -> io::Result<Timer> {
-            Ok(Timer)
+        pub fn new(_: &Registry) -> Timer {
+            Timer
         }
 
         pub fn comes_between(&self, _: Moment, _: Option<Moment>) -> bool {
             false
         }
 
-        pub fn set(&mut self, _: Option<Moment>, _: Option<Duration>) -> io::Result<()> {
+        pub fn set(&mut self, _: Option<Moment>, _: Option<Duration>) {
             let _ = super::BEHIND;
-            Ok(())
         }
     }
 }
@@ -195,7 +225,7 @@ mod tests {
     /// Sets the timer as a wait does, without waiting.
     fn set(poller: &mut Poller, ahead: Option<Duration>) {
         let due = ahead.map(|ahead| SystemClock.now() + ahead);
-        poller.timer.set(due, ahead).unwrap();
+        poller.timer.set(due, ahead);
     }
 
     #[test]

@@ -16,9 +16,6 @@ use crate::store::rows::totals::Totals;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wait::{InterruptCheck, wait_for};
 
-/// After so many deleted rows, a drained outbox is worth a look whether its file can shrink.
-const SHRINK_AFTER: usize = 1000;
-
 /// Wakes whoever moves Messages on; must not block.
 pub(crate) trait Wake: Send + Sync {
     /// There may be something to take for the link.
@@ -46,7 +43,8 @@ pub(super) struct Guarded {
     pub link_waits: bool,
     /// Somebody waits for the records.
     awaits_records: bool,
-    deleted_since_empty: usize,
+    /// Rows were deleted since the outbox was empty.
+    has_deleted: bool,
     /// Since the start.
     dropped: Totals,
     expired: Totals,
@@ -71,7 +69,7 @@ impl Shared {
                 waiters: Waiters::default(),
                 link_waits: false,
                 awaits_records: false,
-                deleted_since_empty: 0,
+                has_deleted: false,
                 dropped: Totals::default(),
                 expired: Totals::default(),
                 drop_log: DropLog::default(),
@@ -241,12 +239,12 @@ impl Guarded {
             self.expired(rows);
         }
         self.wake_waiters();
-        self.deleted_since_empty += record.acknowledged.len() + record.expired.len();
+        self.has_deleted |= record.deletes;
         let is_empty = self.messages.pending().count == 0;
         tell(self.drop_log.lines_if_due(Instant::now()));
         tell_expired(self.expiry_log.lines_if_due(Instant::now()));
         Next {
-            may_shrink: is_empty && std::mem::take(&mut self.deleted_since_empty) > SHRINK_AFTER,
+            may_shrink: is_empty && std::mem::take(&mut self.has_deleted),
             record: self.messages.begin_delete(),
         }
     }

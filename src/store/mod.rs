@@ -140,7 +140,7 @@ impl Store {
 
     /// Lets the storage thread look whether the file can shrink.
     pub fn shrink(&self) {
-        self.queue.request_checkpoint();
+        self.queue.request_shrink();
     }
 
     /// Commits what is queued, closes the file and joins the storage thread.

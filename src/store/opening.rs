@@ -8,7 +8,7 @@ use super::commit::{Database, Recovery};
 use super::disk::files::{create_private, remove, sync_directory, with_suffix};
 use super::disk::lock::FileLock;
 use super::disk::sqlite::{connect, is_damage, open_error};
-use super::repair::{self, Repairer};
+use super::repair::{self, Known, Repairer};
 use super::{rows, upgrade};
 use crate::error::{Error, Result};
 
@@ -18,23 +18,36 @@ use crate::error::{Error, Result};
 /// One of ours that is damaged is kept under another name, and what can be read of it goes on.
 pub(super) fn open(path: &Path, lock: &FileLock, now_ms: i64) -> Result<Database> {
     repair::finish(path, now_ms)?;
+    let log_is_lost = repair::has_lost_its_log(path);
     let is_new = create_private(path)?;
     upgrade::remove_leftover(path);
-    let opened = open_or_take_over(path, lock, now_ms);
+    let opened = if log_is_lost {
+        Err(repair::lost_log(path))
+    } else {
+        open_or_take_over(path, lock, now_ms)
+    };
+    let opened = opened.and_then(|connection| {
+        if is_new {
+            sync_directory(path)?;
+        }
+        Ok(connection)
+    });
     if opened.is_err() && is_new {
         remove(&with_suffix(path, "-wal"))?;
         remove(path)?;
     }
     let (connection, recovery) = match opened {
         Err(error) if is_damage(&error) && repair::is_damaged_ours(path)? => {
-            let recovery = rebuild(path, now_ms, &error)?;
+            let known = if log_is_lost {
+                Known::LogIsLost
+            } else {
+                Known::Nothing
+            };
+            let recovery = rebuild(path, now_ms, known, &error)?;
             (open_or_take_over(path, lock, now_ms)?, Some(recovery))
         }
         other => (other?, None),
     };
-    if is_new {
-        sync_directory(path)?;
-    }
     let keeper = Box::new(Repairer::new(path, lock.clone()));
     Database::open(connection, path, keeper, recovery)
 }
@@ -57,9 +70,9 @@ fn open_or_take_over(path: &Path, lock: &FileLock, now_ms: i64) -> Result<Connec
     Ok(connection)
 }
 
-fn rebuild(path: &Path, now_ms: i64, damage: &Error) -> Result<Recovery> {
+fn rebuild(path: &Path, now_ms: i64, known: Known, damage: &Error) -> Result<Recovery> {
     log::error!("{}: damaged: {}", path.display(), damage.chain());
-    let recovery = repair::rebuild(path, now_ms, 0)?;
+    let recovery = repair::rebuild(path, now_ms, known)?;
     recovery.log(path);
     Ok(recovery)
 }

@@ -1,4 +1,5 @@
 pub(in crate::store) mod earlier_version;
+mod lost_log;
 #[cfg(unix)]
 mod names;
 

@@ -196,6 +196,21 @@ fn the_file_shrinks_while_the_device_runs_when_a_large_backlog_has_drained() {
 }
 
 #[test]
+fn the_file_shrinks_when_a_few_large_messages_have_drained() {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    let (sender, database) = (sender(&client), stage.database());
+    let texts = (0..200).map(|_| vec![7; 60_000]);
+    sender.enqueue_messages(texts.collect::<Vec<_>>()).unwrap();
+    let bytes = || fs::metadata(&database).unwrap().len();
+    eventually("the backlog is in the file", || bytes() > 10 << 20);
+    drain(&stage, &client);
+    eventually("the file is small again", || bytes() < 2200 << 10);
+    assert_eq!(stage.platform.messages().len(), 200);
+}
+
+#[test]
 fn a_disk_that_does_not_answer_stalls_no_keep_alive() {
     let stage = Stage::new();
     let device = stage.device().keep_alive(Duration::from_secs(5));

@@ -22,12 +22,17 @@ pub(super) fn move_wal(connection: &Connection) -> Result<bool> {
     Ok(frames == moved)
 }
 
-/// Rewrites a file that is almost all free pages, as after a large backlog has drained.
-pub(super) fn shrink(connection: &Connection) -> Result<()> {
+/// Whether the file is almost all free pages, as after a large backlog has drained.
+pub(super) fn is_shrinkable(connection: &Connection) -> Result<bool> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (pages, free) = (pragma("page_count")?, pragma("freelist_count")?);
     let used = pages - free;
-    if free > SHRINK_FREE_PAGES && used * 4 < free && used < SHRINK_FREE_PAGES {
+    Ok(free > SHRINK_FREE_PAGES && used * 4 < free && used < SHRINK_FREE_PAGES)
+}
+
+/// Rewrites the file, if it is.
+pub(super) fn shrink(connection: &Connection) -> Result<()> {
+    if is_shrinkable(connection)? {
         connection.execute_batch("VACUUM")?;
     }
     Ok(())

@@ -35,6 +35,7 @@ pub(crate) struct CommitQueue {
 struct Queue {
     jobs: Vec<Job>,
     checkpoint_due: bool,
+    shrink_wanted: bool,
     closed: bool,
     /// Somebody has the turn.
     is_taken: bool,
@@ -48,7 +49,7 @@ impl Queue {
     }
 
     fn has_work(&self) -> bool {
-        !self.jobs.is_empty() || self.checkpoint_due || self.closed
+        !self.jobs.is_empty() || self.checkpoint_due || self.shrink_wanted || self.closed
     }
 }
 
@@ -150,6 +151,7 @@ impl CommitQueue {
             });
             let is_over = queue.closed && queue.jobs.is_empty();
             let checkpoint = std::mem::take(&mut queue.checkpoint_due);
+            let shrink = std::mem::take(&mut queue.shrink_wanted);
             let _turn = Turn::take(self, queue);
             let mut writer = self.writer.lock();
             if is_over {
@@ -158,13 +160,15 @@ impl CommitQueue {
             self.commit_queued(&mut writer);
             if checkpoint {
                 writer.checkpoint();
+            } else if shrink {
+                writer.shrink();
             }
         }
     }
 
-    /// Lets the storage thread move the WAL into the database and shrink the file, if it is worth it.
-    pub fn request_checkpoint(&self) {
-        self.queue.lock().checkpoint_due = true;
+    /// Lets the storage thread shrink the file, if it is worth it.
+    pub fn request_shrink(&self) {
+        self.queue.lock().shrink_wanted = true;
         self.work.notify_one();
     }
 

@@ -1,17 +1,17 @@
 //! One connection to the database, from its opening to its end: it begins and ends transactions.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::checkpoint;
 use super::durability::Durability;
 use crate::error::{Chain, Error, Result};
+use crate::failure_log::FailureLog;
 use crate::store::disk::reserve::Reserve;
 use crate::store::disk::sqlite::{self, sqlite_error};
-use crate::store::rows::Transaction;
 use crate::store::rows::ids::RowIds;
+use crate::store::rows::{Transaction, in_use};
 
 /// What goes on in the next session.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,6 +34,8 @@ pub(in crate::store) struct Session {
     wal_is_used: bool,
     /// See [`Continued::wal_has_remains`].
     wal_has_remains: bool,
+    move_failures: FailureLog,
+    shrink_failures: FailureLog,
     /// Behind the connection, which must be closed before it: see [`Reserve`].
     reserve: Reserve,
 }
@@ -52,6 +54,8 @@ impl Session {
             synced: Durability::PowerSafe,
             wal_is_used: true,
             wal_has_remains: continued.wal_has_remains,
+            move_failures: FailureLog::new(module_path!()),
+            shrink_failures: FailureLog::new(module_path!()),
             reserve: Reserve::open(path)?,
         };
         session.transaction.begins(continued.transactions);
@@ -180,13 +184,25 @@ impl Session {
             self.move_wal();
             checkpoint::shrink(self.connection())
         });
-        if let Err(error) = shrunk {
-            log::warn!(
-                "{}: the file is not shrunk yet: {error}",
-                self.path.display()
-            );
+        match shrunk {
+            Ok(()) => self.shrink_failures.succeeded(),
+            Err(error) => {
+                let reason = self.why("shrink the file", error);
+                let then = "; will retry when it has been used more";
+                self.shrink_failures
+                    .failed("the file stays large", reason, then);
+            }
         }
         self.move_wal()
+    }
+
+    /// A [`checkpoint`](Self::checkpoint), if the file would shrink with it.
+    pub fn shrink(&mut self) {
+        match checkpoint::is_shrinkable(self.connection()) {
+            Ok(false) => {}
+            // What fails is told there.
+            Ok(true) | Err(_) => drop(self.checkpoint()),
+        }
     }
 
     /// Moves the WAL into the database; returns whether all of it was moved.
@@ -194,10 +210,48 @@ impl Session {
         self.transaction.written_mut().checkpointed();
         let moved = checkpoint::move_wal(self.connection());
         self.reserve.checkpointed();
-        moved.unwrap_or_else(|error| {
-            log::warn!("{}: cannot checkpoint: {error}", self.path.display());
-            false
-        })
+        match moved {
+            Ok(is_moved) => {
+                self.move_failures.succeeded();
+                is_moved
+            }
+            Err(error) => {
+                let reason = self.why("move its write-ahead log into it", error);
+                let then = "; will retry";
+                self.move_failures
+                    .failed("the write-ahead log stays", reason, then);
+                false
+            }
+        }
+    }
+
+    /// In the system's words, where it is the system that failed.
+    fn why(&self, action: &'static str, error: rusqlite::Error) -> String {
+        Chain(&sqlite_error(&self.path, action, error)).to_string()
+    }
+
+    /// Says in the file that it is in use. Where that fails, a log that is lost later will not be missed.
+    pub fn mark_in_use(&mut self) {
+        // What cannot be read is found by the next transaction.
+        if let Ok(false) = in_use::is_set(self.connection()) {
+            self.note("mark it as in use", in_use::set);
+        }
+    }
+
+    /// Writes something that nobody waits for.
+    fn note(&mut self, what: &str, write: fn(&Connection) -> rusqlite::Result<()>) {
+        let noted = self.begin(Durability::KillSafe).and_then(|()| {
+            if let Err(error) = write(self.connection()) {
+                self.roll_back();
+                return Err(self.unusable(error));
+            }
+            self.transaction.wrote(0);
+            self.commit()
+        });
+        if let Err(error) = noted {
+            let path = self.path.display();
+            log::debug!("{path}: cannot {what}: {}", Chain(&error));
+        }
     }
 
     /// On a full disk: whether the WAL can now be used from its start again, and could not before.
@@ -212,6 +266,7 @@ impl Session {
 
     /// The orderly end: nothing is left in the WAL.
     pub fn close(mut self) {
+        self.note("mark it as closed", in_use::clear);
         let is_moved = self.checkpoint();
         sqlite::close(self.transaction.into_connection(), &self.path);
         if is_moved && let Err(error) = self.reserve.void_wal() {
@@ -222,11 +277,11 @@ impl Session {
 
 /// A failed COMMIT has stored nothing, unless the disk failed while the commit was being written.
 fn commit_error(path: &Path, error: rusqlite::Error) -> Error {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::SystemIoFailure) => Error::OutcomeUnknown {
-            path: path.to_owned(),
-            source: Arc::new(error),
-        },
-        _ => sqlite_error(path, "commit to the database", error),
+    let disk_failed = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+    match sqlite_error(path, "commit to the database", error) {
+        Error::Database { path, source, .. } if disk_failed => {
+            Error::OutcomeUnknown { path, source }
+        }
+        other => other,
     }
 }

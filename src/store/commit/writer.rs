@@ -89,6 +89,13 @@ impl Writer {
         }
     }
 
+    /// The same, if the file would shrink.
+    pub fn shrink(&mut self) {
+        if let Some(session) = self.database.present_session() {
+            session.shrink();
+        }
+    }
+
     /// `write_back` is called, in a transaction, when the database was rebuilt.
     pub fn on_recovery(&mut self, write_back: WriteBack) {
         self.database.on_recovery(write_back);

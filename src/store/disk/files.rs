@@ -26,11 +26,29 @@ pub(crate) fn validate_path(path: &Path) -> Result<()> {
 /// the WAL the permissions of the database.
 pub(crate) fn create_private(path: &Path) -> Result<bool> {
     match private(OpenOptions::new().write(true).create_new(true)).open(path) {
-        Ok(_) => Ok(true),
+        Ok(file) => {
+            write_in_place(&file);
+            Ok(true)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(Error::file(path, "create the file", error)),
     }
 }
+
+/// Lets an empty file be written in place where the file system would write each block anew (btrfs): on a full disk
+/// there is no block to write anew to, and nothing could be deleted any more.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_in_place(file: &fs::File) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let set = ioctl_getflags(file).and_then(|flags| ioctl_setflags(file, flags | IFlags::NOCOW));
+    // Others write in place anyway, and know of no such flag.
+    if let Err(error) = set {
+        log::trace!("a file is not marked to be written in place: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn write_in_place(_file: &fs::File) {}
 
 /// A file that is created with these is readable by its owner only.
 #[cfg(unix)]
@@ -75,9 +93,23 @@ pub(crate) fn sync_directory(path: &Path) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    fs::File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| Error::database(path, "sync its directory", error))
+    match fs::File::open(parent).and_then(|directory| directory.sync_all()) {
+        Err(error) if cannot_be_had(error.kind()) => {
+            log::warn!(
+                "{}: its directory cannot be synced ({error}): a power cut may take the names of new files away",
+                path.display()
+            );
+            Ok(())
+        }
+        synced => synced.map_err(|error| Error::file(path, "sync its directory (fsync)", error)),
+    }
+}
+
+/// Whether the file system, or a sandbox, never does it; else the disk failed.
+#[cfg(unix)]
+fn cannot_be_had(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(kind, InvalidInput | PermissionDenied | Unsupported)
 }
 
 #[cfg(not(unix))]

@@ -36,7 +36,9 @@ impl FileLock {
                     holder,
                 });
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::file(&path, "lock the lock file (flock)", error));
+            }
         }
         let last_boot = last_holder(&mut file).map(|(_, boot)| boot);
         let this_boot = boot_id();

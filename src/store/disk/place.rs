@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::with_suffix;
+use super::mount;
 use crate::error::{Error, Result};
 
 /// As many as Linux follows: path_resolution(7).
@@ -37,11 +38,17 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf> {
 }
 
 /// Refuses what is there if it is no regular file, or has several names: the log lies beside one of them, and who came
-/// by another would not find it.
+/// by another would not find it. For the same reason it must not be mounted without its directory, and that must take
+/// new files.
 pub(crate) fn check(file: &Path) -> Result<()> {
+    check_file(file)?;
+    check_directory(file)
+}
+
+fn check_file(file: &Path) -> Result<()> {
     let metadata = match file.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|error| Error::file(file, "find the file", error))?,
+        other => other.map_err(|error| Error::file(file, "look at the file (statx)", error))?,
     };
     if !metadata.is_file() {
         return Err(not_a_file(file));
@@ -56,6 +63,40 @@ pub(crate) fn check(file: &Path) -> Result<()> {
             ),
         ));
     }
+    if mount::is_mount_point(file) {
+        return Err(Error::invalid(
+            "database",
+            format!(
+                "{} is mounted by itself: mount its directory instead, as the log beside it is a part of the database",
+                file.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn check_directory(file: &Path) -> Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    use rustix::io::Errno;
+    let Some(directory) = file.parent() else {
+        return Ok(());
+    };
+    let wanted = Access::WRITE_OK | Access::EXEC_OK;
+    match accessat(CWD, directory, wanted, AtFlags::EACCESS) {
+        Err(error @ (Errno::ACCESS | Errno::ROFS)) => Err(Error::file(
+            file,
+            "write to its directory, where its log and its lock have to be (in a container, mount a directory that is \
+             writable)",
+            error.into(),
+        )),
+        // Where this cannot be asked, the first file that is made there tells.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_directory(_file: &Path) -> Result<()> {
     Ok(())
 }
 

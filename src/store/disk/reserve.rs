@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::{behind_links, private, with_suffix};
+use super::space::{allocate, allocate_missing, length};
 use super::sqlite::{PAGE_BYTES, WAL_BYTES_KEPT};
 use crate::error::{Error, Result};
 
@@ -36,6 +37,7 @@ pub(crate) struct Reserve {
     /// Closed only behind SQLite's connection: closing any handle of the file takes the process's locks
     /// away from it.
     database: File,
+    /// The first so many bytes of the database are known to have blocks.
     database_bytes: u64,
 }
 
@@ -68,9 +70,10 @@ impl Reserve {
             return Ok(());
         }
         let needed = pages.saturating_mul(PAGE_BYTES.into());
-        let reserved = match allocate(&self.database, needed + GROWTH_BYTES) {
+        let known = self.database_bytes;
+        let reserved = match allocate(&self.database, known, needed + GROWTH_BYTES) {
             Ok(()) => Ok(needed + GROWTH_BYTES),
-            Err(_) => allocate_missing(&self.database, needed).map(|()| needed),
+            Err(_) => allocate_missing(&self.database, known, needed).map(|()| needed),
         };
         self.database_bytes = reserved
             .and_then(|reserved| self.keep_wal(reserved).map(|()| reserved))
@@ -80,12 +83,13 @@ impl Reserve {
 
     fn keep_wal(&self, database_bytes: u64) -> io::Result<()> {
         let wal = private(OpenOptions::new().write(true).create(true)).open(&self.wal)?;
-        allocate_missing(&wal, wal_bytes(database_bytes))
+        allocate_missing(&wal, 0, wal_bytes(database_bytes))
     }
 
     /// A checkpoint may have cut the file to the pages in use.
     pub fn checkpointed(&mut self) {
-        self.database_bytes = 0;
+        let left = length(&self.database).unwrap_or(0);
+        self.database_bytes = self.database_bytes.min(left);
     }
 
     /// Behind the end of the connection, when everything in the WAL is in the database too: makes the WAL
@@ -106,59 +110,4 @@ impl Reserve {
 fn wal_bytes(database_bytes: u64) -> u64 {
     let wanted = WAL_BYTES_MIN + database_bytes / PAGES_PER_FREE_LIST_PAGE;
     wanted.min(WAL_BYTES_MAX).min(WAL_BYTES_KEPT.into())
-}
-
-/// A file that is long enough is taken to have its blocks, where the disk is too full to make sure.
-fn allocate_missing(file: &File, bytes: u64) -> io::Result<()> {
-    allocate(file, bytes).or_else(|error| {
-        if file.metadata()?.len() >= bytes {
-            return Ok(());
-        }
-        Err(error)
-    })
-}
-
-/// Gives the file blocks for its first `bytes`, without changing what is in it.
-fn allocate(file: &File, bytes: u64) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-        // Not every file system can do it.
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-        other => return Ok(other?),
-    }
-    extend(file, bytes)
-}
-
-/// Writes zeros behind the end.
-fn extend(mut file: &File, bytes: u64) -> io::Result<()> {
-    use std::io::{Seek, SeekFrom};
-    let end = file.seek(SeekFrom::End(0))?;
-    let mut missing = bytes.saturating_sub(end);
-    while missing > 0 {
-        let zeros = [0; 4096];
-        let part = missing.min(zeros.len() as u64);
-        file.write_all(zeros.get(..part as usize).unwrap_or(&zeros))?;
-        missing -= part;
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn blocks_are_given_without_changing_what_is_there() {
-        for give in [allocate, extend] {
-            let mut file = tempfile::tempfile().unwrap();
-            file.write_all(b"here").unwrap();
-            give(&file, 10_000).unwrap();
-            give(&file, 5000).unwrap();
-            assert_eq!(file.metadata().unwrap().len(), 10_000);
-            let mut text = String::new();
-            io::Seek::rewind(&mut file).unwrap();
-            io::Read::read_to_string(&mut file, &mut text).unwrap();
-            assert_eq!(text.trim_end_matches('\0'), "here");
-        }
-    }
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use super::refusal::{self, Doing};
 use crate::error::Error;
 
 /// 1,024 bytes: a 200-byte Message costs one page of WAL; larger pages multiply the flash wear.
@@ -72,14 +73,32 @@ pub(crate) fn open_error(path: &Path, error: rusqlite::Error) -> Error {
     }
 }
 
-/// An error of SQLite as the caller should see it.
+/// An error of SQLite as the caller should see it. Where SQLite has none, it has the system's own words, which also say
+/// whether it is space that is missing: SQLite knows of full disks, but not of quotas.
 pub(crate) fn sqlite_error(path: &Path, action: &'static str, error: rusqlite::Error) -> Error {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::StorageFull {
+    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        return Error::StorageFull {
             path: path.to_owned(),
             source: Arc::new(error),
-        },
-        _ => Error::database(path, action, error),
+        };
+    }
+    match failed_call(&error).and_then(|doing| refusal::find(path, doing)) {
+        Some(refused) => Error::file(path, action, refused),
+        None => Error::database(path, action, error),
+    }
+}
+
+/// What the system did not do, if it is the system that failed.
+fn failed_call(error: &rusqlite::Error) -> Option<Doing> {
+    let failure = error.sqlite_error()?;
+    match failure.code {
+        ErrorCode::CannotOpen => Some(Doing::Opening),
+        ErrorCode::SystemIoFailure => Some(match failure.extended_code {
+            ffi::SQLITE_IOERR_WRITE => Doing::Writing,
+            ffi::SQLITE_IOERR_FSYNC => Doing::Syncing,
+            _ => Doing::Else,
+        }),
+        _ => None,
     }
 }
 

@@ -16,8 +16,8 @@ mod vanished;
 mod wal_frames;
 
 pub(super) use behind::read_behind;
-pub(super) use diagnosis::{cut_off_from_its_wal, is_damaged_ours};
-pub(super) use rebuild::rebuild;
+pub(super) use diagnosis::{cut_off_from_its_wal, has_lost_its_log, is_damaged_ours, lost_log};
+pub(super) use rebuild::{Known, rebuild};
 pub(super) use repairer::Repairer;
 pub(super) use switch::finish;
 

@@ -24,21 +24,30 @@ use crate::store::commit::Recovery;
 use crate::store::disk::files::{behind_links, remove, sync_file};
 use crate::store::disk::sqlite::sqlite_error;
 use crate::store::rows::ids::RowIds;
-use crate::store::rows::{Transaction, device, file as new_files, outbox};
+use crate::store::rows::{Transaction, device, file as new_files, in_use, outbox};
 
 const ACTION: &str = "save what can be read of the damaged database";
 
 /// When the ids that were given out are not known: so far behind every id that is.
 const IDS_SKIPPED: i64 = 1 << 40;
 
-/// Puts what can be read into a new file in the place of the damaged one. Nobody may have it open. New
-/// ids begin at `next_id` at the earliest.
-pub(in crate::store) fn rebuild(path: &Path, now_ms: i64, next_id: i64) -> Result<Recovery> {
+/// What is known beside what can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Known {
+    Nothing,
+    /// No id below it will be given out any more.
+    NextId(i64),
+    /// The write-ahead log is lost: nobody knows what was in it.
+    LogIsLost,
+}
+
+/// Puts what can be read into a new file in the place of the damaged one. Nobody may have it open.
+pub(in crate::store) fn rebuild(path: &Path, now_ms: i64, known: Known) -> Result<Recovery> {
     let file = behind_links(path)?;
     let damaged = Damaged::open(&file).map_err(|error| Error::file(path, ACTION, error))?;
     let new_file = building(&file);
     remove(&new_file)?;
-    let built = build(&damaged, &file, &new_file, next_id);
+    let built = build(&damaged, &file, &new_file, known);
     drop(damaged);
     let recovery = built.and_then(|recovery| {
         sync_file(&new_file)?;
@@ -57,28 +66,34 @@ pub(super) fn build(
     damaged: &Damaged,
     file: &Path,
     new_file: &Path,
-    next_id: i64,
+    known: Known,
 ) -> Result<Recovery> {
     let failed = |error| sqlite_error(file, ACTION, error);
     let new = new_files::begin(new_file)?;
     let saved = saved_rows::save(damaged, &new).map_err(failed)?;
-    finish_rows(new, new_file, &saved, next_id).map_err(failed)
+    finish_rows(new, new_file, &saved, known).map_err(failed)
 }
 
 fn finish_rows(
     new: Connection,
     new_file: &Path,
     saved: &SavedTables,
-    next_id: i64,
+    known: Known,
 ) -> rusqlite::Result<Recovery> {
-    let ids = RowIds::load(&new)?.at_least(next_id);
+    let newest = new.query_row("SELECT coalesce(max(id), 0) FROM outbox", (), |row| {
+        row.get::<_, i64>(0)
+    })?;
+    let mut ids = RowIds::load(&new)?;
+    if let Known::NextId(next_id) = known {
+        ids = ids.at_least(next_id);
+    }
+    let log_is_lost = known == Known::LogIsLost;
     let counter_is_lost = saved.rows("counter") == 0;
-    let ids = if counter_is_lost {
-        ids.skip(IDS_SKIPPED)
-    } else {
-        ids
-    };
+    if counter_is_lost || log_is_lost {
+        ids = ids.skip(IDS_SKIPPED);
+    }
     ids.save(&new)?;
+    in_use::clear(&new)?;
     let mut transaction = Transaction::new(new, ids);
     let device = match device::load(&transaction)? {
         None => device::restore_copy(&mut transaction)?,
@@ -86,7 +101,11 @@ fn finish_rows(
     };
     let messages = outbox::totals(&transaction)?.count;
     new_files::finish(transaction, new_file)?;
-    let is_complete = saved.tables.values().all(|table| table.gaps.is_empty());
+    let is_complete = !log_is_lost && saved.tables.values().all(|table| table.gaps.is_empty());
+    let mut gaps = saved.gaps("outbox").to_vec();
+    if log_is_lost {
+        gaps.push(newest.saturating_add(1)..=i64::MAX);
+    }
     Ok(Recovery {
         set_aside: PathBuf::new(),
         has_registration: device.is_some_and(|device| device.registration_token.is_some()),
@@ -95,7 +114,7 @@ fn finish_rows(
         cloud_messages: saved.rows("inbox"),
         lost_messages: is_complete.then_some(0),
         is_complete,
-        gaps: saved.gaps("outbox").to_vec(),
-        may_repeat: saved.may_repeat,
+        gaps,
+        may_repeat: saved.may_repeat || log_is_lost,
     })
 }

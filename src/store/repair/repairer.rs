@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::rebuild::rebuild;
+use super::rebuild::{Known, rebuild};
 use super::vanished::OpenFiles;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
@@ -47,6 +47,6 @@ impl Keeper for Repairer {
     }
 
     fn rebuild(&mut self, next_id: i64) -> Result<Recovery> {
-        rebuild(&self.path, SystemClock.wall_ms(), next_id)
+        rebuild(&self.path, SystemClock.wall_ms(), Known::NextId(next_id))
     }
 }

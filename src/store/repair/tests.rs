@@ -7,7 +7,7 @@ use super::damaged::Damaged;
 use super::rebuild::build;
 use super::switch::{building, complete};
 use super::wal_frames::{Frames, scan};
-use super::{rebuild, record};
+use super::{Known, rebuild, record};
 use crate::error::Result;
 use crate::identity::HubDeviceId;
 use crate::message::Priority;
@@ -351,7 +351,7 @@ fn ids_go_on_behind_all_that_were_given_out_also_when_the_counter_is_lost() {
     };
     fs::remove_file(with_suffix(&path, "-wal")).unwrap_or(());
     damage(&path, counter as usize);
-    let recovery = rebuild(&path, 0, 0).unwrap();
+    let recovery = rebuild(&path, 0, Known::Nothing).unwrap();
     assert!(!recovery.is_complete);
     assert!(open(&path).unwrap().next_id > MESSAGES + 3);
 }
@@ -360,7 +360,7 @@ fn ids_go_on_behind_all_that_were_given_out_also_when_the_counter_is_lost() {
 fn ids_go_on_behind_those_that_the_running_device_has_given_out() {
     let directory = tempfile::tempdir().unwrap();
     let path = database(directory.path(), true);
-    rebuild(&path, 0, 1_000_000).unwrap();
+    rebuild(&path, 0, Known::NextId(1_000_000)).unwrap();
     assert!(open(&path).unwrap().next_id >= 1_000_000);
 }
 
@@ -391,7 +391,7 @@ fn a_crash_at_any_step_of_the_switch_leaves_everything_to_the_next_start() {
         // What `rebuild` has done until then.
         let file = behind_links(&path).unwrap();
         let damaged = Damaged::open(&file).unwrap();
-        build(&damaged, &file, &building(&file), 0).unwrap();
+        build(&damaged, &file, &building(&file), Known::Nothing).unwrap();
         if steps > 0 {
             fs::rename(building(&file), complete(&file)).unwrap();
         }

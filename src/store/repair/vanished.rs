@@ -16,6 +16,7 @@ use crate::store::disk::files::{
 };
 use crate::store::disk::kept::KeptFile;
 use crate::store::disk::sqlite::sqlite_error;
+use crate::store::rows::in_use;
 
 const ACTION: &str = "write the database back, which was deleted or replaced under its name";
 
@@ -58,8 +59,9 @@ impl OpenFiles {
         let new_file = building(&self.file);
         remove(&new_file)?;
         create_private(&new_file)?;
-        let copied = connection
-            .execute("VACUUM INTO ?1", [name_for_sqlite(&new_file)])
+        // The new file has no log at first, and misses none.
+        let copied = in_use::clear(connection)
+            .and_then(|()| connection.execute("VACUUM INTO ?1", [name_for_sqlite(&new_file)]))
             .map_err(|error| sqlite_error(&self.path, ACTION, error))
             .and_then(|_| sync_file(&new_file));
         if let Err(error) = copied {

@@ -1,5 +1,6 @@
 //! The file with our tables: the one in use, and a new one that is filled before it gets its name.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use rusqlite::Connection;
 use super::schema::{self, Found};
 use super::transaction::Transaction;
 use crate::error::{Error, Result};
-use crate::store::disk::files::create_private;
+use crate::store::disk::files::{create_private, with_suffix, write_in_place};
 use crate::store::disk::sqlite::{self, open_error, sqlite_error};
 
 /// Opens the file. One that is empty gets our tables, one of an earlier version those of today; any other that is not
@@ -32,11 +33,22 @@ pub(in crate::store) fn make_ours(
         connection = sqlite::connect(path)?;
     }
     sqlite::configure(&connection)?;
+    mark_wal(&connection, path)?;
     match found {
         Found::Empty => schema::create(&connection)?,
         Found::Version(version) => schema::upgrade(&connection, version)?,
     }
     Ok(connection)
+}
+
+/// Lets the write-ahead log be written in place, which can be said of it only while it is empty. It is SQLite that makes
+/// it, at the first read: so its name is synced with its content.
+fn mark_wal(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))?;
+    if let Ok(wal) = File::open(with_suffix(path, "-wal")) {
+        write_in_place(&wal);
+    }
+    Ok(())
 }
 
 /// Begins a new database, in one transaction, that will get its name when it is complete.

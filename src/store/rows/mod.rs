@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod documents;
 pub(super) mod file;
 pub(super) mod ids;
+pub(super) mod in_use;
 pub(crate) mod inbox;
 pub(crate) mod lane;
 pub(crate) mod last_way;

@@ -281,7 +281,7 @@ fn a_whole_file_of_version_1_is_rebuilt_as_a_whole() {
         )
         .unwrap();
     drop(connection);
-    let recovery = repair::rebuild(&path, 0, 0).unwrap();
+    let recovery = repair::rebuild(&path, 0, repair::Known::Nothing).unwrap();
     assert!(recovery.is_complete, "{recovery:?}");
     assert_all_there(&path);
 }

@@ -210,6 +210,18 @@ impl Device {
         }
     }
 
+    /// Takes the network away from a device that is online. A connection that is still being made would pass the
+    /// closed door.
+    pub fn cut_off(&self) {
+        let connected = |wanted| {
+            self.platform
+                .wait_for_connected(self.kind.device_id, wanted, PATIENCE)
+        };
+        connected(true).expect("the device connects");
+        self.offline(true);
+        connected(false).expect("the device is cut off");
+    }
+
     /// Ends the recording. All clients are closed.
     pub fn end(self, title: &str) -> Run {
         let recording = self.watch.end();

@@ -22,7 +22,7 @@ fn names() -> Vec<String> {
 fn upgraded() -> Run {
     let registered = Device::new(POWER_SAFE);
     let client = registered.start();
-    registered.offline(true);
+    registered.cut_off();
     registered.store_each(&client, 0, 0..MESSAGES);
     client.close();
     let file = Connection::open(registered.database()).expect("the file");

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use spotflow_device::Error;
+use spotflow_device::{DeviceClient, Error};
 
-use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, message, name, options, sender};
+use crate::device::{Device, Kind, PATIENCE, POWER_SAFE, message, name, options, sender};
 use crate::recorder::{Call, files};
 use crate::reopening::{DATABASE, read, write};
 use crate::survey::seed;
@@ -22,7 +22,7 @@ struct Told {
 }
 
 impl Told {
-    fn store(&mut self, device: &Device, client: &spotflow_device::DeviceClient, name: String) {
+    fn store(&mut self, device: &Device, client: &DeviceClient, name: String) {
         let stored = sender(client).enqueue_message(message(&name));
         match stored {
             Ok(_) => self.accepted.push(name),
@@ -52,17 +52,12 @@ impl Told {
     }
 }
 
-/// A connection that is still being made would pass the closed door.
-fn cut_off(device: &Device) {
-    let connected = |wanted| device.platform.wait_for_connected(DEVICE, wanted, PATIENCE);
-    connected(true).expect("the device connects");
-    device.offline(true);
-    connected(false).expect("the device is cut off");
-}
-
 /// What a commit has left that failed is not taken for damage by a start after a kill.
-fn assert_no_damage_after_a_kill(device: &Device) {
+fn assert_no_damage_after_a_kill(device: &Device, client: &DeviceClient) {
+    // At one moment, as a kill: the file may be about to shrink.
+    let hold = client.hold_for_fork();
     let killed = write(&files(device.directory.path()));
+    drop(hold);
     device.offline(true);
     let database = killed.path().join(DATABASE);
     options(&device.platform, device.kind, &database)
@@ -96,7 +91,7 @@ fn while_a_disk_fails_callers_are_told_and_nothing_accepted_is_lost() {
             _ => (random.bool(), 500),
         };
         if is_offline {
-            cut_off(&device);
+            device.cut_off();
         }
         let mut told = Told::default();
         for number in 0..20 {
@@ -132,7 +127,7 @@ fn while_a_disk_fails_callers_are_told_and_nothing_accepted_is_lost() {
             client.status().recovery.is_none(),
             "{place}: it is not damage"
         );
-        assert_no_damage_after_a_kill(&device);
+        assert_no_damage_after_a_kill(&device, &client);
         client.close();
         println!(
             "{place}; {} refused, {} unknown",
@@ -161,7 +156,7 @@ fn what_a_failing_disk_refused_or_kept_is_as_told_at_the_next_start() {
         let call = [Call::Read, Call::Write, Call::Sync][round % 3];
         let device = Device::new(POWER_SAFE);
         let client = device.start();
-        cut_off(&device);
+        device.cut_off();
         let mut told = Told::default();
         for number in 0..20 {
             told.store(&device, &client, name(0, number, 500));

@@ -18,6 +18,7 @@ mod careless;
 mod earlier_version;
 mod io_errors;
 mod messages;
+mod quota;
 mod refresh;
 mod set_aside;
 mod upgrade;

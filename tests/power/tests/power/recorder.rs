@@ -82,12 +82,14 @@ pub struct Directory {
     failures: Mutex<Failures>,
 }
 
-/// The calls that fail as on a disk that goes bad (EIO).
+/// The calls that fail as on a disk that goes bad (EIO), or of which the quota is used up (EDQUOT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Read,
     Write,
     Sync,
+    /// What makes a file longer.
+    Grow,
 }
 
 /// So many calls of a kind pass, then so many fail.

@@ -52,8 +52,19 @@ unsafe extern "C" fn close(fd: c_int) -> c_int {
 
 /// What a call says whose disk has gone bad.
 fn input_output_error() -> c_int {
-    unsafe { *libc::__errno_location() = libc::EIO };
+    error(libc::EIO)
+}
+
+fn error(number: c_int) -> c_int {
+    unsafe { *libc::__errno_location() = number };
     -1
+}
+
+/// Whether the file would become longer, and must not.
+fn is_over_quota(target: &Target, fd: c_int, end: c_long) -> bool {
+    let mut file = std::mem::MaybeUninit::<libc::stat64>::uninit();
+    let found = unsafe { libc::fstat64(fd, file.as_mut_ptr()) } == 0;
+    found && end > unsafe { file.assume_init() }.st_size && target.fails(Call::Grow)
 }
 
 #[unsafe(no_mangle)]
@@ -79,6 +90,9 @@ unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, count: usize) -> isi
         Some(target) if target.fails(Call::Write) => input_output_error() as isize,
         Some(target) => {
             let offset = unsafe { libc::syscall(libc::SYS_lseek, fd, 0, libc::SEEK_CUR) };
+            if is_over_quota(&target, fd, offset + count as c_long) {
+                return error(libc::EDQUOT) as isize;
+            }
             unsafe { written(&target, offset, bytes, real) }
         }
         None => real(),
@@ -95,6 +109,9 @@ unsafe extern "C" fn pwrite64(
     let real = || unsafe { libc::syscall(libc::SYS_pwrite64, fd, bytes, count, offset) as isize };
     match recorder::file(fd) {
         Some(target) if target.fails(Call::Write) => input_output_error() as isize,
+        Some(target) if is_over_quota(&target, fd, offset + count as c_long) => {
+            error(libc::EDQUOT) as isize
+        }
         Some(target) => unsafe { written(&target, offset, bytes, real) },
         None => real(),
     }
@@ -128,6 +145,7 @@ unsafe extern "C" fn ftruncate(fd: c_int, bytes: c_long) -> c_int {
 unsafe extern "C" fn fallocate64(fd: c_int, mode: c_int, from: c_long, bytes: c_long) -> c_int {
     let real = || unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, from, bytes) as c_int };
     match recorder::file(fd) {
+        Some(target) if is_over_quota(&target, fd, from + bytes) => error(libc::EDQUOT),
         Some(target) if mode == 0 => target.allocate((from + bytes).unsigned_abs(), real),
         _ => real(),
     }

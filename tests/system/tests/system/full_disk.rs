@@ -1,13 +1,14 @@
 //! The disk is full: while storing, at the start, during an upgrade, when the file should shrink.
 
 use std::fs;
+use std::process::Command;
 
 use spotflow_device::Error;
 use spotflow_emulator::Route;
 
 use crate::published_file::{published, store};
 use crate::small_disk::{SmallDisk, on_a_disk_of};
-use crate::support::{PATIENCE, Stage, eventually, sender};
+use crate::support::{LogCapture, LogLine, PATIENCE, Stage, eventually, sender};
 
 fn stage_on(disk: &SmallDisk) -> Stage {
     Stage {
@@ -247,4 +248,61 @@ fn an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when
             assert_eq!(stage.platform.http_request_count(Route::Init), 1);
         },
     );
+}
+
+/// The largest that a file of this process may become; `unlimited`, or bytes.
+fn limit_files(bytes: &str) {
+    let limited = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string()])
+        .arg(format!("--fsize={bytes}:unlimited"))
+        .status();
+    assert!(limited.expect("`prlimit` (util-linux)").success());
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_a_full_disk_of_which_the_log_tells_once() {
+    on_a_disk_of(
+        16 << 10,
+        "full_disk::a_file_that_may_not_grow_is_a_full_disk_of_which_the_log_tells_once",
+        |disk| {
+            for (window, bytes) in [(1, 3000), (16, 100_000)] {
+                let stage = stage_on(&disk);
+                let client = stage.device().in_flight_window(window).start().unwrap();
+                stage.cut_off();
+                let warnings_before = warnings();
+                limit_files("2000000");
+                let mut accepted = store_until_full(&stage, &client, bytes);
+                assert!(!accepted.is_empty());
+                for _ in 0..50 {
+                    let full = sender(&client).enqueue_message("x".repeat(bytes));
+                    assert_full(&stage, full);
+                }
+                let text = sender(&client)
+                    .enqueue_message("x".repeat(bytes))
+                    .map_err(|error| error.chain().to_string());
+                let text = text.expect_err("as full as before");
+                assert!(text.contains("File too large"), "{text}");
+                drain(&stage, &client);
+                assert!(stage.received() == accepted, "{bytes}");
+                let told = warnings() - warnings_before;
+                assert!(told < 10, "{told} warnings");
+
+                limit_files("unlimited");
+                accepted = (0..60)
+                    .map(|number| format!("{number} {}", "y".repeat(50_000)))
+                    .collect();
+                for text in &accepted {
+                    sender(&client).enqueue_message(text.clone()).unwrap();
+                }
+                drain(&stage, &client);
+                assert!(stage.received().ends_with(&accepted), "{bytes}");
+            }
+        },
+    );
+}
+
+fn warnings() -> usize {
+    let lines = LogCapture::install().lines();
+    let is_ours = |line: &&LogLine| line.target.contains("store") && line.level <= log::Level::Warn;
+    lines.iter().filter(is_ours).count()
 }

@@ -1,5 +1,6 @@
 //! What the library does on a system that a test has to be given: a broker of another make, a wall clock that is
-//! wrong, a disk that is full or read-only, servers that technicians reach, a network that goes and comes.
+//! wrong, a disk that is full or read-only, a container, a sandbox, servers that technicians reach, a network that
+//! goes and comes.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "shared with the contract's tests")]
@@ -11,10 +12,12 @@ mod support;
 mod published_file;
 
 mod clocks;
+mod containers;
 mod full_disk;
 mod links;
 mod mosquitto;
 mod read_only;
+mod refused_calls;
 mod remote_access;
 mod service;
 mod small_disk;

@@ -1,11 +1,12 @@
 //! The file system lets nobody write, not even root.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use spotflow_device::Error;
 
-use crate::small_disk::on_a_disk_of;
+use crate::small_disk::{mount, on_a_disk_of};
 use crate::support::{PATIENCE, Stage, sender};
 
 fn assert_refused(stage: &Stage, said: &str) {
@@ -14,12 +15,6 @@ fn assert_refused(stage: &Stage, said: &str) {
     let text = error.chain().to_string();
     assert!(text.contains("device.db"), "{text}");
     assert!(text.contains(said), "{text}");
-}
-
-/// Changes a mount of this process's own.
-fn mount(arguments: &[&str], place: &Path) {
-    let status = Command::new("mount").args(arguments).arg(place).status();
-    assert!(status.expect("`mount`").success(), "mount {arguments:?}");
 }
 
 #[test]
@@ -60,12 +55,37 @@ fn a_file_that_is_read_only_is_named_at_the_start() {
                 ..Stage::new()
             };
             stage.start().close();
-            let database = stage.database();
-            let file = database.to_str().unwrap();
-            // For root, too, whom permissions do not stop.
-            mount(&["--bind", file], &database);
-            mount(&["-o", "remount,bind,ro"], &database);
+            set_mode(&stage.database(), 0o400);
             assert_refused(&stage, "cannot open the database");
+            set_mode(&stage.database(), 0o600);
+            stage.start();
+        },
+    );
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_that_takes_no_new_files_is_named_at_the_start() {
+    on_a_disk_of(
+        8192,
+        "read_only::a_directory_that_takes_no_new_files_is_named_at_the_start",
+        |disk| {
+            let stage = Stage {
+                directory: tempfile::tempdir_in(disk.path()).unwrap(),
+                ..Stage::new()
+            };
+            stage.start().close();
+            let names = || fs::read_dir(stage.directory.path()).unwrap().count();
+            let before = names();
+            set_mode(stage.directory.path(), 0o500);
+            assert_refused(&stage, "cannot write to its directory");
+            assert_refused(&stage, "Permission denied");
+            assert_eq!(names(), before);
+            set_mode(stage.directory.path(), 0o700);
+            stage.start();
         },
     );
 }
