@@ -103,10 +103,7 @@ impl Agent {
     ) -> Result<Answer> {
         let limits = Limits {
             whole: Some(whole),
-            // The first attempt has all the time that there is.
-            head: outage
-                .filter(|lasted| !lasted.is_zero())
-                .map(|lasted| (lasted / 2).max(ANSWER_MIN)),
+            head: outage.map(|lasted| (lasted / 2).max(ANSWER_MIN)),
             outage,
             ..Limits::default()
         };
