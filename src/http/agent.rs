@@ -61,7 +61,7 @@ impl CallLimits {
 
 /// An answer that takes a server longer than this is waited for all the same, however short the outage was: to ask
 /// again would only be more work for it.
-const ANSWER_MIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_MIN: Duration = Duration::from_secs(5);
 
 /// There is no limit for the whole: 64 MB over 2 KB/s take nine hours.
 const TRANSFER: Limits = Limits {
