@@ -13,6 +13,9 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 /// A peer that says nothing is waited for at least so long.
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
+/// What is reckoned with as long as there may be no outage at all.
+const UNKNOWN: Duration = Duration::from_secs(20);
+
 /// How long a peer that has taken a connection, and has said nothing on it yet, is waited for when the outage has
 /// lasted so long: a third of it. So that its end is noticed soon although the attempt began in silence, and a link on
 /// which answers take longer gets its connection all the same.
@@ -40,9 +43,9 @@ impl Outage {
         self.attempt_at = Some(now);
     }
 
-    /// For how long it cannot be reached, as far as is known.
+    /// For how long it cannot be reached. Before the first failure that is not known: then who is reached has time.
     pub fn lasted(&self, now: Moment) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| now.since(since))
+        self.since.map_or(UNKNOWN, |since| now.since(since))
     }
 
     /// It cannot be reached (any more): the delay before the next attempt. `random` is even in `0.0..1.0`.
@@ -174,7 +177,7 @@ mod tests {
         let at = |seconds| Moment::START + Duration::from_secs(seconds);
         let mut outage = Outage::default();
         outage.attempt(at(10));
-        assert_eq!(outage.lasted(at(20)), Duration::ZERO, "it may succeed");
+        assert_eq!(outage.lasted(at(20)), UNKNOWN, "it may succeed");
         outage.next_delay(at(20), 0.0);
         assert_eq!(outage.lasted(at(30)), Duration::from_secs(20));
         outage.attempt(at(30));

@@ -61,7 +61,7 @@ impl CallLimits {
 
 /// An answer that takes a server longer than this is waited for all the same, however short the outage was: to ask
 /// again would only be more work for it.
-const ANSWER_MIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_MIN: Duration = Duration::from_secs(5);
 
 /// There is no limit for the whole: 64 MB over 2 KB/s take nine hours.
 const TRANSFER: Limits = Limits {
@@ -103,10 +103,7 @@ impl Agent {
     ) -> Result<Answer> {
         let limits = Limits {
             whole: Some(whole),
-            // The first attempt has all the time that there is.
-            head: outage
-                .filter(|lasted| !lasted.is_zero())
-                .map(|lasted| (lasted / 2).max(ANSWER_MIN)),
+            head: outage.map(|lasted| (lasted / 2).max(ANSWER_MIN)),
             outage,
             ..Limits::default()
         };

@@ -120,6 +120,27 @@ fn a_hub_that_closes_after_each_acknowledgement_gets_all_in_order_and_not_one_lo
     assert_eq!(distinct(&stage), numbers);
 }
 
+#[test]
+fn a_hub_that_takes_connections_and_says_nothing_is_tried_again_before_long() {
+    let stage = Stage::new();
+    let proxy = Proxy::to(&stage.platform.hub_host_name());
+    stage.platform.announce_hub(Some(&proxy.host()));
+    let client = stage.start();
+    let sender = sender(&client);
+    sender.send_message("0").unwrap();
+    proxy.stall_to_device_after(Some(0));
+    let before = proxy.traffic().len();
+    proxy.cut_now(Ending::Fin);
+    sender.enqueue_message("1").unwrap();
+    // Each was once given half a minute.
+    proxy.wait_for_more_than(before + 4);
+    proxy.stall_to_device_after(None);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .unwrap();
+    assert_eq!(distinct(&stage), ["0", "1"]);
+}
+
 /// Two clients of one device.
 fn rivals(stage: &Stage, other_directory: &std::path::Path) -> [DeviceClient; 2] {
     let other = stage.device_on(&other_directory.join("other.db"));

@@ -1,7 +1,9 @@
 use super::*;
 use crate::error::Chain;
+use crate::http::agent::ANSWER_MIN;
 use crate::http::peer::Peer;
 use spotflow_fuzz::fuzz;
+use std::net::TcpListener;
 use std::time::Instant;
 
 const SAS: &str = "SharedAccessSignature sr=h&sig=hunter2&se=1795352400";
@@ -192,6 +194,28 @@ fn a_silent_platform_is_waited_for_only_as_long_as_asked() {
         .unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
     assert!(start.elapsed() < CONTROL_TIMEOUT / 2);
+}
+
+#[test]
+fn silence_is_not_waited_for_much_longer_than_an_outage_has_lasted() {
+    let prompt = CONTROL_TIMEOUT - Duration::from_secs(2);
+    // Takes connections, as far as the system does that for it, and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let peer = Peer::silent();
+    let mute = Api::new(&Instance::parse(&address).unwrap(), peer.agent());
+    // The answer is given more time than the first word.
+    for (silent, least) in [(mute, Duration::ZERO), (api(&peer), ANSWER_MIN)] {
+        let begun = Instant::now();
+        let after = Duration::from_secs(3);
+        let error = silent.after(after).register(&token()).unwrap_err();
+        assert!(matches!(error, Error::Network { .. }), "{error:?}");
+        assert!(
+            (least..prompt).contains(&begun.elapsed()),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
 }
 
 #[test]

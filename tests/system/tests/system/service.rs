@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use socket2::{Domain, Protocol, Socket, Type};
 use spotflow_device::DeviceClient;
 
-use crate::support::{DEVICE, PATIENCE, Stage, sender};
+use crate::support::{DEVICE, LogCapture, PATIENCE, Stage, sender};
 
 const UNIT: &str = include_str!("../../../../examples/systemd/my-device.service");
 /// Where the service's own directory is mounted, and where its program is.
@@ -57,6 +57,7 @@ fn a_device_needs_no_more_than_the_example_of_a_systemd_unit_allows() {
 
 /// What a device does: it registers, sends, uploads, is restarted, and goes on.
 fn device(instance: &str) {
+    let log = LogCapture::install();
     let start = || {
         DeviceClient::builder(variable(TOKEN), variable(DATABASE))
             .instance(instance)
@@ -77,6 +78,15 @@ fn device(instance: &str) {
     client.close();
     let file = fs::metadata(variable(DATABASE)).unwrap();
     assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    // What is not allowed it does without: the system cannot tell it of the network.
+    let lines = log.lines();
+    let is_told = |wanted: &str| lines.iter().any(|line| line.text.starts_with(wanted));
+    assert!(is_told("the system does not tell of its network"));
+    let complaints: Vec<_> = lines
+        .iter()
+        .filter(|line| line.level <= log::Level::Warn)
+        .collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }
 
 /// Or the test would prove nothing.
