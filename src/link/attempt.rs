@@ -10,8 +10,9 @@ use super::connection::{Connection, Untried};
 use super::framing::Framing;
 use super::mailbox::Way;
 use super::session::{Login, Session};
-use super::transport::{Socket, Transport, TransportError};
-use super::{Link, Phase, SOCKET, transport_error};
+use super::transport::{Socket, Transport};
+use super::transport_error::TransportError;
+use super::{Link, Phase, SOCKET};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::net::cancel::Cancellation;
@@ -218,7 +219,7 @@ impl Link {
             }
             Err((error, in_flight)) => {
                 self.in_flight = in_flight;
-                self.attempt_failed(&transport_error(error), now);
+                self.attempt_failed(&error.into_error(), now);
             }
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::session::Session;
 use super::suspects::Suspects;
-use super::transport::{Transport, TransportError};
+use super::transport::Transport;
+use super::transport_error::TransportError;
 use super::twin_exchange::TwinExchange;
 use crate::clock::Moment;
 use crate::methods::Cancellation;

@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::mailbox::{CloudReceipt, Mailbox};
 use super::session::{Event, SessionError};
 use super::suspects::Suspects;
-use super::transport::TransportError;
+use super::transport_error::TransportError;
 use super::ways::{Arrival, Ways};
 use crate::clock::Moment;
 use crate::methods::Call;

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Buf;
 
 use super::session::Session;
-use super::transport::TransportError;
+use super::transport_error::TransportError;
 use crate::clock::Moment;
 use crate::net::host::{HTTPS_PORT, Host};
 use crate::net::tls_socket::{Incoming, TlsSocket};

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod connection;
+mod ending;
 mod exchange;
 mod framing;
 mod in_flight;
@@ -29,10 +30,10 @@ mod session;
 mod suspects;
 mod topics;
 mod transport;
+mod transport_error;
 mod twin_exchange;
 mod ways;
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,14 +41,13 @@ use std::time::Duration;
 use mio::Token;
 
 use crate::clock::{Clock, Moment};
-use crate::error::{Chain, Error, Result};
-use crate::failure_log::{FailureLog, retry_in};
+use crate::error::{Error, Result};
+use crate::failure_log::FailureLog;
 use crate::http::HubCredentials;
 use crate::inbox::Inbox;
 use crate::methods::{Answer, Methods};
 use crate::net::changes::NetworkChanges;
 use crate::net::dial::Dialer;
-use crate::net::tls_failure;
 use crate::net::trust::Trust;
 use crate::outage::Hurries;
 use crate::outbox::Outbox;
@@ -55,17 +55,15 @@ use crate::properties::Properties;
 use crate::status::StatusBoard;
 use crate::store::rows::last_way::LastWay;
 use crate::transport::Transport as TransportChoice;
-use attempt::{Dialing, Others};
+use attempt::Dialing;
 use connection::Connection;
 use exchange::Exchange;
 use in_flight::InFlight;
 use mailbox::{CloudReceipt, Mailbox, Wishes};
 use poller::Poller;
-use reconnect::{Ended, Reconnect};
-use rivals::{Loss, Rivals};
-use session::SessionError;
-use suspects::{End, Suspects};
-use transport::TransportError;
+use reconnect::Reconnect;
+use rivals::Rivals;
+use suspects::Suspects;
 use ways::Ways;
 
 /// How long the link stays for acknowledgements on the way when it leaves.
@@ -408,170 +406,5 @@ impl Link {
         if is_trying {
             log::warn!("{HELD_BACK}");
         }
-    }
-
-    /// The connection failed: another address or way of the same attempt, or another attempt later.
-    fn fail(&mut self, mut error: TransportError, now: Moment) {
-        let Phase::Open(connection) = &mut self.phase else {
-            return;
-        };
-        let hub_has_spoken = matches!(error, TransportError::Session(SessionError::Refused(_)));
-        if hub_has_spoken {
-            // It is not asked once more at another address.
-            connection.other_addresses.clear();
-        }
-        let refused = lost(&mut self.suspects, connection, &error, now);
-        let other_addresses = match connection.connected_at {
-            None => std::mem::take(&mut connection.other_addresses),
-            Some(_) => Vec::new(),
-        };
-        if let Some(at) = connection.connected_at {
-            let ended = Ended {
-                lasted: now.since(at),
-                has_acknowledged: connection.has_acknowledged,
-            };
-            self.reconnect.ended(ended, now);
-            let loss = Loss {
-                lasted: ended.lasted,
-                is_closed: matches!(error, TransportError::Closed),
-                is_settled: connection.is_settled() && !self.suspects.is_trying(),
-            };
-            let is_taken = self.rivals.lost(loss);
-            if is_taken {
-                error = TransportError::TakenAway;
-            }
-            if !is_taken || self.rivals.may_tell(now) {
-                self.failures.succeeded();
-            }
-        } else {
-            self.rivals.not_connected();
-        }
-        if refused {
-            self.reconnect.start_over();
-        }
-        let host = connection.host.clone();
-        let has_connected = connection.connected_at.is_some();
-        if !has_connected {
-            self.parts.dialer.disappointed(&host);
-        }
-        if let TransportError::Session(SessionError::Refused(refusal)) = &error
-            && refusal.renew_credentials
-        {
-            self.credentials = None;
-            self.parts.supervisor.renew_credentials();
-        }
-        let error = transport_error(error);
-        self.close_connection(Some(&error));
-        if self.closing {
-            self.phase = Phase::Idle;
-        } else if has_connected {
-            self.back_off(&error, now);
-        } else if hub_has_spoken {
-            self.attempt_failed(&error, now);
-        } else if other_addresses.is_empty() {
-            self.way_failed(error, now);
-        } else {
-            let others = Others {
-                addresses: other_addresses,
-                failure: error,
-            };
-            self.dial(host, Some(others), now);
-        }
-    }
-
-    /// The connection was left as planned; with credentials and no wish to end, the next follows.
-    fn left(&mut self, now: Moment) {
-        self.reconnect.start_over();
-        self.close_connection(None);
-        self.phase = Phase::Idle;
-        self.start_attempt(now);
-    }
-
-    /// Drops the connection, if there is one, and keeps what is in flight for the next.
-    fn close_connection(&mut self, error: Option<&Error>) {
-        if let Phase::Open(connection) = std::mem::replace(&mut self.phase, Phase::Idle) {
-            let Connection {
-                mut transport,
-                session,
-                connected_at,
-                calls,
-                ..
-            } = *connection;
-            calls.cancel();
-            transport.deregister(self.poller.registry());
-            self.in_flight = session.into_in_flight();
-            self.parts.properties.connection_lost();
-            if let Some(inbox) = &self.parts.inbox {
-                inbox.connection_lost();
-            }
-            if connected_at.is_some() {
-                self.parts.status.disconnected(error);
-                self.parts.supervisor.connection_changed(false, error);
-            }
-        }
-    }
-
-    /// There was no connection at all.
-    fn attempt_failed(&mut self, error: &Error, now: Moment) {
-        self.ways.attempt_failed();
-        self.suspects.not_connected();
-        self.rivals.not_connected();
-        self.back_off(error, now);
-    }
-
-    /// Waits before the next attempt; the log says each reason once.
-    fn back_off(&mut self, error: &Error, now: Moment) {
-        let delay = if self.suspects.wants_witness() {
-            Duration::ZERO
-        } else {
-            self.reconnect.next_delay(now, fastrand::f64())
-        };
-        self.phase = Phase::BackingOff { until: now + delay };
-        self.parts.status.failed(error);
-        let then = retry_in(delay);
-        self.failures
-            .failed("not connected", Chain(error).to_string(), &then);
-    }
-}
-
-/// Tells the suspects how the connection ended, unless the link was leaving it; returns whether the hub
-/// refused a Message.
-fn lost(
-    suspects: &mut Suspects,
-    connection: &mut Connection,
-    error: &TransportError,
-    now: Moment,
-) -> bool {
-    if connection.connected_at.is_none() || connection.leave_by.is_some() {
-        return false;
-    }
-    let end = match error {
-        TransportError::Closed if connection.is_flushed() => End::Closed,
-        TransportError::Closed => End::Broken,
-        TransportError::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => End::Broken,
-        _ => End::Failed,
-    };
-    suspects.lost(end, connection.session.in_flight().oldest_sent(), now)
-}
-
-fn transport_error(error: TransportError) -> Error {
-    const ACTION: &str = "stay connected to the hub";
-    match error {
-        TransportError::Io(error) => tls_failure::connection_failure(ACTION, error),
-        TransportError::Tls(error) => tls_failure::tls_failure(ACTION, error),
-        TransportError::Session(SessionError::Refused(refusal)) => Error::ConnectionRefused {
-            reason: refusal.reason,
-        },
-        TransportError::Session(
-            error @ (SessionError::Silent | SessionError::Unacknowledged | SessionError::LetGo),
-        ) => Error::network(ACTION, error),
-        TransportError::Session(error) => Error::protocol(ACTION, Chain(&error).to_string()),
-        error @ (TransportError::WebSocket(_) | TransportError::NoWebSocket { .. }) => {
-            Error::protocol("connect to the hub by WebSocket", error.to_string())
-        }
-        error @ (TransportError::Closed
-        | TransportError::TimedOut
-        | TransportError::NetworkBack
-        | TransportError::TakenAway) => Error::network(ACTION, error),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::transport::TransportError;
+use super::transport_error::TransportError;
 use super::{Link, Phase};
 use crate::clock::Moment;
 use crate::net::changes::Changes;

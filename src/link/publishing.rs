@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::exchange::Exchange;
 use super::suspects::{Step, Verdict};
-use super::transport::TransportError;
+use super::transport_error::TransportError;
 use crate::outbox::SetAside;
 
 /// What may wait to be sent before more Messages are taken: a wide window of large ones would

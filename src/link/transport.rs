@@ -11,10 +11,10 @@ use rustls::pki_types::ServerName;
 
 use super::framing::Framing;
 use super::liveness::SILENCE_LIMIT;
-use super::session::{Session, SessionError};
+use super::session::Session;
+use super::transport_error::TransportError;
 use crate::clock::Moment;
-use crate::net::tls_socket::{Incoming, TlsSocket, TlsSocketError};
-use crate::net::web_socket::WebSocketError;
+use crate::net::tls_socket::{Incoming, TlsSocket};
 
 /// The kernel takes no more than this ahead (Linux doubles it), so that bytes it took say that the
 /// link moves: at 2 KB/s they are gone within half of the session's silence limit.
@@ -28,45 +28,6 @@ const FEW_BYTES: usize = 4 << 10;
 /// repeats them ever more rarely, and 20 s and more after the path is there again. A new connection is there at once.
 /// Many have all the time that the session has, as they may crawl, or the hub may not be reading.
 const FEW_UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
-
-/// Why the transport ended.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TransportError {
-    #[error("the connection failed")]
-    Io(#[from] io::Error),
-    #[error("the hub closed the connection")]
-    Closed,
-    #[error("the hub did not accept the connection in time")]
-    TimedOut,
-    /// Instead of waiting for TCP.
-    #[error("the network was gone, and is back")]
-    NetworkBack,
-    #[error(
-        "the hub closes one connection after the other in order, as it does when another client connects with the same Device ID"
-    )]
-    TakenAway,
-    #[error(transparent)]
-    Tls(rustls::Error),
-    #[error(transparent)]
-    WebSocket(#[from] WebSocketError),
-    /// Somebody answered on the way of a WebSocket, but not with one.
-    #[error("{error}; the certificate there was issued by {issuer}")]
-    NoWebSocket {
-        error: WebSocketError,
-        issuer: String,
-    },
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
-impl From<TlsSocketError> for TransportError {
-    fn from(error: TlsSocketError) -> TransportError {
-        match error {
-            TlsSocketError::Io(error) => TransportError::Io(error),
-            TlsSocketError::Tls(error) => TransportError::Tls(error),
-        }
-    }
-}
 
 /// Where a connection ends at this device.
 pub(super) struct Socket {

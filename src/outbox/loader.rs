@@ -8,7 +8,7 @@ use super::ready::{READY_BYTES, READY_COUNT};
 use super::shared::Shared;
 use super::state::{Left, State};
 use crate::message::priority::Priority;
-use crate::store::rows::{self, lane};
+use crate::store::rows::{self, lane, sent_lane};
 use crate::store::{Durability, Store, Transaction};
 
 /// Loads rows when the ready queue runs low.
@@ -54,7 +54,7 @@ pub(super) fn first_load(transaction: &mut Transaction) -> rusqlite::Result<Stat
     let left = Left {
         pending: rows::outbox::totals(transaction)?,
         stored_through: newest,
-        sent_from: lane::sent_from(transaction)?,
+        sent_from: sent_lane::load(transaction)?,
     };
     let mut messages = State::new(left);
     let lanes = Priority::ALL.into_iter();

@@ -36,7 +36,7 @@ fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Wri
         Some(shelf::write(transaction, &record.set_aside)?)
     };
     if let Some(lane) = record.lane {
-        rows::lane::set_sent_from(transaction, lane)?;
+        rows::sent_lane::save(transaction, lane)?;
     }
     let generation = sent::delete(transaction, &record.deleted_rows())?;
     Ok(Written {

@@ -20,7 +20,7 @@ pub(super) fn write_back(
     let mut it = shared.lock();
     rows::outbox::delete_all(transaction, it.messages.noted())?;
     rows::outbox::set_sent_generation(transaction, generation)?;
-    rows::lane::set_sent_from(transaction, it.messages.sent_from())?;
+    rows::sent_lane::save(transaction, it.messages.sent_from())?;
     let mut rows = HashSet::new();
     for ids in it.messages.ids_loaded() {
         rows.extend(rows::outbox::ids(transaction, ids)?);

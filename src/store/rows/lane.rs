@@ -4,9 +4,8 @@
 
 use std::ops::RangeInclusive;
 
-use rusqlite::{OptionalExtension, Result};
+use rusqlite::Result;
 
-use super::transaction::Transaction;
 use crate::message::priority::Priority;
 
 /// So many bits of an id are the number; above are three for the lane.
@@ -15,7 +14,7 @@ const NUMBER_BITS: u32 = 56;
 pub(super) const NUMBER_MAX: i64 = (1 << NUMBER_BITS) - 1;
 
 /// What stands for a lane in an id; the usual one has none.
-fn code(priority: Priority) -> i64 {
+pub(super) fn code(priority: Priority) -> i64 {
     match priority {
         Priority::Normal => 0,
         Priority::Urgent => 1,
@@ -25,7 +24,7 @@ fn code(priority: Priority) -> i64 {
     }
 }
 
-fn of_code(code: i64) -> Priority {
+pub(super) fn of_code(code: i64) -> Priority {
     match code {
         ..=0 => Priority::Normal,
         1 => Priority::Urgent,
@@ -83,26 +82,6 @@ pub(crate) fn newest_number(connection: &rusqlite::Connection, table: &'static s
         newest = newest.max(number(id));
     }
     Ok(newest)
-}
-
-/// The lane that was sent from last.
-pub(crate) fn sent_from(transaction: &Transaction) -> Result<Priority> {
-    let code: Option<i64> = transaction
-        .connection()
-        .prepare("SELECT value FROM counter WHERE name = 'lane'")?
-        .query_row((), |row| row.get(0))
-        .optional()?;
-    Ok(of_code(code.unwrap_or(0)))
-}
-
-/// From now on it is sent from this lane.
-pub(crate) fn set_sent_from(transaction: &mut Transaction, priority: Priority) -> Result<()> {
-    transaction
-        .connection()
-        .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('lane', ?1)")?
-        .execute([code(priority)])?;
-    transaction.wrote(0);
-    Ok(())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(crate) mod open_upload;
 pub(crate) mod outbox;
 pub(super) mod pages_written;
 pub(super) mod schema;
+pub(crate) mod sent_lane;
 pub(crate) mod set_aside;
 pub(crate) mod totals;
 mod transaction;
