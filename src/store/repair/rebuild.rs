@@ -24,7 +24,7 @@ use crate::store::commit::Recovery;
 use crate::store::disk::files::{behind_links, remove, sync_file};
 use crate::store::disk::sqlite::sqlite_error;
 use crate::store::rows::ids::RowIds;
-use crate::store::rows::{Transaction, device, file as new_files, in_use, outbox};
+use crate::store::rows::{Transaction, device, file as new_files, in_use, lane, outbox};
 
 const ACTION: &str = "save what can be read of the damaged database";
 
@@ -80,9 +80,7 @@ fn finish_rows(
     saved: &SavedTables,
     known: Known,
 ) -> rusqlite::Result<Recovery> {
-    let newest = new.query_row("SELECT coalesce(max(id), 0) FROM outbox", (), |row| {
-        row.get::<_, i64>(0)
-    })?;
+    let newest = lane::newest_number(&new, "outbox")?;
     let mut ids = RowIds::load(&new)?;
     if let Known::NextId(next_id) = known {
         ids = ids.at_least(next_id);
@@ -104,6 +102,7 @@ fn finish_rows(
     let is_complete = !log_is_lost && saved.tables.values().all(|table| table.gaps.is_empty());
     let mut gaps = saved.gaps("outbox").to_vec();
     if log_is_lost {
+        // The ids of all lanes but the usual one are behind that number, too.
         gaps.push(newest.saturating_add(1)..=i64::MAX);
     }
     Ok(Recovery {
