@@ -51,7 +51,10 @@ impl Status {
         let device = file.device()?;
         let (mut pending, mut oldest_ms) = (Totals::default(), None);
         file.each(Shelf::Outbox, false, |message| {
-            oldest_ms.get_or_insert(message.stored_at_ms);
+            // They come lane by lane.
+            let stored_at_ms = message.stored_at_ms;
+            oldest_ms =
+                Some(oldest_ms.map_or(stored_at_ms, |oldest: i64| oldest.min(stored_at_ms)));
             pending = pending.and(one(message.body_bytes));
             Ok(Next::More)
         })?;

@@ -156,7 +156,9 @@ fn damaged(problem: String) -> Found {
 fn backlog(file: &mut DatabaseFile, now_ms: i64, holder: Holder) -> Found {
     let (mut count, mut bytes, mut oldest_ms) = (0, 0, None);
     let read = file.each(Shelf::Outbox, false, |message| {
-        oldest_ms.get_or_insert(message.stored_at_ms);
+        // They come lane by lane.
+        let stored_at_ms = message.stored_at_ms;
+        oldest_ms = Some(oldest_ms.map_or(stored_at_ms, |oldest: i64| oldest.min(stored_at_ms)));
         count += 1;
         bytes += message.body_bytes;
         Ok(Next::More)
