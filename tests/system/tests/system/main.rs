@@ -16,6 +16,7 @@ mod containers;
 mod full_disk;
 mod links;
 mod mosquitto;
+mod open_ways;
 mod read_only;
 mod refused_calls;
 mod remote_access;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Connect, Packet, Subscribe};
-use spotflow_device::DeviceClient;
+use spotflow_device::{DeviceClient, Transport};
 use spotflow_emulator::Route;
 
 use crate::support::{DEVICE, PATIENCE, Seen, Stage, registration, sender};
@@ -26,6 +26,7 @@ struct Mosquitto {
     directory: PathBuf,
     plain_port: u16,
     tls_port: u16,
+    web_socket_port: u16,
     process: Child,
 }
 
@@ -49,15 +50,17 @@ impl Mosquitto {
         fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
         // A port that was free a moment ago may be taken: then with others.
         let mut attempts = (0..5).map(|_| {
-            let (plain_port, tls_port) = (free_port(), free_port());
-            let process = run(&directory, plain_port, tls_port).ok()?;
-            Some((process, plain_port, tls_port))
+            let ports = [free_port(), free_port(), free_port()];
+            let process = run(&directory, ports).ok()?;
+            Some((process, ports))
         });
-        let (process, plain_port, tls_port) = attempts.find_map(|it| it).expect("free ports");
+        let (process, ports) = attempts.find_map(|it| it).expect("free ports");
+        let [plain_port, tls_port, web_socket_port] = ports;
         Mosquitto {
             directory,
             plain_port,
             tls_port,
+            web_socket_port,
             process,
         }
     }
@@ -68,8 +71,8 @@ impl Mosquitto {
     }
 
     fn start_again(&mut self) {
-        self.process =
-            run(&self.directory, self.plain_port, self.tls_port).expect("mosquitto starts again");
+        let ports = [self.plain_port, self.tls_port, self.web_socket_port];
+        self.process = run(&self.directory, ports).expect("mosquitto starts again");
     }
 }
 
@@ -86,14 +89,16 @@ fn free_port() -> u16 {
 }
 
 /// Returns when it accepts connections; an error if it ended instead.
-fn run(directory: &std::path::Path, plain_port: u16, tls_port: u16) -> io::Result<Child> {
+fn run(directory: &std::path::Path, ports: [u16; 3]) -> io::Result<Child> {
+    let [plain_port, tls_port, web_socket_port] = ports;
     let path = |name: &str| directory.join(name).display().to_string();
     let configuration = format!(
         "user root\nper_listener_settings false\nallow_anonymous true\npersistence false\n\
          listener {plain_port} 127.0.0.1\n\
-         listener {tls_port} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
-        path("server.pem"),
-        path("key.pem"),
+         listener {tls_port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n\
+         listener {web_socket_port} 127.0.0.1\nprotocol websockets\ncertfile {certificate}\nkeyfile {key}\n",
+        certificate = path("server.pem"),
+        key = path("key.pem"),
     );
     fs::write(path("mosquitto.conf"), configuration)?;
     let spawn = |program: &str| {
@@ -111,8 +116,8 @@ fn run(directory: &std::path::Path, plain_port: u16, tls_port: u16) -> io::Resul
         if process.try_wait()?.is_some() {
             return Err(io::ErrorKind::AddrInUse.into());
         }
-        let listens = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if listens(plain_port) && listens(tls_port) {
+        let listens = |port: u16| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if ports.iter().all(|port| listens(*port)) {
             return Ok(process);
         }
         assert!(Instant::now() < deadline, "mosquitto does not listen");
@@ -212,7 +217,7 @@ fn next(stream: &mut TcpStream, input: &mut BytesMut) -> Option<Packet> {
 }
 
 /// A device whose hub is Mosquitto, behind the gate.
-fn device(stage: &Stage, gate: &Gate) -> DeviceClient {
+fn device(stage: &Stage, gate: &Gate, transport: Transport) -> DeviceClient {
     let hub_device = format!("{}:{DEVICE}", stage.platform.workspace_id());
     let hub = format!("localhost:{}", gate.port);
     let answer = registration(&hub, &hub_device, Duration::from_secs(3600));
@@ -223,7 +228,8 @@ fn device(stage: &Stage, gate: &Gate) -> DeviceClient {
     ];
     let ca_file = stage.directory.path().join("authorities.pem");
     fs::write(&ca_file, authorities.concat()).unwrap();
-    stage.device().ca_file(ca_file).start().unwrap()
+    let device = stage.device().ca_file(ca_file);
+    device.transport(transport).start().unwrap()
 }
 
 fn numbers(count: usize) -> Vec<String> {
@@ -232,12 +238,25 @@ fn numbers(count: usize) -> Vec<String> {
 
 #[test]
 fn messages_arrive_through_mosquitto_in_order_and_once() {
+    arrive_in_order_and_once(Transport::Mqtt);
+}
+
+#[test]
+fn messages_arrive_through_mosquittos_websocket_in_order_and_once() {
+    arrive_in_order_and_once(Transport::WebSocket);
+}
+
+fn arrive_in_order_and_once(transport: Transport) {
     let stage = Stage::new();
     let broker = Mosquitto::start(stage.directory.path().to_owned());
     let payloads = Seen::new();
     let _subscriber = Subscriber::start(broker.plain_port, &payloads);
-    let gate = Gate::to(broker.tls_port);
-    let client = device(&stage, &gate);
+    let port = match transport {
+        Transport::WebSocket => broker.web_socket_port,
+        _ => broker.tls_port,
+    };
+    let gate = Gate::to(port);
+    let client = device(&stage, &gate, transport);
     // Mosquitto knows no twins: requests without an answer must not matter.
     client
         .update_reported_properties(&serde_json::json!({"a": 1}))
@@ -259,7 +278,7 @@ fn a_killed_mosquitto_costs_no_message_and_no_order() {
     let payloads = Seen::new();
     let mut subscriber = Subscriber::start(broker.plain_port, &payloads);
     let gate = Gate::to(broker.tls_port);
-    let client = device(&stage, &gate);
+    let client = device(&stage, &gate, Transport::Mqtt);
     sender(&client).enqueue_messages(numbers(COUNT)).unwrap();
     for kill_at in [500, 1500] {
         payloads.wait(|payload| payload == &kill_at.to_string());
