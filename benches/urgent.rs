@@ -108,6 +108,12 @@ fn device(client: &DeviceClient, start: Duration) -> Result<()> {
             sent.push(began.elapsed());
         }
     }
+    if is_connected && client.pending_messages_count() == 0 {
+        let usual = sender(client, Priority::Normal)?;
+        let same = written(&[&alarms, &alarms])?;
+        let other = written(&[&alarms, &usual])?;
+        println!("written per Message: {same} bytes, {other} bytes if each is of another lane");
+    }
     print("stored", stored);
     print("acknowledged", sent);
     let status = std::fs::read_to_string("/proc/self/status")?;
@@ -119,6 +125,24 @@ fn device(client: &DeviceClient, start: Duration) -> Result<()> {
     );
     // The backlog stays.
     std::process::exit(0);
+}
+
+/// What is written to the disk for a Message, stored and sent, if they are sent by these in turn.
+fn written(senders: &[&StreamSender]) -> Result<u64> {
+    let before = write_bytes()?;
+    for sender in senders.iter().cycle().take(ALARMS) {
+        sender.send_message([b'a'; 200])?;
+    }
+    Ok((write_bytes()? - before) / ALARMS as u64)
+}
+
+/// Of this process, so far.
+fn write_bytes() -> Result<u64> {
+    let io = std::fs::read_to_string("/proc/self/io")?;
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.ok_or("no write_bytes")?.parse()?)
 }
 
 fn print(what: &str, mut times: Vec<Duration>) {

@@ -282,7 +282,7 @@ impl Outbox {
         let record = it.messages.begin_record();
         drop(it);
         let Some(record) = record else { return };
-        if record.deletes || !self.note(&record) {
+        if record.deletes || record.lane.is_some() || !self.note(&record) {
             return self.recorder.delete(record);
         }
         let next = self.shared.change(|it| it.recorded(&record));

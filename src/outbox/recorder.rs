@@ -23,13 +23,17 @@ pub(super) struct Recorder {
 /// What was written to the database.
 #[derive(Clone, Copy)]
 struct Written {
-    /// Of the sent log.
-    generation: i64,
+    /// Of the sent log, if what was noted in it is deleted.
+    generation: Option<i64>,
     /// How many Messages there are set aside then, if that changed.
     set_aside: Option<u64>,
 }
 
-fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Written> {
+fn write(
+    record: &Record,
+    sent_log: &Mutex<SentLog>,
+    transaction: &mut Transaction,
+) -> rusqlite::Result<Written> {
     let set_aside = if record.set_aside.is_empty() {
         None
     } else {
@@ -38,7 +42,13 @@ fn write(record: &Record, transaction: &mut Transaction) -> rusqlite::Result<Wri
     if let Some(lane) = record.lane {
         rows::sent_lane::save(transaction, lane)?;
     }
-    let generation = sent::delete(transaction, &record.deleted_rows())?;
+    // To sync the few bytes of the sent log takes less than to delete the rows that it notes.
+    let stays = !record.deletes && (record.noted.is_empty() || sent_log.lock().sync());
+    let generation = if stays {
+        None
+    } else {
+        Some(sent::delete(transaction, &record.deleted_rows())?)
+    };
     Ok(Written {
         generation,
         set_aside,
@@ -54,12 +64,13 @@ impl Recorder {
         self.post(record);
     }
 
-    /// Writes a record that deletes.
+    /// Writes a record that deletes, or changes the lane.
     pub fn post(self: &Arc<Self>, record: Record) {
         let (rows, recorder) = (record.clone(), Arc::clone(self));
+        let sent_log = Arc::clone(&self.sent_log);
         self.store.post(
             record.durability(),
-            move |transaction| write(&rows, transaction),
+            move |transaction| write(&rows, &sent_log, transaction),
             move |written| recorder.written(record, written),
         );
     }
@@ -74,10 +85,13 @@ impl Recorder {
         }
     }
 
-    fn written(self: &Arc<Self>, record: Record, written: Result<Written>) {
+    fn written(self: &Arc<Self>, mut record: Record, written: Result<Written>) {
         match written {
             Ok(written) => {
-                self.sent_log.lock().begin(written.generation);
+                if let Some(generation) = written.generation {
+                    record.deletes = true;
+                    self.sent_log.lock().begin(generation);
+                }
                 // First: who is told then looks at it.
                 if let Some(count) = written.set_aside {
                     self.shelf.recorded(count);

@@ -30,12 +30,12 @@ pub(crate) struct Record {
     /// Older than their time to live when their turn came: their rows are deleted.
     pub expired: Vec<i64>,
     pub is_synced: bool,
-    /// From now on it is sent from this lane. Synced, with the deletion of all that was sent from the one before: so
-    /// not even a power cut makes the link go back to that.
+    /// From now on it is sent from this lane. Synced, and before it what is noted: so not even a power cut makes the link
+    /// go back to the one before.
     pub lane: Option<Priority>,
     /// How much is acknowledged.
     pub sent: Totals,
-    /// All that is sent is deleted, instead of being noted; these were noted before.
+    /// All that is sent is deleted, instead of being noted or staying so; these were noted before.
     pub deletes: bool,
     pub noted: Vec<i64>,
 }
@@ -158,9 +158,12 @@ impl Records {
         if record.is_synced {
             self.unsynced = 0;
         }
-        let deletes_others = record.is_synced || !record.expired.is_empty();
+        let is_about_rows = record.ids().next().is_some();
+        let deletes_others = is_about_rows && (record.is_synced || !record.expired.is_empty());
         if deletes_others || self.sent_rows.delete_with(record.sent) {
             self.delete_with(&mut record);
+        } else if record.lane.is_some() {
+            record.noted = self.sent_rows.ids().to_vec();
         }
         Some(record)
     }

@@ -360,7 +360,9 @@ impl State {
     /// The same for whoever cannot note it.
     pub fn begin_delete(&mut self) -> Option<Record> {
         let mut record = self.begin_record()?;
-        self.delete_with(&mut record);
+        if record.lane.is_none() {
+            self.delete_with(&mut record);
+        }
         Some(record)
     }
 

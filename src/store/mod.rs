@@ -21,7 +21,9 @@ use std::thread::JoinHandle;
 
 pub use commit::{Durability, Recovery};
 pub(crate) use disk::file_id;
-pub(crate) use disk::files::{behind_links, free_disk_bytes, private, validate_path, with_suffix};
+pub(crate) use disk::files::{
+    behind_links, free_disk_bytes, private, sync_directory, validate_path, with_suffix,
+};
 #[cfg(feature = "tool")]
 pub(crate) use disk::{holder::Holder, sqlite::is_damage};
 pub(crate) use rows::Transaction;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure_log::FailureLog;
 use crate::store::file_id::{self, FileId};
-use crate::store::{behind_links, private, with_suffix};
+use crate::store::{behind_links, private, sync_directory, with_suffix};
 
 /// So many Messages at most are noted: one page of most systems' memory, and disks.
 pub(in crate::outbox) const CAPACITY: usize = 256;
@@ -28,6 +28,8 @@ pub(in crate::outbox) struct SentLog {
     generation: i64,
     entries: usize,
     slow_until: Option<Instant>,
+    /// That the file is there under its name survives the loss of power.
+    is_name_synced: bool,
     failures: FailureLog,
 }
 
@@ -50,6 +52,7 @@ impl SentLog {
             generation: 0,
             entries: 0,
             slow_until: None,
+            is_name_synced: false,
             failures: FailureLog::new(module_path!()),
         };
         log.open_file();
@@ -58,7 +61,10 @@ impl SentLog {
 
     fn open_file(&mut self) {
         match open_file(&self.path) {
-            Ok(file) => self.file = Some(file),
+            Ok(file) => {
+                self.file = Some(file);
+                self.is_name_synced = false;
+            }
             Err(error) => {
                 self.file = None;
                 self.failed(&error);
@@ -105,6 +111,30 @@ impl SentLog {
         self.file = None;
     }
 
+    /// Syncs what is noted: then it survives the loss of power, too. Whether it is done; if not, the rows must be deleted.
+    /// Not for the link, which never waits for a sync.
+    pub fn sync(&mut self) -> bool {
+        let Some((file, _)) = &self.file else {
+            return false;
+        };
+        let synced = if self.is_name_synced {
+            file.sync_data()
+        } else {
+            sync(file, &self.path)
+        };
+        match synced {
+            Ok(()) => {
+                self.is_name_synced = true;
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.file = None;
+                false
+            }
+        }
+    }
+
     /// Notes that the Platform has these Messages: this survives a kill. Whether it is done; if not, their rows
     /// must be deleted.
     pub fn note(&mut self, ids: &[i64], now: Instant) -> bool {
@@ -136,6 +166,12 @@ impl SentLog {
             }
         }
     }
+}
+
+/// Also that there is a file of this name.
+fn sync(file: &File, path: &Path) -> io::Result<()> {
+    file.sync_data()?;
+    sync_directory(path).map_err(io::Error::other)
 }
 
 fn open_file(path: &Path) -> io::Result<(File, FileId)> {
@@ -285,6 +321,16 @@ mod tests {
         assert!(note(&mut log, &[1]));
         let mut again = SentLog::open(&directory.path().join("device.db"));
         assert_eq!(sent(&mut again, 2), [1]);
+    }
+
+    #[test]
+    fn what_is_noted_can_be_synced_while_there_is_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = log(&directory);
+        assert!(note(&mut log, &[1]));
+        assert!(log.sync() && log.sync());
+        log.close();
+        assert!(!log.sync(), "the rows have to be deleted");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! The database names the generation under which entries of the file count. Each delete gives it a new one in the
 //! same transaction, a random one, and so makes the file empty.
 //!
-//! Without the file, or if it fails, rows are deleted at once.
+//! Without the file, or if it fails, rows are deleted at once. When the link goes on with another lane, the file is synced
+//! first.
 
 mod log;
 mod rows;
