@@ -22,9 +22,10 @@ import outages
 import reconnecting
 import sizes
 import storing
+import tunnels
 from rig import FULL, QUICK, Rig, Side
 
-WORKS = (latency, storing, draining, reconnecting, idle, sizes, compressing, ceiling)
+WORKS = (latency, storing, draining, reconnecting, idle, tunnels, sizes, compressing, ceiling)
 #: Only when named.
 LONG_WORKS = (outages,)
 LONG = ", ".join(work.__name__ for work in LONG_WORKS)

@@ -51,6 +51,8 @@ class Scale:
     old_backlog: int
     settle_seconds: float
     bare_messages: int
+    tunnel_megabytes: int
+    saturated_seconds: float
     outage_tries: int
     outage_seconds: "tuple[int, ...]"
     outages: "tuple[str, ...]" = ("refused", "dropped", "silent", "no names", "no names, refused", "link down")
@@ -71,6 +73,8 @@ FULL = Scale(
     old_backlog=20,
     settle_seconds=1.0,
     bare_messages=20_000,
+    tunnel_megabytes=100,
+    saturated_seconds=15.0,
     outage_tries=10,
     outage_seconds=(2, 8, 30),
 )
@@ -89,6 +93,8 @@ QUICK = Scale(
     old_backlog=20,
     settle_seconds=0.3,
     bare_messages=500,
+    tunnel_megabytes=2,
+    saturated_seconds=0.5,
     outage_tries=1,
     outage_seconds=(1,),
 )

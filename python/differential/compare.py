@@ -22,6 +22,7 @@ EMULATOR_PACKAGE = os.path.join(HERE, "..", "..", "tests", "emulator", "python")
 #: The longest first.
 SCENARIOS = [
     "interruptions",
+    "tunnels",
     "restarts",
     "payloads",
     "starts",

@@ -15,12 +15,14 @@ venv() { # NAME REQUIREMENT...
     "$venvs/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
-venv published --requirement "$here/requirements.txt"
+# The published SDK, unchanged.
+venv published --requirement "$here/requirements.txt" spotflow-device==2.1.1
 if [ -n "${SPOTFLOW_PACKAGE:-}" ]; then
-    [ -x "$venvs/package/bin/python" ] || python3 -m venv "$venvs/package"
+    venv package --requirement "$here/requirements.txt"
     ours="$venvs/package/bin/python"
 else
-    venv ours --force-reinstall "${SPOTFLOW_WHEEL:-$root/python}"
+    venv ours --requirement "$here/requirements.txt"
+    venv ours --force-reinstall --no-deps "${SPOTFLOW_WHEEL:-$root/python}"
     ours="$venvs/ours/bin/python"
 fi
 if [ -z "${SPOTFLOW_EMULATOR:-}" ]; then

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import socket
 
 import pytest
+
+from support import PATIENCE, eventually
 
 #: With glibc, memory is overwritten when it is freed: a child that uses what its parent's threads left crashes.
 FREED_MEMORY_IS_OVERWRITTEN = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"}
@@ -278,3 +281,44 @@ def test_a_child_forked_in_a_callback_can_be_ended_by_a_signal(spotflow_emulator
     assert program.line() == "child"
     program.write("end it\n")
     assert program.end() == "True\n"
+
+
+def test_a_tunnel_ends_with_the_parents_client_though_a_child_has_its_sockets(spotflow_emulator, run):
+    with socket.socket() as service:
+        service.bind(("127.0.0.1", 0))
+        service.listen()
+        service.settimeout(PATIENCE)
+        program = run(
+            spotflow_emulator,
+            """
+            import warnings
+            client = start(allow_remote_access=True)
+            tell(client.device_id)
+            sys.stdin.readline()
+            with warnings.catch_warnings():
+                # Of Python 3.12 and newer, for good reasons.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                sys.stdin.readline()
+                os._exit(0)
+            client.close()
+            tell("closed")
+            assert os.waitpid(child, 0)[1] == 0
+            """,
+        )
+        device = program.line()
+        eventually("it can be asked", lambda: "$iothub/methods/POST/#" in spotflow_emulator.subscriptions(device))
+        local_port = spotflow_emulator.forward(device, service.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", local_port), timeout=PATIENCE):
+            end, _ = service.accept()
+            with end:
+                end.settimeout(PATIENCE)
+                spotflow_emulator.wait_tunnels(open=1)
+                program.write("fork\n")
+                assert program.line() == "closed"
+                # The child lives.
+                assert end.recv(1) == b""
+                spotflow_emulator.wait_tunnels(ended=1)
+        program.write("end\n")
+        program.end()

@@ -154,7 +154,7 @@ impl DeviceClientBuilder {
     ///
     /// Each tunnel has a thread of its own, and goes through the relay that the Platform names, with this client's
     /// trust. It outlives a lost connection to the hub; [`DeviceClient::close`] ends all. Each opening and end is
-    /// logged at info level, and open ones are in the [`Status`](crate::Status). A tunnel holds some 100 KB of memory.
+    /// logged at info level, and open ones are in the [`Status`](crate::Status). A tunnel holds 256 KB of memory at most.
     /// The Platform is answered
     ///
     /// - 200, once both the port (within 5 s) and the relay (within 20 s) have taken a connection;
