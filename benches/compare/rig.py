@@ -72,7 +72,7 @@ FULL = Scale(
     settle_seconds=1.0,
     bare_messages=20_000,
     outage_tries=10,
-    outage_seconds=(2, 8, 30),
+    outage_seconds=(2, 8, 30, 120),
 )
 QUICK = Scale(
     rounds=1,
