@@ -10,8 +10,9 @@ pub(crate) const FIRST: Duration = Duration::from_secs(1);
 /// No wait is longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
-/// A peer that says nothing is waited for at least so long.
+/// A peer that says nothing is waited for at least so long, and no longer than leaves a rest of the longest wait.
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
+const PATIENCE_MAX: Duration = Duration::from_secs(20);
 
 /// What is reckoned with as long as there may be no outage at all.
 const UNKNOWN: Duration = Duration::from_secs(20);
@@ -20,7 +21,7 @@ const UNKNOWN: Duration = Duration::from_secs(20);
 /// lasted so long: a third of it. So that its end is noticed soon although the attempt began in silence, and a link on
 /// which answers take longer gets its connection all the same.
 pub(crate) fn patience(lasted: Duration) -> Duration {
-    (lasted / 3).clamp(PATIENCE_MIN, LONGEST)
+    (lasted / 3).clamp(PATIENCE_MIN, PATIENCE_MAX)
 }
 
 /// Waits that follow how long the outage has lasted: none but the first is longer than half of it. So whatever
@@ -29,7 +30,7 @@ pub(crate) fn patience(lasted: Duration) -> Duration {
 /// The first wait is drawn evenly from zero on ("full jitter",
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>): it spreads devices whose hub restarts.
 /// The others are drawn from the upper half of what they may be, which keeps them apart with fewer attempts. What the
-/// attempt before took, in silence, is part of the wait.
+/// attempt before took, in silence, is part of the wait; of which so much is left that devices stay apart.
 #[derive(Debug, Default)]
 pub(crate) struct Outage {
     since: Option<Moment>,
@@ -58,7 +59,8 @@ impl Outage {
         };
         let longest = (attempt_at.since(since) / 2).clamp(FIRST, LONGEST);
         let wait = longest.mul_f64((1.0 + random) / 2.0);
-        wait.saturating_sub(now.since(attempt_at))
+        let rest = (longest / 4).mul_f64(random);
+        wait.saturating_sub(now.since(attempt_at)).max(rest)
     }
 
     /// Whether the last attempt failed.
@@ -184,7 +186,7 @@ mod tests {
         let delay = outage.next_delay(at(34), 1.0);
         assert_eq!(delay, Duration::from_secs(10 - 4), "half of 20 s");
         outage.attempt(at(50));
-        assert_eq!(outage.next_delay(at(80), 1.0), Duration::ZERO);
+        assert_eq!(outage.next_delay(at(80), 0.5), Duration::from_millis(2500));
     }
 
     #[test]
@@ -205,7 +207,7 @@ mod tests {
             let lasted = Duration::from_secs(lasted);
             patience(lasted).as_millis()
         });
-        assert_eq!(grown, [500, 1000, 2666, 10_000, 30_000, 30_000]);
+        assert_eq!(grown, [500, 1000, 2666, 10_000, 20_000, 20_000]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ FULL = Scale(
     tunnel_megabytes=100,
     saturated_seconds=15.0,
     outage_tries=10,
-    outage_seconds=(2, 8, 30),
+    outage_seconds=(2, 8, 30, 120),
 )
 QUICK = Scale(
     rounds=1,

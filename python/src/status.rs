@@ -25,7 +25,7 @@ pub struct Status {
     transport: Option<Py<PyAny>>,
     /// How often the connection was made again after the first time.
     reconnects: u64,
-    /// The last failure of the connection, the registration or an upload since the start, or `None`.
+    /// The last failure of the connection, the registration, an upload or the disk since the start, or `None`.
     last_error: Option<Py<PyAny>>,
     /// How long ago that was, a `timedelta`, or `None`.
     last_error_age: Option<Duration>,

@@ -390,7 +390,7 @@ class Status:
         """How often the connection was made again after the first time."""
     @property
     def last_error(self) -> Optional[SpotflowError]:
-        """The last failure of the connection, the registration or an upload since the start, or `None`."""
+        """The last failure of the connection, the registration, an upload or the disk since the start, or `None`."""
     @property
     def last_error_age(self) -> Optional[timedelta]:
         """How long ago that was, a `timedelta`, or `None`."""

@@ -41,6 +41,9 @@ const HOSTS_MAX: usize = 8;
 const FRESH_NAME_LIMIT: Duration = Duration::from_millis(500);
 /// And that address is given so long.
 const STALE_LIMIT: Duration = Duration::from_secs(5);
+/// Another attempt at an address is given up before the system would repeat its SYN: the next one is that. The first
+/// stays, as the answer may only be slow.
+const AGAIN_LASTS: Duration = Duration::from_millis(900);
 /// What is said on a new connection is answered within so many of the times that it took to connect, if at all.
 const ROUND_TRIPS: u32 = 4;
 
@@ -240,7 +243,8 @@ impl Dialer {
         limits: DialLimits,
         poll: &mut SocketPoll,
     ) -> Result<Dialed, DialError> {
-        let race = Race::new(addresses, self.best(host), limits.outage, Instant::now());
+        let (best, random) = (self.best(host), fastrand::Rng::new());
+        let race = Race::new(addresses, best, limits.outage, random, Instant::now());
         let won = run(race, limits.end_of(limits.connect), poll)?;
         self.remember(host, won.address);
         Ok(Dialed {
@@ -270,6 +274,8 @@ impl Dialer {
 struct Runner {
     address: SocketAddr,
     started: Instant,
+    /// When it is given up; the first at its address only with the race.
+    ends_at: Option<Instant>,
     socket: TcpStream,
     token: Token,
     has_news: bool,
@@ -282,6 +288,7 @@ impl Runner {
         Ok(Runner {
             address,
             started: Instant::now(),
+            ends_at: None,
             socket,
             token,
             has_news: false,
@@ -319,19 +326,6 @@ struct Won {
     others: Vec<SocketAddr>,
 }
 
-/// Makes room for another attempt at this address: the first one stays, as the answer may only be slow, and the
-/// newest.
-fn supersede(runners: &mut Vec<Runner>, address: SocketAddr) {
-    let mut of_address = runners
-        .iter()
-        .enumerate()
-        .filter(|(_, runner)| runner.address == address);
-    let later = of_address.nth(1);
-    if let Some((at, _)) = later {
-        runners.remove(at);
-    }
-}
-
 /// Runs the race to its end.
 fn run(mut race: Race, deadline: Instant, poll: &mut SocketPoll) -> Result<Won, DialError> {
     let mut runners: Vec<Runner> = Vec::new();
@@ -339,10 +333,14 @@ fn run(mut race: Race, deadline: Instant, poll: &mut SocketPoll) -> Result<Won, 
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
         let now = Instant::now();
+        runners.retain(|runner| runner.has_news || runner.ends_at.is_none_or(|end| now < end));
         while let Some(address) = race.start_next(now) {
-            supersede(&mut runners, address);
             match Runner::start(address, Token(started), poll.registry()) {
-                Ok(runner) => runners.push(runner),
+                Ok(mut runner) => {
+                    let is_again = runners.iter().any(|it| it.address == address);
+                    runner.ends_at = is_again.then(|| now + AGAIN_LASTS);
+                    runners.push(runner);
+                }
                 Err(error) => {
                     race.failed(address, now);
                     failure = error;
@@ -375,7 +373,8 @@ fn run(mut race: Race, deadline: Instant, poll: &mut SocketPoll) -> Result<Won, 
         if race.is_lost() {
             return Err(DialError::Connect(failure));
         }
-        let until = race.next_due().map_or(deadline, |due| due.min(deadline));
+        let ends = runners.iter().filter_map(|runner| runner.ends_at);
+        let until = ends.chain(race.next_due()).fold(deadline, Instant::min);
         let waited = poll.wait(Some(until), |event| {
             let of_event = |runner: &&mut Runner| runner.token == event.token();
             if let Some(runner) = runners.iter_mut().find(of_event) {
