@@ -91,7 +91,9 @@
 //! - The payload is compressed in the thread that enqueues it, before it is stored, if the sender's
 //!   [`Compression`] says so and it becomes smaller.
 //! - Over 250,000 bytes (after compression) it is uploaded as a file. The upload may run ahead; the Message
-//!   itself keeps its turn.
+//!   itself keeps its turn. Over 1 MiB it goes up in blocks of that size: a broken connection, a kill or a power
+//!   cut costs one of them at most, and memory holds one at a time. [`Status::upload`] tells how far it is. A
+//!   storage that refuses blocks gets the content as a whole, and then an interruption costs all of it.
 //! - The Platform drops repeats of the Message directly before. A Message that equals the one before in
 //!   everything can pass for one, and two readings can be equal: a timestamp, a number or a
 //!   [message id](Message::message_id) makes them different.
@@ -324,7 +326,7 @@ pub use message::{MAX_PAYLOAD_BYTES, Message};
 pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use registration::ProvisioningOperation;
-pub use status::{ConnectionChange, Status, TunnelStatus};
+pub use status::{ConnectionChange, Status, TunnelStatus, UploadStatus};
 pub use store::{Durability, Recovery};
 pub use transport::Transport;
 pub use tunnels::{RemoteAccess, TunnelRequest};

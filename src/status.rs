@@ -54,11 +54,24 @@ pub struct Status {
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,
+    /// The large content that is being uploaded, or whose upload waits for its next attempt.
+    pub upload: Option<UploadStatus>,
     /// The [remote access](crate::DeviceClientBuilder::remote_access) that is open, or being opened.
     pub tunnels: Vec<TunnelStatus>,
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
     /// start.
     pub recovery: Option<Recovery>,
+}
+
+/// How far the upload of large content is. Part of a [`Status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadStatus {
+    /// The bytes that the Platform's storage has, and that are not sent again: counted by blocks of 1 MiB. Content
+    /// of one block, or that the storage takes only as a whole, is there when all of it is.
+    pub uploaded_bytes: u64,
+    /// The bytes of the stored content.
+    pub total_bytes: u64,
 }
 
 /// A technician's tunnel to a port of this device, open or being opened. Part of a [`Status`].

@@ -1,5 +1,9 @@
 //! The upload thread: brings large content up ahead of its turn, one Message at a time, oldest
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
+//!
+//! Here is what comes after success and failure; the way of one content is in [`steps`].
+
+mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +16,14 @@ use crate::error::{Chain, Error};
 use crate::failure_log::FailureLog;
 use crate::http::HubCredentials;
 use crate::http::agent::Agent;
-use crate::http::upload::{UploadError, UploadHub};
+use crate::http::upload::UploadError;
 use crate::identity::HubDeviceId;
 use crate::link::mailbox::Mailbox;
 use crate::outbox::{Outbox, SetAside};
-use crate::status::StatusBoard;
-use crate::store::rows::open_upload::OpenUpload;
+use crate::status::{StatusBoard, UploadStatus};
 use crate::sync::Mutex;
 use crate::worker::Worker;
+use steps::Steps;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_CAP: Duration = Duration::from_secs(120);
@@ -32,23 +36,6 @@ pub(crate) const REFUSALS_MAX: u32 = 5;
 struct Refusals {
     id: i64,
     count: u32,
-}
-
-/// The upload that the hub has open, as far as that is known.
-#[derive(Default)]
-struct Open {
-    is_loaded: bool,
-    upload: Option<OpenUpload>,
-    /// All that is left is to tell the hub that the content is up.
-    content_is_up: Option<ContentIsUp>,
-}
-
-/// Content in the hub's storage.
-struct ContentIsUp {
-    id: i64,
-    blob_name: String,
-    /// The hub has refused the credentials that the notification came with.
-    was_refused: bool,
 }
 
 /// What the uploader works with.
@@ -66,18 +53,22 @@ pub(crate) struct Uploader {
     parts: UploaderParts,
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
-    /// Of the one thread that uploads.
-    open: Mutex<Open>,
+    steps: Steps,
 }
 
 impl Uploader {
     pub fn new(parts: UploaderParts) -> Uploader {
         Uploader {
+            steps: Steps::new(Arc::clone(&parts.outbox), parts.agent.clone()),
             parts,
             worker: Arc::default(),
             credentials: Mutex::default(),
-            open: Mutex::default(),
         }
+    }
+
+    /// The content that is being uploaded, or whose upload waits for its next attempt. Does not block.
+    pub fn status(&self) -> Option<UploadStatus> {
+        self.steps.status()
     }
 
     /// Uploads with these from now on; `None` while the identity changes.
@@ -112,6 +103,10 @@ impl Uploader {
                 }
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
+                    // The back-off is for what does not get on.
+                    if self.steps.has_moved() {
+                        backoff.reset();
+                    }
                     let delay = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
                     self.parts.status.failed(&error);
                     failures.failed(
@@ -135,10 +130,15 @@ impl Uploader {
         let Some(credentials) = self.credentials.lock().clone() else {
             return Ok(false);
         };
-        match self.bring_up(id, &credentials) {
-            Ok(None) => Ok(false),
+        match self.steps.bring_up(id, &credentials) {
+            Ok(None) => {
+                self.steps.ended();
+                Ok(self.parts.outbox.uploads.next() != Some(id))
+            }
             Ok(Some(blob_name)) => {
                 let link = format!("{{\"link\":\"{blob_name}\"}}");
+                // First: who sees the Message as sent sees no upload.
+                self.steps.ended();
                 self.parts.outbox.uploads.uploaded(id, Bytes::from(link))?;
                 Ok(true)
             }
@@ -147,7 +147,7 @@ impl Uploader {
                 Err(error)
             }
             Err(UploadError::Transient(error)) => Err(error),
-            Err(UploadError::Permanent(error)) => {
+            Err(UploadError::Permanent(error) | UploadError::BlocksRefused(error)) => {
                 if refusals.id != id {
                     *refusals = Refusals { id, count: 0 };
                 }
@@ -155,107 +155,9 @@ impl Uploader {
                 if refusals.count < REFUSALS_MAX {
                     return Err(error);
                 }
+                self.steps.ended();
                 self.set_aside(id, &error, credentials.device)?;
                 Ok(true)
-            }
-        }
-    }
-
-    /// Brings this content up, by all three steps or by those that are left; returns the name by which
-    /// the Platform finds it, or `None` if the Message is gone.
-    fn bring_up(
-        &self,
-        id: i64,
-        credentials: &HubCredentials,
-    ) -> Result<Option<String>, UploadError> {
-        let device = credentials.device.to_string();
-        let hub = UploadHub::new(&self.parts.agent, credentials).map_err(UploadError::Transient)?;
-        let (left_open, content_is_up) = self.left_open(&device);
-        match (left_open, content_is_up) {
-            (Some(upload), Some(up)) if up.id == id => {
-                return self.notify_success(&hub, upload, up).map(Some);
-            }
-            // Once: if the hub does not hear it now either, it will find out by itself.
-            (Some(upload), _) => {
-                notify_failure(&hub, &upload);
-            }
-            _ => {}
-        }
-        let content = self
-            .parts
-            .outbox
-            .uploads
-            .content(id)
-            .map_err(UploadError::Transient)?;
-        let Some(content) = content else {
-            return Ok(None);
-        };
-        let blob_name = uuid::Uuid::new_v4().to_string();
-        let place = hub.ask_for_place(&blob_name)?;
-        let upload = OpenUpload {
-            correlation_id: place.correlation_id.clone(),
-            device,
-        };
-        if let Err(error) = self.parts.outbox.uploads.opened(upload.clone()) {
-            // After a kill the hub would have to find out by itself; the content goes up all the same.
-            log::debug!("an open upload is not stored: {}", Chain(&error));
-        }
-        if let Err(error) = place.put(&self.parts.agent, &content) {
-            if !notify_failure(&hub, &upload) {
-                self.open.lock().upload = Some(upload);
-            }
-            return Err(error);
-        }
-        let up = ContentIsUp {
-            id,
-            blob_name,
-            was_refused: false,
-        };
-        self.notify_success(&hub, upload, up).map(Some)
-    }
-
-    /// What is to be ended before another upload is opened.
-    fn left_open(&self, device: &str) -> (Option<OpenUpload>, Option<ContentIsUp>) {
-        let mut open = self.open.lock();
-        if !std::mem::replace(&mut open.is_loaded, true) {
-            open.upload = self
-                .parts
-                .outbox
-                .uploads
-                .left_open()
-                .unwrap_or_else(|error| {
-                    log::debug!("an open upload is not known: {}", Chain(&error));
-                    None
-                });
-        }
-        let upload = open.upload.take().filter(|open| open.device == device);
-        (upload, open.content_is_up.take())
-    }
-
-    /// Step 3. If the hub does not hear it, only that is tried again, so that an outage does not cost the
-    /// content's way each time. If it refuses it, also with other credentials, the content goes up once
-    /// more; so often at most as a hub may refuse content.
-    fn notify_success(
-        &self,
-        hub: &UploadHub<'_>,
-        upload: OpenUpload,
-        mut up: ContentIsUp,
-    ) -> Result<String, UploadError> {
-        let error = match hub.notify_success(&upload.correlation_id) {
-            Ok(()) => return Ok(up.blob_name),
-            Err(error) => error,
-        };
-        let mut open = self.open.lock();
-        open.upload = Some(upload);
-        match error {
-            UploadError::CredentialsRefused(error) if up.was_refused => {
-                Err(UploadError::Permanent(error))
-            }
-            UploadError::Permanent(error) => Err(UploadError::Permanent(error)),
-            error => {
-                up.was_refused |= matches!(error, UploadError::CredentialsRefused(_));
-                open.content_is_up = Some(up);
-                Err(error)
             }
         }
     }
@@ -282,11 +184,4 @@ impl Uploader {
     pub fn join(&self, deadline: Instant) {
         self.worker.join("upload", deadline);
     }
-}
-
-/// Gives a place back; returns whether the hub knows.
-fn notify_failure(hub: &UploadHub<'_>, upload: &OpenUpload) -> bool {
-    hub.notify_failure(&upload.correlation_id)
-        .inspect_err(|error| log::debug!("a failed upload was not notified: {}", error.error()))
-        .is_ok()
 }

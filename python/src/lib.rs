@@ -85,7 +85,7 @@ mod _native {
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]
-    use super::status::{Recovery, SetAsideMessage, Status};
+    use super::status::{Recovery, SetAsideMessage, Status, UploadStatus};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

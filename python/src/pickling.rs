@@ -8,7 +8,7 @@ use crate::connection_change::ConnectionChange;
 use crate::desired_properties::DesiredProperties;
 use crate::provisioning_operation::ProvisioningOperation;
 use crate::remote_access::{RemoteAccess, TunnelStatus};
-use crate::status::{Recovery, SetAsideMessage, Status};
+use crate::status::{Recovery, SetAsideMessage, Status, UploadStatus};
 
 /// Makes a value again from what its `__reduce__` gave.
 #[pyfunction]
@@ -24,6 +24,7 @@ pub fn restore<'py>(kind: &str, fields: &Bound<'py, PyDict>) -> PyResult<Bound<'
         "RemoteAccess" => Bound::new(py, RemoteAccess::restored(fields)?)?.into_any(),
         "SetAsideMessage" => Bound::new(py, SetAsideMessage::restored(fields)?)?.into_any(),
         "TunnelStatus" => Bound::new(py, TunnelStatus::restored(fields)?)?.into_any(),
+        "UploadStatus" => Bound::new(py, UploadStatus::restored(fields)?)?.into_any(),
         "Status" => Bound::new(py, Status::restored(fields)?)?.into_any(),
         _ => return Err(PyValueError::new_err(format!("{kind} is no value"))),
     })

@@ -51,6 +51,8 @@ pub struct Status {
     recovery: Option<Py<Recovery>>,
     /// The remote access that is open, or being opened.
     tunnels: Vec<Py<TunnelStatus>>,
+    /// The large content that is being uploaded, or whose upload waits for its next attempt, or `None`.
+    upload: Option<Py<UploadStatus>>,
 }
 
 value! {
@@ -71,12 +73,14 @@ value! {
         set_aside_messages,
         recovery,
         tunnels,
+        upload,
     }
 }
 
 impl Status {
     pub fn new(py: Python<'_>, status: spotflow_device::Status) -> PyResult<Status> {
         let recovery = status.recovery.map(Recovery::new);
+        let upload = status.upload.map(UploadStatus::new);
         let tunnels = status.tunnels.into_iter();
         let tunnels = tunnels.map(|tunnel| Py::new(py, TunnelStatus::new(tunnel)));
         Ok(Status {
@@ -98,6 +102,7 @@ impl Status {
             set_aside_messages: status.set_aside_messages,
             recovery: recovery.map(|recovery| Py::new(py, recovery)).transpose()?,
             tunnels: tunnels.collect::<PyResult<_>>()?,
+            upload: upload.map(|upload| Py::new(py, upload)).transpose()?,
         })
     }
 }
@@ -131,6 +136,46 @@ impl Status {
             },
             self.pending_messages,
             self.set_aside_messages
+        )
+    }
+}
+
+/// How far the upload of large content is: see `Status.upload`.
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
+pub struct UploadStatus {
+    /// The bytes that the Platform's storage has, and that are not sent again: counted by blocks of 1 MiB. Content
+    /// of one block, or that the storage takes only as a whole, is there when all of it is.
+    uploaded_bytes: u64,
+    /// The bytes of the stored content.
+    total_bytes: u64,
+}
+
+value! {
+    UploadStatus {
+        uploaded_bytes,
+        total_bytes,
+    }
+}
+
+impl UploadStatus {
+    fn new(upload: spotflow_device::UploadStatus) -> UploadStatus {
+        UploadStatus {
+            uploaded_bytes: upload.uploaded_bytes,
+            total_bytes: upload.total_bytes,
+        }
+    }
+}
+
+#[pymethods]
+impl UploadStatus {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "<spotflow_device.UploadStatus {} of {} bytes>",
+            self.uploaded_bytes, self.total_bytes
         )
     }
 }

@@ -26,7 +26,7 @@ from spotflow_device import (
     Transport,
     WhenFull,
 )
-from spotflow_emulator import Emulator
+from spotflow_emulator import Emulator, Route
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, payloads
 
@@ -67,6 +67,7 @@ FIELDS = {
         "set_aside_messages",
         "recovery",
         "tunnels",
+        "upload",
     ],
     "Recovery": [
         "set_aside",
@@ -78,6 +79,7 @@ FIELDS = {
         "is_complete",
     ],
     "TunnelStatus": ["tunnel_id", "port", "age", "received_bytes", "sent_bytes"],
+    "UploadStatus": ["uploaded_bytes", "total_bytes"],
     "SetAsideMessage": ["id", "reason", "workspace_id", "device_id", "properties", "payload_bytes"],
 }
 
@@ -158,7 +160,12 @@ def values(tmp_path_factory):
             with socket.create_connection(("127.0.0.1", local_port), timeout=PATIENCE):
                 eventually("the tunnel is open", lambda: client.status().tunnels)
                 found += client.status().tunnels
-                found.append(client.status())
+                emulator.http_hang(Route.BLOCK_PUT)
+                client.create_stream_sender().enqueue_message(bytes(2_000_000))
+                eventually("an upload waits", lambda: client.status().upload)
+                found += [client.status(), client.status().upload]
+                emulator.http_hang(Route.BLOCK_PUT, False)
+                client.wait_enqueued_messages_sent()
             emulator.acknowledge("withhold")
             client.create_stream_sender(stream="s").enqueue_message("stays", batch_id="b")
             emulator.accept_connections(False)

@@ -312,6 +312,7 @@ impl DeviceClient {
             dropped_messages: dropped.count,
             dropped_bytes: dropped.bytes,
             set_aside_messages: self.core.outbox.shelf.count(),
+            upload: self.core.uploader.status(),
             tunnels: self
                 .core
                 .tunnels

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! 1  POST hub   .../files                where to?      -> host, container, blob, sasToken
-//! 2  PUT  blob  /container/blob?sasToken content
+//! 2  PUT  blob  /container/blob?sasToken content           (as a whole, or in blocks)
 //! 3  POST hub   .../files/notifications  done or failed    (frees one of the device's 10 places)
 //! ```
+
+mod blocks;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -40,6 +42,8 @@ pub(crate) enum UploadError {
     Transient(Error),
     /// This content will not be taken.
     Permanent(Error),
+    /// This storage takes no blocks; it may take the content as a whole.
+    BlocksRefused(Error),
 }
 
 impl UploadError {
@@ -47,7 +51,8 @@ impl UploadError {
         match self {
             UploadError::CredentialsRefused(error)
             | UploadError::Transient(error)
-            | UploadError::Permanent(error) => error,
+            | UploadError::Permanent(error)
+            | UploadError::BlocksRefused(error) => error,
         }
     }
 }
@@ -142,8 +147,28 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Step 2: uploads, for as long as that makes progress.
+    /// Step 2, as a whole: uploads, for as long as that makes progress.
     pub fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
+        let headers = [
+            ("x-ms-blob-type", "BlockBlob"),
+            ("content-type", "application/octet-stream"),
+        ];
+        match self.write(agent, "", &headers, content)?.status {
+            200..=299 => Ok(()),
+            // The sasToken has run out; the next try gets a new one.
+            403 => Err(UploadError::Transient(unavailable(403))),
+            status => Err(refusal(status)),
+        }
+    }
+
+    /// What the storage says to a PUT; `query` is added to that of the link.
+    fn write(
+        &self,
+        agent: &Agent,
+        query: &str,
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, UploadError> {
         let no_address = || Error::protocol(ACTION, "the hub named no usable address");
         let (host, target) = self
             .address()
@@ -151,20 +176,11 @@ impl Place {
         let request = Request {
             method: Method::Put,
             host: &host,
-            target: target.into(),
-            headers: &[
-                ("x-ms-blob-type", "BlockBlob"),
-                ("content-type", "application/octet-stream"),
-                ("accept", "*/*"),
-            ],
-            body: content,
+            target: format!("{target}{query}").into(),
+            headers: &[headers, &[("accept", "*/*")]].concat(),
+            body,
         };
-        match own_word(agent.transfer(ACTION, &request))?.status {
-            200..=299 => Ok(()),
-            // The sasToken has run out; the next try gets a new one.
-            403 => Err(UploadError::Transient(unavailable(403))),
-            status => Err(refusal(status)),
-        }
+        own_word(agent.transfer(ACTION, &request))
     }
 
     /// The host, and the path with the signature.

@@ -1,11 +1,13 @@
 //! Content that is uploaded before its turn, and then is a link in the place of the content.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::shared::Shared;
 use crate::error::Result;
+use crate::store::rows::blocks_up::BlocksUp;
 use crate::store::rows::open_upload::OpenUpload;
 use crate::store::{Durability, Store, Transaction, rows};
 
@@ -21,10 +23,34 @@ impl Uploads {
         self.shared.lock().messages.next_upload()
     }
 
-    /// The content of a Message that is to be uploaded; `None` if it is not there any more.
-    pub fn content(&self, id: i64) -> Result<Option<Vec<u8>>> {
+    /// How large the content of a Message is that is to be uploaded; `None` if it is not there any more.
+    pub fn content_bytes(&self, id: i64) -> Result<Option<u64>> {
         self.store
-            .read(move |transaction| rows::outbox::content(transaction, id))
+            .read(move |transaction| rows::outbox::content_bytes(transaction, id))
+    }
+
+    /// A part of it, or what there is of that part.
+    pub fn content(&self, id: i64, part: Range<u64>) -> Result<Option<Vec<u8>>> {
+        self.store
+            .read(move |transaction| rows::outbox::content(transaction, id, part.clone()))
+    }
+
+    /// How much of it an earlier attempt has brought up in blocks.
+    pub fn blocks_up(&self, id: i64) -> Result<Option<BlocksUp>> {
+        self.store
+            .read(move |transaction| rows::blocks_up::load(transaction, id))
+    }
+
+    /// So much of it is up now. Synced, so that a power cut costs no more blocks than a kill.
+    pub fn brought_up(&self, blocks: BlocksUp) -> Result<()> {
+        let save = move |transaction: &mut Transaction| rows::blocks_up::save(transaction, &blocks);
+        self.store.execute(Durability::PowerSafe, save, |()| {})
+    }
+
+    /// Its blocks are not there any more, or not as they were.
+    pub fn begin_anew(&self, id: i64) -> Result<()> {
+        let forget = move |transaction: &mut Transaction| rows::blocks_up::forget(transaction, id);
+        self.store.execute(Durability::PowerSafe, forget, |()| {})
     }
 
     /// The upload that an earlier run left open.
@@ -48,6 +74,7 @@ impl Uploads {
             Durability::KillSafe,
             move |transaction| {
                 rows::open_upload::forget(transaction)?;
+                rows::blocks_up::forget(transaction, id)?;
                 rows::outbox::replace_content(transaction, id, &row)
             },
             move |()| shared.change(|it| it.messages.uploaded(id, link)),

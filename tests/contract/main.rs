@@ -2,6 +2,7 @@
 
 mod support;
 
+mod blocks;
 mod closing;
 mod cloud_messages;
 mod delivery;

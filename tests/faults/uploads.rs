@@ -174,6 +174,7 @@ fn a_step_without_an_answer_is_given_up_and_tried_again() {
 #[test]
 fn a_storage_that_refuses_much_content_before_its_end_is_heard() {
     let stage = Stage::new();
+    stage.platform.refuse_blocks(true);
     let answer = "HTTP/1.1 413 X\r\nContent-Length: 9\r\n\r\ntoo large";
     stage
         .platform
@@ -239,6 +240,7 @@ fn a_page_in_the_place_of_the_hub_or_its_storage_is_no_success_and_costs_no_cont
 #[test]
 fn a_success_before_the_end_of_the_content_is_not_believed() {
     let stage = Stage::new();
+    stage.platform.refuse_blocks(true);
     let answer = RawAnswer::new("HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n").early();
     stage.platform.http_raw(Route::BlobPut, answer, 1);
     let client = stage.start();
@@ -251,6 +253,82 @@ fn a_success_before_the_end_of_the_content_is_not_believed() {
     assert_eq!(messages.len(), 1);
     assert!(messages[0].payload == content, "it is there as a whole");
     assert!(last_error(&client).is_some());
+}
+
+/// Content of three blocks; and the requests for it that there are if nothing goes wrong.
+fn in_blocks() -> (Vec<u8>, [usize; 2]) {
+    let content = (0..5_u32 << 19).map(|number| (number % 251) as u8);
+    (content.collect(), [3, 1])
+}
+
+const BLOCK_STEPS: [Route; 2] = [Route::BlockPut, Route::BlockListPut];
+
+/// What goes wrong twice in a step of an upload in blocks costs those two requests of it, and no other.
+fn assert_repeats_only(faults: impl FnOnce(&Platform), route: Route, what: &str) {
+    let stage = Stage::new();
+    faults(&stage.platform);
+    let client = stage.start();
+    let (content, mut counts) = in_blocks();
+    sender(&client).enqueue_message(content.clone()).unwrap();
+    let waited = client.wait_enqueued_messages_sent_timeout(2 * PATIENCE);
+    waited.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    let messages = stage.platform.messages();
+    assert_eq!(messages.len(), 1, "{what}");
+    assert!(messages[0].payload == content, "{what}");
+    counts[usize::from(route == Route::BlockListPut)] += 2;
+    let requests = BLOCK_STEPS.map(|route| stage.platform.http_request_count(route));
+    assert_eq!(requests, counts, "{what}");
+    assert_eq!(
+        stage.platform.http_request_count(Route::BlobPut),
+        0,
+        "{what}"
+    );
+    assert_backs_off(&stage, Route::FileUpload, what);
+    assert_told(&stage, 2, what);
+}
+
+#[test]
+fn a_status_that_may_pass_costs_no_block_but_its_own() {
+    let cases = BLOCK_STEPS
+        .into_iter()
+        .flat_map(|route| [408, 429, 500, 503].map(|status| (route, status)));
+    each(cases, |(route, status)| {
+        let fault = |platform: &Platform| platform.http_status(route, status, None, 2);
+        assert_repeats_only(fault, route, &format!("{route:?} {status}"));
+    });
+}
+
+#[test]
+fn a_broken_answer_or_a_page_costs_no_block_but_its_own() {
+    let answers = || {
+        let pages = [200, 302, 403, 511].map(|status| ("a page", page(status)));
+        broken_http().into_iter().chain(pages)
+    };
+    let cases = BLOCK_STEPS
+        .into_iter()
+        .flat_map(|route| answers().map(move |(what, answer)| (route, what, answer)));
+    each(cases, |(route, what, answer)| {
+        let fault = |platform: &Platform| platform.http_raw(route, answer, 2);
+        assert_repeats_only(fault, route, &format!("{route:?}, {what}"));
+    });
+}
+
+#[test]
+fn blocks_that_cannot_be_put_together_are_set_aside_after_five_times() {
+    let stage = Stage::new();
+    stage
+        .platform
+        .http_status(Route::BlockListPut, 400, None, 5);
+    let client = stage.start();
+    let (content, [blocks, _]) = in_blocks();
+    sender(&client).enqueue_message(content).unwrap();
+    sender(&client).enqueue_message("behind").unwrap();
+    let waited = client.wait_enqueued_messages_sent_timeout(2 * PATIENCE);
+    assert!(matches!(waited, Err(Error::SetAside)), "{waited:?}");
+    let requests = BLOCK_STEPS.map(|route| stage.platform.http_request_count(route));
+    assert_eq!(requests, [5 * blocks, 5]);
+    assert_eq!(stage.received(), ["behind"]);
+    assert_eq!(client.status().upload, None);
 }
 
 #[test]
@@ -413,8 +491,14 @@ fn cpu_time(name: &str) -> Duration {
 fn an_upload_that_waits_takes_no_processor_time() {
     let name = "uploads::an_upload_that_waits_takes_no_processor_time";
     in_a_process_of_its_own(name, || {
-        for (route, content) in [(Route::FileUpload, 300_000), (Route::BlobPut, MUCH)] {
+        let cases = [
+            (Route::FileUpload, 300_000),
+            (Route::BlockPut, MUCH),
+            (Route::BlobPut, MUCH),
+        ];
+        for (route, content) in cases {
             let stage = Stage::new();
+            stage.platform.refuse_blocks(route == Route::BlobPut);
             stage.platform.http_hang(route, true);
             let client = stage.start();
             sender(&client).enqueue_message(vec![7; content]).unwrap();

@@ -51,6 +51,7 @@ from ._native import (
     SetAsideMessage,
     Status,
     TunnelStatus,
+    UploadStatus,
     __version__,
 )
 
@@ -86,6 +87,7 @@ __all__ = [
     "StreamSender",
     "Transport",
     "TunnelStatus",
+    "UploadStatus",
     "WaitTimeoutError",
     "WhenFull",
     "__version__",

@@ -43,6 +43,7 @@ __all__ = [
     "Status",
     "StreamSender",
     "TunnelStatus",
+    "UploadStatus",
 ]
 
 _Path: TypeAlias = Union[str, PathLike[str]]
@@ -399,6 +400,9 @@ class Status:
     def tunnels(self) -> List[TunnelStatus]:
         """The remote access that is open, or being opened."""
     @property
+    def upload(self) -> Optional[UploadStatus]:
+        """The large content that is being uploaded, or whose upload waits for its next attempt, or `None`."""
+    @property
     def recovery(self) -> Optional[Recovery]:
         """What was saved of a damaged database file, the last time that it was damaged since, or at, the
         start, or `None`.
@@ -491,6 +495,18 @@ class TunnelStatus:
     @property
     def sent_bytes(self) -> int:
         """Bytes that the device sent through it."""
+
+@final
+class UploadStatus:
+    """How far the upload of large content is: see `Status.upload`."""
+    @property
+    def uploaded_bytes(self) -> int:
+        """The bytes that the Platform's storage has, and that are not sent again: counted by blocks of 1 MiB. Content
+        of one block, or that the storage takes only as a whole, is there when all of it is.
+        """
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of the stored content."""
 
 @final
 class Recovery:

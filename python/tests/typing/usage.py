@@ -28,6 +28,7 @@ from spotflow_device import (
     StreamSender,
     Transport,
     TunnelStatus,
+    UploadStatus,
     WaitTimeoutError,
 )
 
@@ -93,6 +94,9 @@ def by_the_cloud() -> None:
         method_request_callback=lambda request: None,
         method_threads=2,
     )
+    upload: Optional[UploadStatus] = client.status().upload
+    if upload is not None:
+        print(100 * upload.uploaded_bytes // upload.total_bytes, "%")
     tunnels: List[TunnelStatus] = client.status().tunnels
     for tunnel in tunnels:
         age: timedelta = tunnel.age

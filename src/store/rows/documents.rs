@@ -19,6 +19,8 @@ pub(crate) enum DocumentKind {
     OpenUpload,
     /// By which way the hub was reached last.
     LastWay,
+    /// How far content is that goes up in blocks.
+    BlocksUp,
 }
 
 impl DocumentKind {
@@ -30,6 +32,7 @@ impl DocumentKind {
             DocumentKind::Device => "device",
             DocumentKind::OpenUpload => "upload",
             DocumentKind::LastWay => "way",
+            DocumentKind::BlocksUp => "blocks",
         }
     }
 }

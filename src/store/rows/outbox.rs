@@ -1,9 +1,10 @@
 //! The `outbox` table: Messages from their commit to their acknowledgement.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use bytes::Bytes;
-use rusqlite::{OptionalExtension, Result, Row};
+use rusqlite::{MAIN_DB, OptionalExtension, Result, Row};
 
 use super::totals::{self, Totals};
 use super::transaction::Transaction;
@@ -156,13 +157,36 @@ pub(crate) fn delete(transaction: &mut Transaction, id: i64) -> Result<()> {
     Ok(())
 }
 
-/// The content that is to be uploaded, or `None` if the Message is gone.
-pub(crate) fn content(transaction: &Transaction, id: i64) -> Result<Option<Vec<u8>>> {
+/// How large the content is that is to be uploaded, or `None` if the Message is gone, or is a link already.
+pub(crate) fn content_bytes(transaction: &Transaction, id: i64) -> Result<Option<u64>> {
     transaction
         .connection()
-        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND upload")?
-        .query_row([id], |row| Ok(row.get_ref(0)?.as_bytes()?.to_vec()))
+        .prepare_cached(
+            "SELECT CASE WHEN typeof(body) IN ('blob', 'text') THEN octet_length(body) END
+             FROM outbox WHERE id = ?1 AND upload",
+        )?
+        .query_row([id], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
         .optional()
+}
+
+/// A part of the content that is to be uploaded, of which no more is held in memory; less at its end, and `None` if
+/// the Message is gone.
+pub(crate) fn content(
+    transaction: &Transaction,
+    id: i64,
+    part: Range<u64>,
+) -> Result<Option<Vec<u8>>> {
+    let Some(content_bytes) = content_bytes(transaction, id)? else {
+        return Ok(None);
+    };
+    let index = |at: u64| usize::try_from(at.min(content_bytes)).unwrap_or(usize::MAX);
+    let (start, end) = (index(part.start), index(part.end));
+    let blob = transaction
+        .connection()
+        .blob_open(MAIN_DB, "outbox", "body", id, true)?;
+    let mut content = vec![0; end.saturating_sub(start)];
+    blob.read_at_exact(&mut content, start)?;
+    Ok(Some(content))
 }
 
 /// Puts the link in the place of content that was uploaded.
@@ -184,7 +208,8 @@ pub(crate) fn load(
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
     let mut statement = transaction.connection().prepare_cached(
-        "SELECT id, stored_at_ms, properties, upload, body FROM outbox WHERE id > ?1 ORDER BY id",
+        "SELECT id, stored_at_ms, properties, upload, CASE WHEN upload THEN octet_length(body) ELSE body END
+         FROM outbox WHERE id > ?1 ORDER BY id",
     )?;
     let mut rows = statement.query([after])?;
     let mut loaded = Vec::new();
@@ -200,18 +225,18 @@ pub(crate) fn load(
     Ok((loaded, false))
 }
 
+/// Content that is to be uploaded stays in the database: only its size is read.
 fn read(row: &Row<'_>) -> Result<Outgoing> {
-    let upload: bool = row.get(3)?;
-    let body = row.get_ref(4)?.as_bytes()?;
+    let body = if row.get(3)? {
+        Body::Upload(usize::try_from(row.get::<_, i64>(4)?).unwrap_or(usize::MAX))
+    } else {
+        Body::Inline(Bytes::copy_from_slice(row.get_ref(4)?.as_bytes()?))
+    };
     Ok(Outgoing {
         id: row.get(0)?,
         stored_at_ms: row.get(1)?,
         properties: row.get(2)?,
-        body: if upload {
-            Body::Upload(body.len())
-        } else {
-            Body::Inline(Bytes::copy_from_slice(body))
-        },
+        body,
     })
 }
 

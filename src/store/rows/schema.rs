@@ -13,8 +13,8 @@ pub(in crate::store) const VERSION: i32 = 2;
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `document`: one JSON document of each kind: the properties `desired`, `reported` (what the Platform has) and
-///   `wanted` (what the application wants reported, while that is not confirmed); `device`, a copy of that table; and
-///   `upload`, the upload that the hub has open.
+///   `wanted` (what the application wants reported, while that is not confirmed); `device`, a copy of that table;
+///   `upload`, the upload that the hub has open; and `blocks`, how far content is that goes up in blocks.
 const TABLES: &str = "
     CREATE TABLE device (
         id INTEGER PRIMARY KEY CHECK (id = 0),

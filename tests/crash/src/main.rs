@@ -2,7 +2,7 @@
 //! was accepted: each thread appends `ok number` to its file when the call has returned.
 //!
 //! Arguments: `run`, `close` (for so many milliseconds, then ends), `backlogs` (large ones, which drain),
-//! `large` (content that is uploaded) or `drain`, instance, token, CA file,
+//! `large` (content that is uploaded), `content` (one that takes long to upload) or `drain`, instance, token, CA file,
 //! database, ledger directory, window, durability, milliseconds. Standard output tells where it is.
 #![forbid(unsafe_code)]
 
@@ -60,6 +60,7 @@ fn main() -> Result<()> {
     match mode.as_str() {
         "drain" => drain(&client, ledger)?,
         "backlogs" => store_backlogs(&client, Ledger::open(ledger, "0")?)?,
+        "content" => store_content(&client)?,
         "large" => store_uploads(&client, Ledger::open(ledger, "2")?)?,
         "close" => run(&client, ledger, Some(Duration::from_millis(ms.parse()?)))?,
         _ => run(&client, ledger, None)?,
@@ -200,6 +201,15 @@ fn store_uploads(client: &DeviceClient, mut ledger: Ledger) -> Result<()> {
                 .ok();
         }
     }
+}
+
+/// As much as a Message takes, then nothing more.
+fn store_content(client: &DeviceClient) -> Result<()> {
+    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
+    sender.enqueue_message(spotflow_crash::content())?;
+    println!("stored");
+    client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
+    Ok(())
 }
 
 fn wait_while_full(client: &DeviceClient) {

@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use spotflow_fuzz::{Choices, fuzz};
 
+use super::super::blocks_up::{self, BlocksUp};
 use super::super::documents::{self, DocumentKind};
 use super::super::ids::RowIds;
 use super::super::set_aside::{self, Cause};
@@ -176,6 +177,7 @@ fn read_all(transaction: &mut Transaction) -> rusqlite::Result<()> {
         read_outbox(transaction),
         read_inbox(transaction),
         read_set_aside(transaction),
+        read_blocks_up(transaction),
         open_upload::load(transaction).map(drop),
         open_upload::forget(transaction),
         device::restore_copy(transaction).map(drop),
@@ -185,8 +187,8 @@ fn read_all(transaction: &mut Transaction) -> rusqlite::Result<()> {
 }
 
 fn read_documents(transaction: &Transaction) -> rusqlite::Result<()> {
-    use DocumentKind::{Desired, Device, OpenUpload, Reported, Wanted};
-    for kind in [Desired, Reported, Wanted, Device, OpenUpload] {
+    use DocumentKind::{BlocksUp, Desired, Device, OpenUpload, Reported, Wanted};
+    for kind in [Desired, Reported, Wanted, Device, OpenUpload, BlocksUp] {
         documents::load(transaction, kind)?;
     }
     Ok(())
@@ -199,11 +201,24 @@ fn read_outbox(transaction: &Transaction) -> rusqlite::Result<()> {
         if let Some(row) = rows.first() {
             assert!(row.id > after, "the outbox goes round in circles");
             after = row.id;
-            outbox::content(transaction, row.id)?;
+            outbox::content(transaction, row.id, 1..1_000)?;
         }
         more = others;
     }
     Ok(())
+}
+
+fn read_blocks_up(transaction: &mut Transaction) -> rusqlite::Result<()> {
+    let blocks = BlocksUp {
+        message: 1,
+        blob_name: "text".to_owned(),
+        block_bytes: 1,
+        count: 1,
+    };
+    blocks_up::load(transaction, 1)?;
+    blocks_up::save(transaction, &blocks)?;
+    assert_eq!(blocks_up::load(transaction, 1)?, Some(blocks));
+    blocks_up::forget(transaction, 1)
 }
 
 fn read_inbox(transaction: &mut Transaction) -> rusqlite::Result<()> {
@@ -303,7 +318,10 @@ fn text_in_the_place_of_a_blob_is_content_all_the_same() {
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     assert_eq!((ids, more), (vec![-7, 8], false));
     assert!(matches!(&rows[0].body, Body::Inline(body) if body == "one"));
-    assert_eq!(outbox::content(&transaction, 8).unwrap().unwrap(), b"two");
+    let content = |part| outbox::content(&transaction, 8, part).unwrap().unwrap();
+    assert_eq!(content(0..u64::MAX), b"two");
+    assert_eq!(content(1..2), b"w");
+    assert_eq!(content(5..7), b"");
     assert_eq!(
         inbox::next(&transaction, 0).unwrap().unwrap().body,
         b"three"
