@@ -2,7 +2,7 @@
 //! these knows of the tunnel.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -205,6 +205,27 @@ fn a_technician_works_over_ssh_as_if_the_device_were_near() {
     );
     assert_eq!(errors, "oops\n");
 
+    // A shell at a terminal: each line is answered before the next is typed.
+    let mut command = ssh.ssh(port);
+    command.args(["-tt", "sh"]);
+    let mut shell = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keyboard = shell.stdin.take().unwrap();
+    let mut screen = BufReader::new(shell.stdout.take().unwrap());
+    for (typed, shown) in [("tty", "/dev/pts/"), ("echo $((6 * 7))", "42")] {
+        writeln!(keyboard, "{typed}").unwrap();
+        let mut line = String::new();
+        while !line.contains(shown) {
+            line.clear();
+            assert_ne!(screen.read_line(&mut line).unwrap(), 0, "no {shown}");
+        }
+    }
+    writeln!(keyboard, "exit 3").unwrap();
+    assert_eq!(shell.wait().unwrap().code(), Some(3));
+
     // A file there and back.
     let [here, there, back] = ["here", "there", "back"].map(|name| directory.join(name));
     random_file(&here, FILE_BYTES);
@@ -245,7 +266,7 @@ fn a_technician_works_over_ssh_as_if_the_device_were_near() {
         assert!(session.wait().unwrap().success());
         assert_eq!(output.read(&mut [0; 1]).unwrap(), 0);
     }
-    access.check_tunnels(1 + 2 + SESSIONS);
+    access.check_tunnels(1 + 1 + 2 + SESSIONS);
 }
 
 #[test]
