@@ -132,7 +132,9 @@ class Line(contextlib.ExitStack):
                 thread.start()
             yield
             for end in ends:
-                end.shutdown(socket.SHUT_RDWR)
+                # The end of one may have ended the other.
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()
 

@@ -24,7 +24,7 @@ pub(super) const LOCAL: Token = Token(0);
 pub(super) const RELAY: Token = Token(1);
 
 /// Payload that waits for one end; more is not read from the other.
-const BUFFER_BYTES: usize = 32 << 10;
+const BUFFER_BYTES: usize = 16 << 10;
 const PIECE_BYTES: usize = 16 << 10;
 
 /// The relay's side of a tunnel, its handshakes done.
