@@ -15,8 +15,8 @@ pub(crate) struct RunStart {
 }
 
 impl RunStart {
-    /// The age of the Message with this id, labelled with the wall clock when it was stored. A wall
-    /// clock that jumps must not make it older than this run, or younger, than is known for sure.
+    /// The age of the Message with this id, labelled with the wall clock when it was stored. Whatever the wall clock
+    /// does, a Message of this run is not older than the run, and one of an earlier run is not younger.
     pub fn age_of(&self, (id, stored_at_ms): (i64, i64), now: Moment, wall_ms: i64) -> Duration {
         let in_run = now.since(self.at);
         let by_label = wall_ms.saturating_sub(stored_at_ms);

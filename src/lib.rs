@@ -36,11 +36,12 @@
 //!    error is [`Error::OutcomeUnknown`].
 //! 2. **Deleted means acknowledged.** A Message is forgotten when the hub has acknowledged exactly this
 //!    Message on the connection on which it was sent, and not before; unless the application chose to have
-//!    the oldest dropped when the [outbox is full](OutboxLimits).
+//!    the oldest dropped when the [outbox is full](OutboxLimits), or set a
+//!    [time to live](SenderOptions::time_to_live).
 //! 3. **In order.** Messages leave in the order in which they were stored, across threads, senders,
-//!    restarts and large uploads; those of a higher [priority](Priority) first. A lost connection or a kill can repeat a Message only directly after
-//!    itself; the Platform drops such a repeat. After the loss of power up to 256 Messages that were
-//!    acknowledged last can be repeated, in order. A larger
+//!    restarts and large uploads; those of a higher [priority](Priority) first. A lost connection or a kill
+//!    can repeat a Message only directly after itself; the Platform drops such a repeat. After the loss of
+//!    power up to 256 Messages that were acknowledged last can be repeated, in order. A larger
 //!    [window](DeviceClientBuilder::in_flight_window) weakens this, as documented there.
 //! 4. **Waiting is exact.** [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent)
 //!    waits for what was enqueued before the call, and is woken by the last acknowledgement.
@@ -50,7 +51,7 @@
 //! 6. **Thread-safe.** Clients and senders are cheap to clone, and can be shared by any number of threads
 //!    and used in callbacks.
 //! 7. **Offline is normal.** A device that was registered before starts without a network. Every retry
-//!    backs off exponentially, with jitter; the first attempt after a drop comes within a second.
+//!    backs off, with jitter; the first attempt after a drop comes within a second.
 //! 8. **Idle costs nothing** but the keep-alive and timers that are due.
 //! 9. **It ends.** [`close`](DeviceClient::close), or dropping the last handle, says goodbye to the hub and
 //!    joins the threads, within 5 s beside the time that the disk takes.
@@ -200,8 +201,9 @@
 //! | [tunnels](RemoteAccess::max_tunnels) at once | 1 to 256; 8 unless changed |
 //! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
-//! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) of each [priority](Priority) are held in memory. Content
-//! that is uploaded is in memory as a whole while it is.
+//! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) of each [priority](Priority) are held in
+//! memory. Content that is uploaded is in memory one block of 1 MiB at a time, unless the storage takes it only as a
+//! whole.
 //!
 //! # The database
 //!
@@ -218,8 +220,8 @@
 //! The file needs a local disk, and for power-safety one whose syncs are true. It grows with the backlog and shrinks
 //! again when a large one has drained.
 //!
-//! **Full disk.** Storing fails with [`Error::StorageFull`], also where it is a quota that is used up. Room for acknowledgements is reserved in the file and
-//! its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
+//! **Full disk.** Storing fails with [`Error::StorageFull`], also where it is a quota that is used up. Room for
+//! acknowledgements is reserved in the file and its write-ahead log, which therefore stays (64 KiB or more) when the client ends: Messages go on being sent and
 //! deleted, and make room for new ones. That holds on file systems that overwrite in place; on btrfs new files are
 //! marked so that it does.
 //!
@@ -227,8 +229,8 @@
 //! can be read goes on in a new file: the registration, properties, Messages in their order. The log and
 //! [`Status::recovery`] say what is lost, and waits for it end with [`Error::Lost`]. Damage inside a payload cannot
 //! be noticed. A file that was not closed in order, and whose write-ahead log is missing, counts as damaged: what was
-//! stored last went with the log. A file that is deleted or replaced while in use is written back at the next commit; what had its name
-//! is kept as `NAME.db-found-...`.
+//! stored last went with the log. A file that is deleted or replaced while in use is written back at the next commit;
+//! what had its name is kept as `NAME.db-found-...`.
 //!
 //! # Upgrading from the published SDK
 //!

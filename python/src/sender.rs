@@ -17,7 +17,7 @@ type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 /// Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
 ///
 /// Any number of threads can share it. The order of Messages is the order in which they were stored, over
-/// all senders of a client.
+/// all senders of a client with the same priority.
 #[pyclass(
     module = "spotflow_device._native",
     frozen,
@@ -74,7 +74,7 @@ impl StreamSender {
     ///
     /// Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
     /// `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
-    /// `OutboxFullError` if a limit that the client was started with is reached.
+    /// `OutboxFullError` if a limit of the outbox is reached.
     #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
     fn enqueue_message(
         &self,
@@ -107,8 +107,8 @@ impl StreamSender {
         waiting(py, || sender.enqueue_messages(messages))
     }
 
-    /// Store a Message, and return when it and all before it are sent, that is, acknowledged by the
-    /// Platform.
+    /// Store a Message, and return when it and all before it of its priority are sent, that is,
+    /// acknowledged by the Platform.
     ///
     /// Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
     /// passed. Then, and after Ctrl+C, the Message stays stored and will be sent: do not send it again. The

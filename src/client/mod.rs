@@ -60,8 +60,8 @@ impl DeviceClient {
     /// file.
     ///
     /// The path must end in `.db`. The file is created if it is missing, readable by its owner only;
-    /// beside it there are one with `-wal` added to its name while the client runs, and two more that stay, with
-    /// `-lock` and `-sent` ([the database](crate#the-database) says what for). One client at a time can use it.
+    /// beside it there are three more, which stay, with `-wal`, `-lock` and `-sent` added to its name
+    /// ([the database](crate#the-database) says what for). One client at a time can use it.
     ///
     /// ```
     /// # use spotflow_device::DeviceClient;
@@ -133,7 +133,8 @@ impl DeviceClient {
     /// Does not block.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if a name is empty or too long, or the time to live is too short.
+    /// [`Error::InvalidArgument`] if a name is empty or too long, the time to live is too short,
+    /// or compression is wanted and the build has no codec.
     ///
     /// ```no_run
     /// # use spotflow_device::{DeviceClient, Error, Priority, SenderOptions};

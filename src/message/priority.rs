@@ -9,7 +9,8 @@
 /// The lane that is sent from changes only when nothing is in flight, and the change is synced to the disk before the
 /// first Message of the other lane is sent. So, with the default window, a Message is repeated only directly after
 /// itself, as without lanes; after a restart the first Message is of the lane that was sent from last. What the loss of
-/// power can repeat is of that lane alone. A change costs a commit of its own, and writes some 11 KB. A program whose senders all have one priority pays nothing.
+/// power can repeat is of that lane alone. A change costs a commit of its own, and writes some 11 KB. A program whose
+/// senders all have one priority pays nothing.
 ///
 /// ```
 /// use spotflow_device::{Priority, SenderOptions};

@@ -255,7 +255,7 @@ class StreamSender:
     """Sends Messages to one Stream. Made by `DeviceClient.create_stream_sender`.
 
     Any number of threads can share it. The order of Messages is the order in which they were stored, over
-    all senders of a client.
+    all senders of a client with the same priority.
     """
     def enqueue_message(
         self,
@@ -276,7 +276,7 @@ class StreamSender:
 
         Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
         `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
-        `OutboxFullError` if a limit that the client was started with is reached.
+        `OutboxFullError` if a limit of the outbox is reached.
         """
     def enqueue_messages(self, messages: Iterable[Union[Message, _Payload]]) -> None:
         """Store many Messages in one commit: all of them, in this order, or none. Much faster than as many
@@ -294,8 +294,8 @@ class StreamSender:
         *,
         timeout: Optional[float] = None,
     ) -> None:
-        """Store a Message, and return when it and all before it are sent, that is, acknowledged by the
-        Platform.
+        """Store a Message, and return when it and all before it of its priority are sent, that is,
+        acknowledged by the Platform.
 
         Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
         passed. Then, and after Ctrl+C, the Message stays stored and will be sent: do not send it again. The
