@@ -84,7 +84,7 @@ pub(crate) struct Hurries {
 
 /// So many at once, and one more in this time.
 const HURRIES_MAX: u32 = 3;
-const HURRY_EVERY: Duration = Duration::from_secs(10);
+pub(crate) const HURRY_EVERY: Duration = Duration::from_secs(10);
 
 impl Hurries {
     pub fn new(now: Moment) -> Hurries {

@@ -10,7 +10,7 @@ use spotflow_emulator::{Builder, PacketKind, PacketSeen, Platform, Route};
 
 use crate::clock::ShiftedClock;
 use crate::error::Chain;
-use crate::{Compression, DeviceClient, Error, StreamSender};
+use crate::{Compression, DeviceClient, Error, SenderOptions, StreamSender};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEVICE: &str = "test-device";
@@ -129,6 +129,25 @@ fn a_device_that_boots_in_1970_says_why_it_is_offline_and_connects_when_the_cloc
         .unwrap();
     assert_eq!(stage.received(), ["approved", "from 1970"]);
     assert_eq!(stage.platform.operations().len(), 1, "no further approval");
+}
+
+#[test]
+fn a_clock_that_is_set_in_the_middle_of_a_run_makes_no_message_older_than_it_is() {
+    let stage = Stage::new(Platform::builder());
+    stage.approve();
+    stage.clock.set_wall(BOOT_MS);
+    let client = stage.start();
+    let lasting = |time_to_live| {
+        let options = SenderOptions::new().time_to_live(time_to_live);
+        client.create_stream_sender_with(None, "test", options)
+    };
+    let sender = lasting(HOUR).unwrap();
+    sender.enqueue_message("two hours old").unwrap();
+    stage.suspend(&client, 2 * HOUR);
+    sender.enqueue_message("just stored").unwrap();
+    stage.clock.set_wall_offset(0);
+    lasting(DAY).unwrap().send_message("behind").unwrap();
+    assert_eq!(stage.received()[1..], ["just stored", "behind"]);
 }
 
 #[test]

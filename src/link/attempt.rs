@@ -12,7 +12,7 @@ use super::mailbox::Way;
 use super::session::{Login, Session};
 use super::transport::{Socket, Transport};
 use super::transport_error::TransportError;
-use super::{Link, Phase, SOCKET};
+use super::{Link, Phase, SOCKET, ways};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::net::cancel::Cancellation;
@@ -93,6 +93,8 @@ impl Link {
 
     /// Dials the host: others of its addresses, or all that its name has.
     pub(super) fn dial(&mut self, host: Host, others: Option<Others>, now: Moment) {
+        // A dial before it ends first: the mailbox has one place for what comes of a dial.
+        self.phase = Phase::Idle;
         self.dials += 1;
         let number = self.dials;
         let cancellation = Arc::<Cancellation>::default();
@@ -132,14 +134,19 @@ impl Link {
 
     /// What is silent is not waited for long while there is another way.
     fn dial_limits(&self, now: Moment) -> DialLimits {
-        let limits = DialLimits::after(self.reconnect.outage(now));
-        match self.ways.patience() {
-            Some(patience) => DialLimits {
-                connect: limits.connect.min(patience),
-                proxy: limits.proxy.min(patience),
-                ..limits
-            },
-            None => limits,
+        let outage = self.reconnect.outage(now);
+        let limits = DialLimits::after(outage);
+        let is_second = self.way_failure.is_some() && self.reconnect.is_outage();
+        let patience = match self.ways.patience() {
+            Some(patience) => patience,
+            // The first way, which worked, is not kept waiting for longer than the outage was.
+            None if is_second => (outage / 2).max(ways::PATIENCE),
+            None => return limits,
+        };
+        DialLimits {
+            connect: limits.connect.min(patience),
+            proxy: limits.proxy.min(patience),
+            ..limits
         }
     }
 
@@ -191,6 +198,7 @@ impl Link {
         };
         let untried = Untried {
             other_addresses: dialed.others,
+            took: dialed.took,
             first_word: dialed.patience,
             silence: self.ways.patience(),
         };

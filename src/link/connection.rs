@@ -22,6 +22,8 @@ pub(super) struct Connection {
     pub host: Host,
     /// Where to try next if nothing comes of this connection.
     pub other_addresses: Vec<SocketAddr>,
+    /// How long it took to connect: a round trip, or more.
+    pub took: Duration,
     pub transport: Transport,
     pub session: Session,
     pub twin: TwinExchange,
@@ -47,6 +49,8 @@ pub(super) struct Connection {
 /// What is known of a way to the hub on which nothing was said yet.
 pub(super) struct Untried {
     pub other_addresses: Vec<SocketAddr>,
+    /// How long it took to connect.
+    pub took: Duration,
     /// How long to wait for a first word.
     pub first_word: Duration,
     /// How long any silence may be before the hub has accepted the connection, where there is another way to try.
@@ -66,6 +70,7 @@ impl Connection {
             number,
             host,
             other_addresses: way.other_addresses,
+            took: way.took,
             transport,
             session,
             twin: TwinExchange::default(),

@@ -30,9 +30,6 @@ impl Exchange<'_> {
         let read = self.connection.read(self.now);
         self.handle_all()?;
         read?;
-        if self.connection.is_late(self.now) {
-            return Err(TransportError::TimedOut);
-        }
         // Behind the read: after a suspend, what came before it is still to be read.
         if self.connection.is_late(self.now) {
             return Err(TransportError::TimedOut);

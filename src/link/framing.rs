@@ -24,6 +24,8 @@ pub(super) struct Framing {
     /// So many bytes at the front of the session's output are in the frame that is being sent. They stay there until
     /// TLS has the whole frame: what the session takes for sent is sent.
     framed_bytes: usize,
+    /// Of what is not sent yet, some is MQTT: a pong or the handshake is no sign of the session's.
+    carries_mqtt: bool,
     is_closed: bool,
 }
 
@@ -39,6 +41,7 @@ impl Framing {
         Ok(Framing {
             web_socket,
             framed_bytes: 0,
+            carries_mqtt: false,
             is_closed: false,
         })
     }
@@ -68,11 +71,11 @@ impl Framing {
         Ok(incoming)
     }
 
-    /// Sends what the session has, until the socket would have to wait; returns whether that took any.
+    /// Sends what the session has, until the socket would have to wait; returns whether that took any of it.
     pub fn write(&mut self, socket: &mut TlsSocket, session: &mut Session) -> io::Result<bool> {
         let mut has_sent = false;
         loop {
-            has_sent |= socket.write(self.web_socket.output())?;
+            has_sent |= socket.write(self.web_socket.output())? && self.carries_mqtt;
             if !self.web_socket.output().is_empty() {
                 return Ok(has_sent);
             }
@@ -80,9 +83,11 @@ impl Framing {
             output.advance(std::mem::take(&mut self.framed_bytes));
             let piece = output.get(..FRAME_BYTES).unwrap_or(output);
             if piece.is_empty() || !self.web_socket.is_open() {
+                self.carries_mqtt &= !socket.is_flushed();
                 return Ok(has_sent);
             }
             self.framed_bytes = piece.len();
+            self.carries_mqtt = true;
             self.web_socket.write(piece);
         }
     }

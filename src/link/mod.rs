@@ -284,6 +284,7 @@ impl Link {
         self.close_connection(None);
         self.in_flight = InFlight::default();
         self.suspects = Suspects::new(self.parts.keep_alive, fastrand::Rng::new());
+        self.reconnect.start_over();
         self.phase = Phase::Idle;
         self.mailbox.note_detached();
     }

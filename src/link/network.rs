@@ -6,9 +6,11 @@ use super::transport_error::TransportError;
 use super::{Link, Phase};
 use crate::clock::Moment;
 use crate::net::changes::Changes;
+use crate::outage::HURRY_EVERY;
 
-/// What is owed for a shorter time may just be on its way.
+/// What is owed for a shorter time may just be on its way; on a slow link, so many round trips.
 const SILENCE_MIN: Duration = Duration::from_secs(1);
+const ROUND_TRIPS: u32 = 4;
 
 impl Link {
     pub(super) fn heed_network(&mut self, changes: Changes, now: Moment) {
@@ -40,7 +42,14 @@ impl Link {
     /// Ends the wait for it; and a connection on which nothing has moved since it was lost is made anew.
     fn network_back(&mut self, now: Moment) {
         self.parts.supervisor.network_back(now);
-        if !self.waits_for_network(now) || !self.hurries.take(now) {
+        if !self.waits_for_network(now) {
+            return;
+        }
+        if !self.hurries.take(now) {
+            // It may be the news that matters, so it waits only until the next hurry is given.
+            if let Phase::BackingOff { until } = &mut self.phase {
+                *until = (*until).min(now + HURRY_EVERY);
+            }
             return;
         }
         log::debug!("the network has changed: connecting at once");
@@ -65,7 +74,7 @@ impl Link {
                 silence.is_some_and(|silence| {
                     let since_loss = self.network_lost_at.map(|at| now.since(at));
                     let is_since_loss = since_loss.is_some_and(|since| silence >= since);
-                    silence >= SILENCE_MIN
+                    silence >= SILENCE_MIN.max(ROUND_TRIPS * connection.took)
                         && (is_since_loss || connection.transport.has_few_unanswered())
                 })
             }

@@ -12,7 +12,7 @@ use crate::transport::{Carrier, Transport};
 /// While WebSocket is what works, the port of MQTT is tried so often.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a way may be silent while there is another one.
-const PATIENCE: Duration = Duration::from_secs(4);
+pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 /// The same once an attempt came to nothing on either: the way may be a slow one.
 const MORE_PATIENCE: Duration = Duration::from_secs(8);
 

@@ -43,6 +43,12 @@ impl Priority {
         Priority::Bulk,
     ];
 
+    /// The one that is called so.
+    #[cfg(feature = "tool")]
+    pub(crate) fn named(name: &str) -> Option<Priority> {
+        Priority::ALL.into_iter().find(|it| it.name() == name)
+    }
+
     /// What it is called in the log.
     pub(crate) fn name(self) -> &'static str {
         match self {

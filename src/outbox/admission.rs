@@ -117,10 +117,15 @@ impl Admission {
     /// Whether the link may have this Message now. If not, it has a place the next time: producers that
     /// drop without end must not keep it out.
     pub fn may_take(&mut self, id: i64) -> bool {
-        let priority = lane::priority(id);
-        let is_held = self.held_behind.is_some_and(|behind| id > behind[priority]);
-        self.link_was_held_up = is_held.then_some(priority);
+        let is_held = self.is_held(id);
+        self.link_was_held_up = is_held.then_some(lane::priority(id));
         !is_held
+    }
+
+    /// Whether it may be dropped by the transaction that is under way.
+    pub fn is_held(&self, id: i64) -> bool {
+        let priority = lane::priority(id);
+        self.held_behind.is_some_and(|behind| id > behind[priority])
     }
 
     /// In which lane.

@@ -54,6 +54,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
+use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
 use crate::store::{Durability, Store, rows};
 use crate::sync::Mutex;
@@ -84,7 +85,7 @@ pub(crate) struct Outbox {
     store: Arc<Store>,
     window: usize,
     shared: Arc<Shared>,
-    ages: Ages,
+    ages: Arc<Ages>,
     gate: Arc<Gate>,
     loader: Arc<Loader>,
     recorder: Arc<Recorder>,
@@ -112,7 +113,7 @@ impl Outbox {
                 rows::set_aside::count(transaction)?,
             ))
         })?;
-        let ages = Ages::new(clock, messages.stored_through());
+        let ages = Arc::new(Ages::new(clock, messages.stored_through()));
         let shared = Arc::new(Shared::new(messages, wake));
         let (memory, log) = (Arc::clone(&shared), Arc::clone(&sent_log));
         store.on_recovery(move |transaction, recovery| {
@@ -195,11 +196,15 @@ impl Outbox {
         let entry = self.gate.entry(messages)?;
         let (rows, messages) = (Arc::clone(&entry), Arc::clone(&entry));
         let (shared, loader) = (Arc::clone(&self.shared), Arc::clone(&self.loader));
+        let (ages, wall_at_start_ms) = (Arc::clone(&self.ages), self.ages.wall_at_start_ms());
         let outcome = self.store.execute(
             durability,
             move |transaction| rows.write(transaction),
             move |outcome| {
                 if let Ok(rows) = outcome {
+                    if let Some(first) = rows.ids.first() {
+                        ages.labelled(lane::number(*first), wall_at_start_ms);
+                    }
                     loader.load_if(shared.change(|it| {
                         if let Some(last) = rows.ids.last() {
                             stored(it, *last);

@@ -65,9 +65,7 @@ impl Queues {
     pub fn take_expired(&mut self, is_expired: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
         let mut expired = Vec::new();
         for (_, ready) in self.lanes.iter_mut() {
-            while ready.oldest().is_some_and(&is_expired) {
-                expired.extend(ready.take_oldest());
-            }
+            expired.extend(ready.take_expired(&is_expired));
             match ready.front() {
                 Front::Empty | Front::Upload => {}
                 Front::InStore | Front::Message => break,

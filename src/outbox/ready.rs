@@ -88,6 +88,15 @@ impl Ready {
         Some(message)
     }
 
+    /// Takes out the oldest, as long as they are too old.
+    pub fn take_expired(&mut self, is_expired: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+        let mut expired = Vec::new();
+        while self.oldest().is_some_and(&is_expired) {
+            expired.extend(self.take_oldest());
+        }
+        expired
+    }
+
     /// The last of the oldest `count`.
     pub fn last_of(&self, count: usize) -> Option<i64> {
         let oldest = self.messages.iter().take(count);

@@ -133,7 +133,7 @@ impl State {
     /// kept from taking any of that lane, those that fill the window.
     fn droppable_behind(&self, priority: Priority, window: usize) -> i64 {
         let kept = if self.admission.link_was_held_up() == Some(priority) {
-            window.saturating_sub(self.taken.len())
+            window.saturating_sub(self.in_window())
         } else {
             0
         };
@@ -289,7 +289,15 @@ impl State {
         if self.in_window() >= window {
             return;
         }
-        let expired: Vec<Outgoing> = self.ready.take_expired(is_expired);
+        // What may be dropped just now is counted there.
+        let admission = &self.admission;
+        let is_expired = |it: &Outgoing| !admission.is_held(it.id) && is_expired(it);
+        let mut expired = Vec::new();
+        if self.is_resuming && self.takes < window as u64 {
+            // Its turn comes before that of higher lanes.
+            expired = self.ready.lane_mut(self.lane).take_expired(is_expired);
+        }
+        expired.extend(self.ready.take_expired(is_expired));
         for message in expired {
             self.records.expired(message.id);
             self.record_is_due = true;

@@ -25,7 +25,7 @@ pub(crate) use disk::files::{
     behind_links, free_disk_bytes, private, sync_directory, validate_path, with_suffix,
 };
 #[cfg(feature = "tool")]
-pub(crate) use disk::{holder::Holder, sqlite::is_damage};
+pub(crate) use disk::{holder::Holder, place::resolve, sqlite::is_damage};
 pub(crate) use rows::Transaction;
 
 use crate::clock::{Clock, SystemClock};

@@ -43,8 +43,24 @@ pub(super) fn open(path: &Path, lock: &FileLock, now_ms: i64) -> Result<Database
             } else {
                 Known::Nothing
             };
-            let recovery = rebuild(path, now_ms, known, &error)?;
-            (open_or_take_over(path, lock, now_ms)?, Some(recovery))
+            let recovery = match rebuild(path, now_ms, known, &error) {
+                Ok(recovery) => Some(recovery),
+                Err(full @ Error::StorageFull { .. }) if log_is_lost => {
+                    // What was in the log is lost either way.
+                    log::error!(
+                        "{}: goes on as it is, without a copy: {}",
+                        path.display(),
+                        full.chain()
+                    );
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            let connection = open_or_take_over(path, lock, now_ms)?;
+            if recovery.is_none() {
+                repair::skip_ids(&connection).map_err(|error| open_error(path, error))?;
+            }
+            (connection, recovery)
         }
         other => (other?, None),
     };

@@ -51,7 +51,7 @@ impl SnapshotReader {
         if let Err(error) = fs::metadata(&path) {
             return Err(Error::database(&path, "find the file", error));
         }
-        place::check(&path)?;
+        place::check_file(&path)?;
         Ok(SnapshotReader {
             wal: with_suffix(&path, "-wal"),
             path,

@@ -77,7 +77,7 @@ pub(crate) enum State {
     All,
 }
 
-/// Lists Messages, oldest first
+/// Lists Messages, each priority's oldest first
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  spotflow-device outbox list --db spotflow.db --limit 20\n  spotflow-device outbox list --db spotflow.db --state set-aside"

@@ -20,6 +20,7 @@ mod token_file;
 mod units;
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -56,7 +57,8 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
         // As `| head` does when it has seen enough.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(failure) => {
-            eprintln!("spotflow-device: {failure}");
+            // Without a panic where nobody reads it any more.
+            drop(writeln!(std::io::stderr(), "spotflow-device: {failure}"));
             failure.exit_code()
         }
     }

@@ -1,6 +1,6 @@
 //! `send`: Messages from a script.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -131,10 +131,14 @@ fn builder(arguments: &SendArguments) -> Result<DeviceClientBuilder, Failure> {
 }
 
 fn display_on_stderr(operation: &ProvisioningOperation) {
-    eprintln!(
+    // Without a panic where nobody reads it any more.
+    drop(writeln!(
+        io::stderr(),
         "to be approved: Provisioning Operation {}, verification code {}, until {}",
-        operation.id, operation.verification_code, operation.expiration_time
-    );
+        operation.id,
+        operation.verification_code,
+        operation.expiration_time
+    ));
 }
 
 fn with_advice(error: Error) -> Failure {
@@ -152,7 +156,7 @@ fn enqueue(
     arguments: &SendArguments,
 ) -> Result<(), Failure> {
     let mut progress = Progress::new("stored", payloads.len() as u64);
-    for payload in payloads {
+    for (stored, payload) in payloads.into_iter().enumerate() {
         let mut message = Message::new(payload);
         if let Some(id) = &arguments.batch_id {
             message = message.batch_id(id);
@@ -160,7 +164,12 @@ fn enqueue(
         if let Some(id) = &arguments.message_id {
             message = message.message_id(id);
         }
-        sender.enqueue_message(message)?;
+        sender.enqueue_message(message).map_err(|error| {
+            let error = error.chain();
+            Failure::Refused(format!(
+                "{error}\n{stored} Messages before it are stored, for the next client"
+            ))
+        })?;
         progress.advance(1);
     }
     Ok(())

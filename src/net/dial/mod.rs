@@ -137,6 +137,8 @@ pub(crate) struct Dialed {
     pub socket: std::net::TcpStream,
     /// Addresses of the host that have not failed, for when nothing comes of this connection.
     pub others: Vec<SocketAddr>,
+    /// How long it took to connect.
+    pub took: Duration,
     /// How long a peer that says nothing on it is waited for.
     pub patience: Duration,
 }
@@ -194,7 +196,8 @@ impl Dialer {
         let mut dialed = connected.map_err(|why| why.of_proxy(proxy))?;
         let (begun, deadline) = (Instant::now(), limits.end_of(limits.proxy));
         dialed.socket = through::lead(dialed.socket, proxy, host, deadline, &mut poll)?;
-        dialed.patience = dialed.patience.max(ROUND_TRIPS * begun.elapsed());
+        dialed.took = dialed.took.max(begun.elapsed());
+        dialed.patience = dialed.patience.max(ROUND_TRIPS * dialed.took);
         Ok(dialed)
     }
 
@@ -250,6 +253,7 @@ impl Dialer {
         Ok(Dialed {
             socket: won.socket,
             others: won.others,
+            took: won.took,
             patience: patience(limits.outage).max(ROUND_TRIPS * won.took),
         })
     }

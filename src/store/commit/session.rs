@@ -278,8 +278,15 @@ impl Session {
 /// A failed COMMIT has stored nothing, unless the disk failed while the commit was being written.
 fn commit_error(path: &Path, error: rusqlite::Error) -> Error {
     let disk_failed = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+    // All of it was written: a kill can bring it back.
+    let sync_failed = error
+        .sqlite_error()
+        .is_some_and(|it| it.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC);
     match sqlite_error(path, "commit to the database", error) {
         Error::Database { path, source, .. } if disk_failed => {
+            Error::OutcomeUnknown { path, source }
+        }
+        Error::StorageFull { path, source } if sync_failed => {
             Error::OutcomeUnknown { path, source }
         }
         other => other,

@@ -45,7 +45,8 @@ pub(crate) fn check(file: &Path) -> Result<()> {
     check_directory(file)
 }
 
-fn check_file(file: &Path) -> Result<()> {
+/// Of this, what also counts for who only reads.
+pub(crate) fn check_file(file: &Path) -> Result<()> {
     let metadata = match file.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(|error| Error::file(file, "look at the file (statx)", error))?,

@@ -17,7 +17,7 @@ mod wal_frames;
 
 pub(super) use behind::read_behind;
 pub(super) use diagnosis::{cut_off_from_its_wal, has_lost_its_log, is_damaged_ours, lost_log};
-pub(super) use rebuild::{Known, rebuild};
+pub(super) use rebuild::{Known, rebuild, skip_ids};
 pub(super) use repairer::Repairer;
 pub(super) use switch::finish;
 

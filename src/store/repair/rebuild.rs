@@ -31,6 +31,11 @@ const ACTION: &str = "save what can be read of the damaged database";
 /// When the ids that were given out are not known: so far behind every id that is.
 const IDS_SKIPPED: i64 = 1 << 40;
 
+/// Behind ids that were given out, and that the file does not know of.
+pub(in crate::store) fn skip_ids(connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    RowIds::load(connection)?.skip(IDS_SKIPPED).save(connection)
+}
+
 /// What is known beside what can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Known {
@@ -86,7 +91,7 @@ fn finish_rows(
         ids = ids.at_least(next_id);
     }
     let log_is_lost = known == Known::LogIsLost;
-    let counter_is_lost = saved.rows("counter") == 0;
+    let counter_is_lost = saved.rows("counter") == 0 || !saved.gaps("counter").is_empty();
     if counter_is_lost || log_is_lost {
         ids = ids.skip(IDS_SKIPPED);
     }

@@ -24,10 +24,11 @@ impl RowIds {
             (),
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
         )?;
-        let newest = inbox
+        // A version without lanes goes on behind the highest id, and takes its lane for a part of the number.
+        let newest = lane::number(inbox)
             .max(lane::newest_number(connection, "outbox")?)
             .max(lane::newest_number(connection, "set_aside")?);
-        let next = following(newest)?.max(reserved);
+        let next = following(newest)?.max(lane::number(reserved));
         Ok(RowIds {
             next,
             reserved: next,

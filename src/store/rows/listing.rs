@@ -2,8 +2,10 @@
 
 use rusqlite::Result;
 
+use super::lane;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
+use crate::message::priority::Priority;
 
 /// Where Messages lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub(crate) fn bag(properties: &str) -> &str {
 /// A Message that comes from another file.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredElsewhere {
+    pub priority: Priority,
     pub stored_at_ms: i64,
     pub properties: String,
     pub upload: bool,
@@ -110,10 +113,11 @@ pub(crate) fn page(transaction: &Transaction, range: Range) -> Result<Vec<Stored
     Ok(page)
 }
 
-/// Stores a Message that was stored elsewhere before, behind all others.
+/// Stores a Message that was stored elsewhere before, behind all others of its lane.
 pub(crate) fn store(transaction: &mut Transaction, message: &StoredElsewhere) -> Result<()> {
-    let id = transaction.next_id()?;
+    let id = lane::id(message.priority, transaction.next_id()?);
     let StoredElsewhere {
+        priority: _,
         stored_at_ms,
         properties,
         upload,

@@ -101,7 +101,8 @@ impl Began {
 
     /// Whether everything that was read until now is as it was at the beginning.
     pub fn is_as_it_was(&self, database: &Path, log: &Path) -> io::Result<bool> {
-        let log = Log::read(log)?;
+        let log_file = log;
+        let log = Log::read(log_file)?;
         if file_id::of_name(database) != self.file
             || length(database)? < self.file_bytes
             || log.header() != self.log_header
@@ -120,8 +121,21 @@ impl Began {
                 return Ok(false);
             }
         }
-        Ok(true)
+        // It may have begun anew while it was read: then the frames are not of this header.
+        Ok(read_header(log_file)? == self.log_header)
     }
+}
+
+fn read_header(log: &Path) -> io::Result<Vec<u8>> {
+    let mut header = Vec::new();
+    match File::open(log) {
+        Ok(log) => {
+            log.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(header)
 }
 
 /// Opened for that: to ask for a file's metadata by its name would ask for its times, too.

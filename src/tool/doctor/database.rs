@@ -26,7 +26,9 @@ pub(super) fn check(subject: &Subject, board: &Board, _: Instant) {
     let Some(path) = &subject.database else {
         return;
     };
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    // What lies beside a symbolic link is not the client's.
+    let path = crate::store::resolve(path).unwrap_or_else(|_| absolute());
     let directory = path.parent().map_or_else(PathBuf::new, Path::to_owned);
     board.check("disk: file system", || disk::file_system(&directory));
     board.check("disk: free", || disk::free(&directory));

@@ -48,11 +48,8 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
     };
     let rules = Rules {
         with_set_aside: arguments.set_aside,
-        device: if arguments.as_this_device {
-            None
-        } else {
-            device
-        },
+        device,
+        of_any_device: arguments.as_this_device,
     };
     let mut progress = Progress::new("bytes read", bytes);
     let outcome = read(arguments, &rules, &mut batch, &mut progress);
@@ -80,8 +77,10 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
 /// What is taken.
 struct Rules {
     with_set_aside: bool,
-    /// Only what is of this device.
+    /// Whose file it is, once that is known.
     device: Option<HubDeviceId>,
+    /// Otherwise only what is of this device.
+    of_any_device: bool,
 }
 
 impl Rules {
@@ -90,9 +89,15 @@ impl Rules {
         if imported.is_set_aside && !self.with_set_aside {
             return Ok(false);
         }
+        if self.of_any_device {
+            return Ok(true);
+        }
         match (&self.device, &imported.identity) {
             (Some(device), Some(identity)) if device != identity => Err(format!(
                 "it is of the device {identity}, this file is of {device}: --as-this-device sends it all the same"
+            )),
+            (None, Some(identity)) => Err(format!(
+                "it is of the device {identity}, this file is of none yet: --as-this-device sends it all the same"
             )),
             _ => Ok(true),
         }

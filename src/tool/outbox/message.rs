@@ -7,8 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::payload::{Decoded, decode};
 use crate::identity::HubDeviceId;
+use crate::message::priority::Priority;
 use crate::message::property_bag;
 use crate::message::rules::{MAX_PAYLOAD_BYTES, check_rendered};
+use crate::store::rows::lane;
 use crate::store::rows::listing::{StoredElsewhere, StoredMessage, bag};
 use crate::tool::units;
 
@@ -38,6 +40,7 @@ pub(super) fn to_json(
     let mut put = |name: &str, value: Value| json.insert(name.to_owned(), value);
     put("id", message.id.into());
     put("state", state(message).into());
+    put("priority", lane::priority(message.id).name().into());
     put("stored_at", units::time(message.stored_at_ms).into());
     if let Some(why) = set_aside {
         put("set_aside_at", units::time(why.at_ms).into());
@@ -85,6 +88,8 @@ pub(super) fn state(message: &StoredMessage) -> &'static str {
 #[derive(Debug, Deserialize)]
 struct Line {
     state: String,
+    #[serde(default)]
+    priority: Option<String>,
     stored_at: String,
     #[serde(default)]
     workspace_id: Option<String>,
@@ -123,6 +128,10 @@ impl Imported {
             SET_ASIDE => true,
             _ => return Err(format!("its state is neither {PENDING} nor {SET_ASIDE}")),
         };
+        let priority = match &line.priority {
+            None => Priority::default(),
+            Some(name) => Priority::named(name).ok_or("its priority is none")?,
+        };
         let stored_at_ms = units::parse_time(&line.stored_at).ok_or("stored_at is no time")?;
         let properties = line.property_bag.ok_or("property_bag is missing")?;
         let payload = line.payload_base64.ok_or("payload_base64 is missing")?;
@@ -150,6 +159,7 @@ impl Imported {
                 device_id,
             }),
             message: StoredElsewhere {
+                priority,
                 stored_at_ms,
                 properties,
                 body,
@@ -165,7 +175,7 @@ mod tests {
 
     fn stored() -> StoredMessage {
         StoredMessage {
-            id: 7,
+            id: lane::id(Priority::Urgent, 7),
             stored_at_ms: 1_795_348_800_123,
             properties: "stream-name=a%20b&message-id=1".into(),
             upload: false,
@@ -187,6 +197,7 @@ mod tests {
         assert!(!imported.is_set_aside);
         assert_eq!(imported.identity, Some(device));
         let message = imported.message;
+        assert_eq!(message.priority, Priority::Urgent);
         assert_eq!(message.stored_at_ms, stored().stored_at_ms);
         assert_eq!(message.properties, stored().properties);
         assert_eq!(Some(message.body), stored().body);
@@ -203,6 +214,7 @@ mod tests {
             refused
         };
         assert!(with("state", "hunter2".into()).contains("neither pending"));
+        assert!(with("priority", "hunter2".into()).contains("priority"));
         assert!(with("stored_at", "hunter2".into()).contains("stored_at"));
         assert!(with("payload_base64", "hunter2!".into()).contains("base64"));
         assert!(with("payload_base64", Value::Null).contains("missing"));
