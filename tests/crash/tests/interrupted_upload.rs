@@ -26,7 +26,7 @@ impl Device {
             .arg(platform.provisioning_token())
             .arg(platform.ca_file())
             .args([path("device.db"), path("ledger")])
-            .args(["1", "power-safe", "0"])
+            .args(["1", "power-safe", "one", "0"])
             .stdout(Stdio::null())
             .spawn()
             .expect("the device starts");
