@@ -31,9 +31,9 @@ fn a_read_only_disk_is_named_at_the_start_and_costs_nothing() {
             stage.cut_off();
             sender(&client).enqueue_message("kept").unwrap();
             client.close();
-            mount(&["-o", "remount,ro"], disk.path());
+            mount(&["-o", "remount,bind,ro"], disk.path());
             assert_refused(&stage, "Read-only file system");
-            mount(&["-o", "remount,rw"], disk.path());
+            mount(&["-o", "remount,bind,rw"], disk.path());
             let client = stage.start();
             stage.platform.accept_connections(true).unwrap();
             client
