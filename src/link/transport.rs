@@ -10,7 +10,6 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::framing::Framing;
-use super::liveness::SILENCE_LIMIT;
 use super::session::Session;
 use super::transport_error::TransportError;
 use crate::clock::Moment;
@@ -26,7 +25,8 @@ const UNNAMED: &str = "an unnamed authority";
 const FEW_BYTES: usize = 4 << 10;
 /// Few bytes that are not acknowledged for so long, by TCP, say that the path is, or was, interrupted: TCP itself
 /// repeats them ever more rarely, and 20 s and more after the path is there again. A new connection is there at once.
-/// Many have all the time that the session has, as they may crawl, or the hub may not be reading.
+/// Many have all the time that the session gives them, as they may crawl, or the hub may not be reading: Linux counts
+/// the time in which the window has no place for the next segment as unacknowledged, however many bytes get through.
 const FEW_UNACKNOWLEDGED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where a connection ends at this device.
@@ -62,7 +62,6 @@ impl Transport {
     ) -> Result<Transport, TransportError> {
         let socket = TlsSocket::new(tcp, name, tls, registry, token)?;
         socket.limit_send_buffer(SEND_BUFFER_BYTES)?;
-        socket.limit_unacknowledged(SILENCE_LIMIT)?;
         Ok(Transport {
             socket,
             framing,
@@ -128,11 +127,7 @@ impl Transport {
         let has_few = self.has_few_unanswered();
         if has_few != self.has_few {
             self.has_few = has_few;
-            let limit = if has_few {
-                FEW_UNACKNOWLEDGED_LIMIT
-            } else {
-                SILENCE_LIMIT
-            };
+            let limit = has_few.then_some(FEW_UNACKNOWLEDGED_LIMIT);
             self.socket.limit_unacknowledged(limit)?;
         }
         Ok(())

@@ -127,11 +127,13 @@ impl TlsSocket {
     }
 
     /// Has the system end the connection when bytes are not acknowledged for so long (`TCP_USER_TIMEOUT`, RFC 5482);
-    /// elsewhere than on Linux it does so after a time of its own.
-    pub fn limit_unacknowledged(&self, limit: Duration) -> io::Result<()> {
+    /// without a limit, and elsewhere than on Linux, it does so after a time of its own.
+    pub fn limit_unacknowledged(&self, limit: Option<Duration>) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
-            let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+            let limit_ms = limit.map_or(0, |limit| {
+                u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)
+            });
             rustix::net::sockopt::set_tcp_user_timeout(self.socket.get_ref(), limit_ms)?;
         }
         #[cfg(not(target_os = "linux"))]
