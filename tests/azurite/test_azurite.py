@@ -31,7 +31,7 @@ def start(spotflow_emulator, trusted, tmp_path):
 
     def start(mode):
         command = [os.environ["SPOTFLOW_CRASH"], mode, spotflow_emulator.instance, spotflow_emulator.provisioning_token]
-        command += [str(trusted), str(tmp_path / "device.db"), str(tmp_path / "ledger"), "1", "power-safe", "0"]
+        command += [str(trusted), str(tmp_path / "device.db"), str(tmp_path / "ledger"), "1", "power-safe", "one", "0"]
         devices.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         return devices[-1]
 
