@@ -94,7 +94,7 @@ impl Transport {
             }),
         };
         match incoming {
-            Ok(Incoming::Open) => self.limit_unacknowledged(),
+            Ok(Incoming::Open) => self.limit_unacknowledged(session),
             Ok(Incoming::Ended | Incoming::Cut) => Err(TransportError::Closed),
             Err(TransportError::WebSocket(error)) => Err(TransportError::NoWebSocket {
                 error,
@@ -113,7 +113,7 @@ impl Transport {
         if has_sent {
             let all = self.is_flushed(session);
             session.sent(all, now);
-            self.limit_unacknowledged()?;
+            self.limit_unacknowledged(session)?;
         }
         Ok(())
     }
@@ -123,8 +123,9 @@ impl Transport {
         self.socket.unanswered_bytes() <= FEW_BYTES
     }
 
-    fn limit_unacknowledged(&mut self) -> Result<(), TransportError> {
-        let has_few = self.has_few_unanswered();
+    /// Not while a Message is on its way: what the hub says meanwhile does not tell how much of it has left.
+    fn limit_unacknowledged(&mut self, session: &Session) -> Result<(), TransportError> {
+        let has_few = self.has_few_unanswered() && session.in_flight().oldest_sent().is_none();
         if has_few != self.has_few {
             self.has_few = has_few;
             let limit = has_few.then_some(FEW_UNACKNOWLEDGED_LIMIT);
