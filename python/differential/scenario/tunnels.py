@@ -82,12 +82,13 @@ class Service(contextlib.AbstractContextManager):
 
 
 @contextlib.contextmanager
-def _tunnel(rig, service):
-    """The technician's end and the service's."""
+def _tunnel(rig, service, lasts=True):
+    """The technician's end and the service's. One that does not last may have ended before anybody sees it open."""
     local_port = rig.emulator.forward(DEVICE_ID, service.port)
     with socket.create_connection(("127.0.0.1", local_port), timeout=DEADLINE) as technician:
         with service.accept() as end:
-            rig.emulator.wait_tunnels(open=1)
+            if lasts:
+                rig.emulator.wait_tunnels(open=1)
             yield technician, end
     rig.emulator.stop_forwarding(local_port)
 
@@ -154,7 +155,7 @@ def _relays(cases, rig, service):
     ):
         sent = content * 40 if name == "huge frames" else content if name == "fragments" else b"text"
         rig.emulator.break_relay(fault, number)
-        with _tunnel(rig, service) as (technician, end):
+        with _tunnel(rig, service, lasts=fault != RelayFault.GARBAGE) as (technician, end):
             with contextlib.suppress(OSError):
                 technician.sendall(sent)
                 technician.shutdown(socket.SHUT_WR)
