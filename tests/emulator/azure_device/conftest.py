@@ -32,12 +32,13 @@ def connection_string(emulator):
 def start_device(emulator, connection_string, transport):
     devices = []
 
-    def start():
+    def start(**options):
         device = IoTHubDeviceClient.create_from_sastoken(
             connection_string["SharedAccessSignature"],
             server_verification_cert=pathlib.Path(emulator.ca_file).read_text(),
             websockets=transport == "websocket",
             connection_retry_interval=1,
+            **options,
         )
         devices.append(device)
         device.connect()
