@@ -208,6 +208,7 @@ impl Link {
                 name,
                 tls,
                 framing,
+                uplink: Arc::clone(&self.parts.dialer.uplink),
             };
             Transport::new(socket, registry, SOCKET)
         });

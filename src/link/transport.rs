@@ -14,6 +14,7 @@ use super::session::Session;
 use super::transport_error::TransportError;
 use crate::clock::Moment;
 use crate::net::tls_socket::{Incoming, TlsSocket};
+use crate::net::uplink::Uplink;
 
 /// The kernel takes no more than this ahead (Linux doubles it), so that bytes it took say that the
 /// link moves: at 2 KB/s they are gone within half of the session's silence limit.
@@ -38,14 +39,17 @@ pub(super) struct Socket {
     pub tls: Arc<ClientConfig>,
     /// What MQTT is carried in; in nothing unless it is given.
     pub framing: Option<Framing>,
+    /// What it shares with the device's other connections.
+    pub uplink: Arc<Uplink>,
 }
 
 /// A socket with TLS, and what its session has to do with it.
 pub(crate) struct Transport {
     socket: TlsSocket,
     framing: Option<Framing>,
+    uplink: Arc<Uplink>,
     /// What TCP was told last.
-    has_few: bool,
+    is_impatient: bool,
 }
 
 impl Transport {
@@ -56,6 +60,7 @@ impl Transport {
             name,
             tls,
             framing,
+            uplink,
         }: Socket,
         registry: &Registry,
         token: Token,
@@ -65,7 +70,8 @@ impl Transport {
         Ok(Transport {
             socket,
             framing,
-            has_few: false,
+            uplink,
+            is_impatient: false,
         })
     }
 
@@ -118,17 +124,17 @@ impl Transport {
         Ok(())
     }
 
-    /// Whether only few bytes are on their way to the hub.
+    /// Whether only few bytes are on their way to the hub, and nothing large of other connections is before them.
     pub fn has_few_unanswered(&self) -> bool {
-        self.socket.unanswered_bytes() <= FEW_BYTES
+        self.socket.unanswered_bytes() <= FEW_BYTES && !self.uplink.is_busy()
     }
 
     /// Not while a Message is on its way: what the hub says meanwhile does not tell how much of it has left.
     fn limit_unacknowledged(&mut self, session: &Session) -> Result<(), TransportError> {
-        let has_few = self.has_few_unanswered() && session.in_flight().oldest_sent().is_none();
-        if has_few != self.has_few {
-            self.has_few = has_few;
-            let limit = has_few.then_some(FEW_UNACKNOWLEDGED_LIMIT);
+        let is_impatient = self.has_few_unanswered() && session.in_flight().oldest_sent().is_none();
+        if is_impatient != self.is_impatient {
+            self.is_impatient = is_impatient;
+            let limit = is_impatient.then_some(FEW_UNACKNOWLEDGED_LIMIT);
             self.socket.limit_unacknowledged(limit)?;
         }
         Ok(())

@@ -9,4 +9,5 @@ pub(crate) mod proxy;
 pub(crate) mod tls_failure;
 pub(crate) mod tls_socket;
 pub(crate) mod trust;
+pub(crate) mod uplink;
 pub(crate) mod web_socket;

@@ -27,6 +27,7 @@ use super::cancel::{Cancellation, SocketPoll, WaitError};
 use super::host::Host;
 use super::proxy::negotiation::Refusal;
 use super::proxy::{Proxies, Proxy};
+use super::uplink::Uplink;
 use crate::outage::patience;
 use crate::sync::Mutex;
 use names::Names;
@@ -145,6 +146,8 @@ pub(crate) struct Dialed {
 
 /// Makes connections, and remembers which addresses took them.
 pub(crate) struct Dialer {
+    /// What all the connections share.
+    pub uplink: Arc<Uplink>,
     proxies: Proxies,
     names: Arc<Names>,
     /// The newest last.
@@ -154,6 +157,7 @@ pub(crate) struct Dialer {
 impl Dialer {
     pub fn new(proxies: Proxies) -> Arc<Dialer> {
         Arc::new(Dialer {
+            uplink: Arc::default(),
             proxies,
             names: Names::new(),
             worked: Mutex::default(),
