@@ -15,9 +15,17 @@ use crate::Result;
 use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialLimits, Dialer};
 use crate::net::trust::Trust;
+use crate::outage::patience;
 
-/// The published SDK's limit for one request, from the name's resolution to the answer's last byte.
-pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one step of a control call may take: to look up the name, to shake hands, to answer, to send the answer. The
+/// published SDK gives so much to the whole of a request.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long all of them may take: with a round trip of 2 s and 2 KB/s they take twelve seconds. So this is no limit for
+/// silence, but for a server that never gets to the end.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longer a server was out of reach, the more a call may take that waits for it to be back, up to this: a network that
+/// is slower still gets through in the end.
+const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 const USER_AGENT: &str = concat!("spotflow-device-rust/", env!("CARGO_PKG_VERSION"));
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -29,6 +37,8 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 struct Limits {
     /// From the lookup to the answer's last byte.
     whole: Option<Duration>,
+    /// To resolve the name, and to shake hands.
+    step: Option<Duration>,
     /// Between two moments at which the system took bytes to send.
     write_stall: Option<Duration>,
     /// From the request's last byte to the answer's head.
@@ -37,6 +47,17 @@ struct Limits {
     body: Option<Duration>,
     /// For how long the server has been out of reach, if it has.
     outage: Option<Duration>,
+}
+
+impl Limits {
+    fn of_dial(&self) -> DialLimits {
+        let limits = self.outage.map_or(DialLimits::PATIENT, DialLimits::after);
+        DialLimits {
+            name: self.step.unwrap_or(limits.name),
+            deadline: self.whole.map(|limit| Instant::now() + limit),
+            ..limits
+        }
+    }
 }
 
 /// How long a control call may take.
@@ -57,6 +78,30 @@ impl CallLimits {
             outage: None,
         }
     }
+
+    /// The limits of its steps. In an outage none is longer than usual until a part of it is, and then no longer than the
+    /// [hub's connection](patience) bears silence: so its end is noticed soon.
+    fn of_steps(self) -> Limits {
+        let usual = Limits {
+            whole: Some(self.whole),
+            step: Some(STEP_TIMEOUT),
+            write_stall: None,
+            head: Some(STEP_TIMEOUT),
+            body: Some(STEP_TIMEOUT),
+            outage: self.outage,
+        };
+        let Some(lasted) = self.outage else {
+            return usual;
+        };
+        let step = STEP_TIMEOUT.max(patience(lasted));
+        Limits {
+            whole: Some(self.whole.max((lasted / 2).min(CALL_TIMEOUT_MAX))),
+            step: Some(step),
+            head: Some((lasted / 2).clamp(ANSWER_MIN, step)),
+            body: Some(step),
+            ..usual
+        }
+    }
 }
 
 /// An answer that takes a server longer than this is waited for all the same, however short the outage was: to ask
@@ -66,12 +111,13 @@ pub(super) const ANSWER_MIN: Duration = Duration::from_secs(5);
 /// There is no limit for the whole: 64 MB over 2 KB/s take nine hours.
 const TRANSFER: Limits = Limits {
     whole: None,
+    step: None,
     // The system lets a writer go on when a third of the socket's send buffer is free again; a modem's
     // deep queue lets that buffer grow to hundreds of KB, and a third of it takes a minute at 2 KB/s.
     write_stall: Some(Duration::from_secs(120)),
     // The answer comes only after all that is left in that buffer.
     head: Some(Duration::from_secs(300)),
-    body: Some(CONTROL_TIMEOUT),
+    body: Some(STEP_TIMEOUT),
     outage: None,
 };
 
@@ -99,20 +145,15 @@ impl Agent {
         &self,
         action: &'static str,
         request: &Request<'_>,
-        CallLimits { whole, outage }: CallLimits,
+        limits: CallLimits,
     ) -> Result<Answer> {
-        let limits = Limits {
-            whole: Some(whole),
-            head: outage.map(|lasted| (lasted / 2).max(ANSWER_MIN)),
-            outage,
-            ..Limits::default()
-        };
-        let answer = self.run(request, limits);
+        let answer = self.run(request, limits.of_steps());
         answer.map_err(|error| error.into_error(action))
     }
 
     /// Makes a request with a large body, for as long as the body makes progress.
     pub fn transfer(&self, action: &'static str, request: &Request<'_>) -> Result<Answer> {
+        let _transfer = self.dialer.uplink.begin_transfer();
         let answer = self.run(request, TRANSFER);
         answer.map_err(|error| error.into_error(action))
     }
@@ -128,10 +169,8 @@ impl Agent {
         let connector = HttpsConnector {
             dialer: Arc::clone(&self.dialer),
             host: request.host.clone(),
-            limits: DialLimits {
-                deadline: limits.whole.map(|limit| Instant::now() + limit),
-                ..limits.outage.map_or(DialLimits::PATIENT, DialLimits::after)
-            },
+            limits: limits.of_dial(),
+            handshake: limits.step,
             tls: self.trust.rustls(),
             cancellation: Arc::clone(&self.cancellation),
             course: Arc::clone(&course),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, CONTROL_TIMEOUT, CallLimits};
+use super::agent::{Agent, CALL_TIMEOUT, CallLimits};
 use super::answer::{Answer, MediaType};
 use super::instance::Instance;
 use super::problem::Problem;
@@ -61,7 +61,7 @@ impl Api {
         Api {
             agent,
             host: instance.host().clone(),
-            limits: CallLimits::within(CONTROL_TIMEOUT),
+            limits: CallLimits::within(CALL_TIMEOUT),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use mio::Token;
@@ -96,6 +96,8 @@ pub(super) struct HttpsConnector {
     pub dialer: Arc<Dialer>,
     pub host: Host,
     pub limits: DialLimits,
+    /// How long TLS's handshake may take; more on a connection whose round trip is long.
+    pub handshake: Option<Duration>,
     pub tls: Arc<ClientConfig>,
     pub cancellation: Arc<Cancellation>,
     pub course: Arc<Course>,
@@ -133,7 +135,8 @@ impl HttpsConnector {
             course: Arc::clone(&self.course),
         };
         let silence = self.limits.end_of(dialed.patience);
-        let deadline = self.limits.end_of(self.limits.connect);
+        let handshake = self.handshake.unwrap_or(self.limits.connect);
+        let deadline = self.limits.end_of(handshake.max(dialed.patience));
         transport
             .shake_hands(silence, deadline)
             .inspect_err(|_| self.dialer.disappointed(&self.host))?;

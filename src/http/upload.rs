@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, CONTROL_TIMEOUT, CallLimits};
+use super::agent::{Agent, CALL_TIMEOUT, CallLimits};
 use super::answer::Answer;
 use super::registration::HubCredentials;
 use super::request::{HTTPS_PORT, Method, Request};
@@ -125,7 +125,7 @@ impl<'a> UploadHub<'a> {
         };
         let answer = self
             .agent
-            .call(ACTION, &request, CallLimits::within(CONTROL_TIMEOUT));
+            .call(ACTION, &request, CallLimits::within(CALL_TIMEOUT));
         let answer = own_word(answer)?;
         match answer.status {
             200..=299 => Ok(answer),

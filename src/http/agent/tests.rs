@@ -33,7 +33,7 @@ fn put<'a>(host: &'a Host, body: &'a [u8]) -> Request<'a> {
 }
 
 fn call(agent: &Agent, host: &Host) -> Result<Answer> {
-    agent.call("test", &put(host, b""), CallLimits::within(CONTROL_TIMEOUT))
+    agent.call("test", &put(host, b""), CallLimits::within(CALL_TIMEOUT))
 }
 
 fn error_of(answer: Result<Answer>) -> Error {
@@ -55,7 +55,7 @@ fn a_request_has_all_that_its_head_needs() {
     };
     let answer = peer
         .agent()
-        .call("test", &request, CallLimits::within(CONTROL_TIMEOUT));
+        .call("test", &request, CallLimits::within(CALL_TIMEOUT));
     assert_eq!(answer.unwrap().status, 200);
     let sent = peer.request();
     let mut lines: Vec<&str> = sent.head.trim_end().split("\r\n").collect();
@@ -88,7 +88,7 @@ fn cancelling_ends_a_request_in_flight_and_all_later_ones() {
     assert!(matches!(worker.join().unwrap(), Err(Error::Closed)));
     let later = call(&agent, &peer.host());
     assert!(matches!(later, Err(Error::Closed)));
-    assert!(start.elapsed() < CONTROL_TIMEOUT);
+    assert!(start.elapsed() < STEP_TIMEOUT);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn cancelling_ends_a_call_whose_answer_stops_halfway() {
         .unwrap();
     agent.cancel();
     assert!(matches!(worker.join().unwrap(), Err(Error::Closed)));
-    assert!(start.elapsed() < CONTROL_TIMEOUT);
+    assert!(start.elapsed() < STEP_TIMEOUT);
 }
 
 fn transfer_of_much(agent: &Agent, host: Host) -> thread::JoinHandle<Result<Answer>> {
@@ -159,6 +159,36 @@ fn a_host_that_nobody_answers_for_is_given_up_in_time() {
             .to_string()
             .contains("no connection was made in time")
     );
+}
+
+/// The limits, in seconds, of a call after so many of an outage: for the whole, a step, and the answer.
+fn seconds_after(outage: u64) -> [u64; 3] {
+    let limits = CallLimits {
+        outage: Some(Duration::from_secs(outage)),
+        ..CallLimits::within(CALL_TIMEOUT)
+    };
+    let limits = limits.of_steps();
+    [limits.whole, limits.step, limits.head].map(|limit| limit.unwrap().as_secs())
+}
+
+#[test]
+fn the_longer_an_outage_lasts_the_longer_a_call_may_take_and_the_silence_in_it_only_so_long() {
+    let usual = CallLimits::within(CALL_TIMEOUT).of_steps();
+    assert_eq!(
+        (usual.step, usual.head),
+        (Some(STEP_TIMEOUT), Some(STEP_TIMEOUT))
+    );
+    let after = [0, 8, 20, 30, 60, 100, 3600].map(seconds_after);
+    let expected = [
+        [30, 10, 5],
+        [30, 10, 5],
+        [30, 10, 10],
+        [30, 10, 10],
+        [30, 20, 20],
+        [50, 20, 20],
+        [120, 20, 20],
+    ];
+    assert_eq!(after, expected);
 }
 
 #[test]

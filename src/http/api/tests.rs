@@ -1,6 +1,6 @@
 use super::*;
 use crate::error::Chain;
-use crate::http::agent::ANSWER_MIN;
+use crate::http::agent::{ANSWER_MIN, STEP_TIMEOUT};
 use crate::http::peer::Peer;
 use spotflow_fuzz::fuzz;
 use std::net::TcpListener;
@@ -193,12 +193,12 @@ fn a_silent_platform_is_waited_for_only_as_long_as_asked() {
         .register(&token())
         .unwrap_err();
     assert!(matches!(error, Error::Network { .. }), "{error:?}");
-    assert!(start.elapsed() < CONTROL_TIMEOUT / 2);
+    assert!(start.elapsed() < STEP_TIMEOUT / 2);
 }
 
 #[test]
 fn silence_is_not_waited_for_much_longer_than_an_outage_has_lasted() {
-    let prompt = CONTROL_TIMEOUT - Duration::from_secs(2);
+    let prompt = STEP_TIMEOUT - Duration::from_secs(2);
     // Takes connections, as far as the system does that for it, and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

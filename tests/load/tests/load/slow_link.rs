@@ -135,3 +135,18 @@ fn a_link_with_a_long_round_trip_works() {
     assert_eq!(stage.received(), ["1", "2", "3"]);
     assert_eq!(stage.platform.connection_count(), 1);
 }
+
+#[test]
+fn a_platform_that_is_seconds_away_is_reached_in_the_end() {
+    let stage = Stage::new();
+    let proxy = Proxy::to(&stage.platform.instance());
+    let device = || stage.device().instance(proxy.host());
+    device().start().unwrap().close();
+    // A call takes two round trips: longer than silence is borne at first, and than one step of it may take.
+    proxy.delay(Duration::from_secs(3));
+    let client = device().start().unwrap();
+    sender(&client).enqueue_message("far away").unwrap();
+    let sent = client.wait_enqueued_messages_sent_timeout(8 * PATIENCE);
+    sent.unwrap();
+    assert_eq!(stage.received(), ["far away"]);
+}
