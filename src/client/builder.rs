@@ -207,8 +207,9 @@ impl DeviceClientBuilder {
     /// Automatic tries MQTT at port 8883 first. Where that is refused, cut, or silent for some seconds (4 at most, or 8
     /// after an attempt in which neither came through) before the hub has accepted the connection, the same attempt
     /// goes on with MQTT over WebSocket at port 443. What worked is tried first from then on, also after a restart; the
-    /// other one is tried when that fails. While it is WebSocket, port 8883 is tried once a day, when a connection has to be made anyway. A name
-    /// that does not resolve and a login that the hub refuses are no matter of the port.
+    /// other one is tried when that fails. While it is WebSocket, port 8883 is tried again after five minutes, ten,
+    /// twenty and so on, down to once a day, but only when a connection has to be made anyway. A name that does not
+    /// resolve and a login that the hub refuses are no matter of the port.
     ///
     /// [`Status::transport`](crate::Status::transport) and a line of the log, at `info`, say what is used. Everything
     /// but speed is the same: each packet of MQTT costs some bytes more. A [proxy](Self::proxy) is asked for either

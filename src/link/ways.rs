@@ -1,7 +1,10 @@
 //! Which way is tried when: MQTT at a port of its own, or over WebSocket at that of HTTPS. Pure: time is passed in.
 //!
 //! An attempt begins with the way that worked last, and goes on with the other one when nothing comes of it. Port 8883
-//! is the better way where both are open: it is what an attempt begins with at first, and once a day from then on.
+//! is the better way where both are open, so it is what an attempt begins with at first. That it failed and WebSocket came
+//! through does not prove that it is closed: in an outage all is silent, and one of the two is being tried when that ends.
+//! So it is tried again after minutes, and ever more rarely from then on; but only when a connection has to be made
+//! anyway, as one that works is not given up for it.
 
 use std::time::Duration;
 
@@ -9,7 +12,10 @@ use crate::clock::Moment;
 use crate::store::rows::last_way::LastWay;
 use crate::transport::{Carrier, Transport};
 
-/// While WebSocket is what works, the port of MQTT is tried so often.
+/// While WebSocket is what works, the port of MQTT is tried again after this time, then after twice as long, and so on:
+/// where it is closed, each try takes until that is clear.
+const TLS_AGAIN_FIRST: Duration = Duration::from_secs(5 * 60);
+/// In the end it is tried so often.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long a way may be silent while there is another one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
@@ -33,6 +39,8 @@ pub(super) struct Ways {
     best: Carrier,
     /// When an attempt begins with MQTT's own port, whatever is the best.
     tls_due: Moment,
+    /// How long that was put off when it failed last and WebSocket came through.
+    tls_put_off: Option<Duration>,
     /// The way that is being tried, or stands.
     current: Carrier,
     /// What is left to try in this attempt.
@@ -53,11 +61,15 @@ impl Ways {
         };
         // A time that is yet to come was told by a clock that was wrong, then or now.
         let age_ms = last.map_or(0, |last| wall_ms.saturating_sub(last.tls_tried_at_ms));
-        let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
+        let age = duration(age_ms);
+        let blocked = last.filter(|last| last.carrier == Carrier::WebSocket);
+        let tls_put_off =
+            blocked.map(|last| duration(last.tls_again_ms).clamp(TLS_AGAIN_FIRST, DAY));
         Ways {
             choice,
             best,
-            tls_due: now + DAY.saturating_sub(age),
+            tls_due: now + tls_put_off.unwrap_or_default().saturating_sub(age),
+            tls_put_off,
             current: best,
             other: None,
             came_through: true,
@@ -115,12 +127,17 @@ impl Ways {
         if self.choice == Transport::Automatic {
             let is_news = self.best != carrier || (carrier == Carrier::WebSocket && tried_tls);
             if tried_tls {
-                self.tls_due = now + DAY;
+                self.tls_put_off = match carrier {
+                    Carrier::Tls => None,
+                    Carrier::WebSocket => Some(self.put_off_longer()),
+                };
+                self.tls_due = now + self.tls_put_off.unwrap_or_default();
             }
             self.best = carrier;
-            remember = is_news.then_some(LastWay {
+            remember = is_news.then(|| LastWay {
                 carrier,
                 tls_tried_at_ms: wall_ms,
+                tls_again_ms: millis(self.tls_put_off.unwrap_or_default()),
             });
         }
         Arrival {
@@ -129,6 +146,21 @@ impl Ways {
             remember,
         }
     }
+
+    /// Port 8883 has failed once more while WebSocket came through.
+    fn put_off_longer(&self) -> Duration {
+        let longer = |put_off: Duration| (put_off * 2).min(DAY);
+        self.tls_put_off.map_or(TLS_AGAIN_FIRST, longer)
+    }
+}
+
+/// What a clock that was set back made negative is none.
+fn duration(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

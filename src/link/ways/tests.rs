@@ -1,5 +1,6 @@
 use super::*;
 
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const NOW_MS: i64 = 1_800_000_000_000;
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -8,10 +9,18 @@ fn ways(choice: Transport, last: Option<LastWay>) -> Ways {
     Ways::new(choice, last, Moment::START, NOW_MS)
 }
 
+const MINUTE_MS: i64 = 60_000;
+
+/// As what stands in a database of an earlier version, too.
 fn last(carrier: Carrier, tls_tried_at_ms: i64) -> Option<LastWay> {
+    put_off(carrier, tls_tried_at_ms, DAY_MS)
+}
+
+fn put_off(carrier: Carrier, tls_tried_at_ms: i64, tls_again_ms: i64) -> Option<LastWay> {
     Some(LastWay {
         carrier,
         tls_tried_at_ms,
+        tls_again_ms,
     })
 }
 
@@ -79,7 +88,7 @@ fn the_way_that_worked_is_tried_first_in_this_run_and_the_next() {
     let expected = Arrival {
         carrier: Carrier::WebSocket,
         is_other: true,
-        remember: last(Carrier::WebSocket, NOW_MS),
+        remember: put_off(Carrier::WebSocket, NOW_MS, 5 * MINUTE_MS),
     };
     assert_eq!(arrival, expected);
     let next = ways(Transport::Automatic, arrival.remember);
@@ -91,32 +100,88 @@ fn the_way_that_worked_is_tried_first_in_this_run_and_the_next() {
         assert_eq!(again.remember, None, "nothing is written for nothing");
         let back = arrive(&mut ways, Carrier::Tls, Moment::START, NOW_MS + 1);
         assert!(back.is_other);
-        assert_eq!(back.remember, last(Carrier::Tls, NOW_MS + 1));
+        assert_eq!(back.remember, put_off(Carrier::Tls, NOW_MS + 1, 0));
         assert_eq!(ways.begin(Moment::START), Carrier::Tls);
     }
 }
 
 #[test]
-fn while_websocket_works_mqtts_own_port_is_tried_once_a_day() {
+fn while_websocket_works_mqtts_own_port_is_tried_ever_more_rarely_down_to_once_a_day() {
     let mut ways = ways(Transport::Automatic, None);
     arrive(&mut ways, Carrier::WebSocket, Moment::START, NOW_MS);
     let mut now = Moment::START;
-    let mut tried = Vec::new();
-    for _ in 0..3 * 24 {
-        now = now + HOUR;
+    let mut tried_after_minutes = Vec::new();
+    let mut put_off_ms = 5 * MINUTE_MS;
+    for _ in 0..5 * 24 * 60 {
+        now = now + MINUTE;
         if ways.begin(now) == Carrier::Tls {
-            tried.push(now.since(Moment::START).as_secs() / 3600);
+            tried_after_minutes.push(now.since(Moment::START).as_secs() / 60);
             ways.go_on();
+            put_off_ms = (put_off_ms * 2).min(DAY_MS);
             let arrival = ways.arrived(now, NOW_MS + 7);
-            assert_eq!(arrival.remember, last(Carrier::WebSocket, NOW_MS + 7));
+            let expected = put_off(Carrier::WebSocket, NOW_MS + 7, put_off_ms);
+            assert_eq!(arrival.remember, expected);
         } else {
             assert_eq!(ways.arrived(now, NOW_MS).remember, None);
         }
     }
-    assert_eq!(tried, [24, 48, 72]);
+    let day = 24 * 60;
+    let doubling = [5, 15, 35, 75, 155, 315, 635, 1275, 2555];
+    let daily = [2555 + day, 2555 + 2 * day, 2555 + 3 * day];
+    assert_eq!(tried_after_minutes, [&doubling[..], &daily].concat());
     now = now + DAY;
     let arrival = arrive(&mut ways, Carrier::Tls, now, NOW_MS);
-    assert_eq!(arrival.remember, last(Carrier::Tls, NOW_MS));
+    assert_eq!(arrival.remember, put_off(Carrier::Tls, NOW_MS, 0));
+    let arrival = arrive(&mut ways, Carrier::WebSocket, now, NOW_MS);
+    let anew = put_off(Carrier::WebSocket, NOW_MS, 5 * MINUTE_MS);
+    assert_eq!(arrival.remember, anew, "after it worked it counts anew");
+}
+
+#[test]
+fn an_outage_that_ended_on_websocket_leaves_nobody_there_for_long() {
+    let at = |minutes: u32| Moment::START + MINUTE * minutes;
+    let mut first = ways(Transport::Automatic, None);
+    arrive(&mut first, Carrier::Tls, at(0), NOW_MS);
+    // All is silent, and it ends when it is WebSocket's turn.
+    attempt(&mut first, at(1));
+    let arrival = arrive(&mut first, Carrier::WebSocket, at(2), NOW_MS);
+    assert_eq!(first.begin(at(6)), Carrier::WebSocket);
+    first.arrived(at(6), NOW_MS);
+    // Later connections, in this run and the next.
+    let later_ms = NOW_MS + 5 * MINUTE_MS;
+    let mut next = Ways::new(Transport::Automatic, arrival.remember, at(0), later_ms);
+    assert_eq!(next.begin(at(0)), Carrier::Tls);
+    assert_eq!(first.begin(at(7)), Carrier::Tls);
+    assert!(first.arrived(at(7), NOW_MS).is_other);
+    assert_eq!(first.begin(at(8)), Carrier::Tls);
+}
+
+#[test]
+fn what_was_put_off_stays_so_over_a_restart() {
+    let stored = put_off(Carrier::WebSocket, NOW_MS - 30 * MINUTE_MS, 40 * MINUTE_MS);
+    let mut ways = ways(Transport::Automatic, stored);
+    let at = |minutes: u32| Moment::START + MINUTE * minutes;
+    assert_eq!(ways.begin(at(9)), Carrier::WebSocket);
+    assert_eq!(ways.begin(at(10)), Carrier::Tls);
+    ways.go_on();
+    let arrival = ways.arrived(at(10), NOW_MS);
+    let expected = put_off(Carrier::WebSocket, NOW_MS, 80 * MINUTE_MS);
+    assert_eq!(arrival.remember, expected);
+    // No value makes it more often, or more rarely, than it is in any run.
+    for (again_ms, expected) in [
+        (i64::MIN, TLS_AGAIN_FIRST),
+        (0, TLS_AGAIN_FIRST),
+        (i64::MAX, DAY),
+    ] {
+        let stored = put_off(Carrier::WebSocket, NOW_MS, again_ms);
+        let mut ways = Ways::new(Transport::Automatic, stored, Moment::START, NOW_MS);
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            ways.begin(Moment::START + expected - second),
+            Carrier::WebSocket
+        );
+        assert_eq!(ways.begin(Moment::START + expected), Carrier::Tls);
+    }
 }
 
 #[test]

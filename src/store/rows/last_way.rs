@@ -14,6 +14,13 @@ pub(crate) struct LastWay {
     pub carrier: Carrier,
     /// When port 8883 was tried last, by the wall clock.
     pub tls_tried_at_ms: i64,
+    /// How long after that it is tried again. Earlier versions did so once a day.
+    #[serde(default = "one_day_ms")]
+    pub tls_again_ms: i64,
+}
+
+fn one_day_ms() -> i64 {
+    24 * 3_600_000
 }
 
 pub(crate) fn load(transaction: &Transaction) -> Result<Option<LastWay>> {
