@@ -24,8 +24,9 @@ pub(crate) fn patience(lasted: Duration) -> Duration {
     (lasted / 3).clamp(PATIENCE_MIN, PATIENCE_MAX)
 }
 
-/// Waits that follow how long the outage has lasted: none but the first is longer than half of it. So whatever
-/// its length was, it is noticed to be over before half as much time has passed again.
+/// Waits that follow how long the outage has lasted: none but the first is longer than two fifths of it. So whatever
+/// its length was, it is noticed to be over before half as much time has passed again, with some of that left to connect,
+/// and mostly before a quarter.
 ///
 /// The first wait is drawn evenly from zero on ("full jitter",
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>): it spreads devices whose hub restarts.
@@ -57,7 +58,7 @@ impl Outage {
             self.since = Some(attempt_at);
             return FIRST.mul_f64(random);
         };
-        let longest = (attempt_at.since(since) / 2).clamp(FIRST, LONGEST);
+        let longest = (attempt_at.since(since) * 2 / 5).clamp(FIRST, LONGEST);
         let wait = longest.mul_f64((1.0 + random) / 2.0);
         let rest = (longest / 4).mul_f64(random);
         wait.saturating_sub(now.since(attempt_at)).max(rest)
@@ -137,8 +138,8 @@ mod tests {
             let found = found_after(length, &mut random);
             let (median, last) = (found[found.len() / 2], found[found.len() - 1]);
             println!("seed {seed}: after {length:?}: {median:?}, at most {last:?}");
-            assert!(last <= (length / 2).clamp(FIRST, LONGEST), "{last:?}");
-            assert!(median <= (length / 4).max(FIRST / 2), "{median:?}");
+            assert!(last <= (length * 9 / 20).clamp(FIRST, LONGEST), "{last:?}");
+            assert!(median <= (length / 5).max(FIRST / 2), "{median:?}");
         }
     }
 
@@ -169,8 +170,8 @@ mod tests {
             let found = found_in_silence_after(length, &mut random);
             let (median, last) = (found[found.len() / 2], found[found.len() - 1]);
             println!("seed {seed}: after {length:?}: {median:?}, at most {last:?}");
-            assert!(last <= (length / 2).clamp(FIRST, LONGEST), "{last:?}");
-            assert!(median <= (length / 4).max(FIRST / 2), "{median:?}");
+            assert!(last <= (length * 9 / 20).clamp(FIRST, LONGEST), "{last:?}");
+            assert!(median <= (length / 5).max(FIRST / 2), "{median:?}");
         }
     }
 
@@ -184,9 +185,9 @@ mod tests {
         assert_eq!(outage.lasted(at(30)), Duration::from_secs(20));
         outage.attempt(at(30));
         let delay = outage.next_delay(at(34), 1.0);
-        assert_eq!(delay, Duration::from_secs(10 - 4), "half of 20 s");
+        assert_eq!(delay, Duration::from_secs(8 - 4), "two fifths of 20 s");
         outage.attempt(at(50));
-        assert_eq!(outage.next_delay(at(80), 0.5), Duration::from_millis(2500));
+        assert_eq!(outage.next_delay(at(80), 0.5), Duration::from_millis(2000));
     }
 
     #[test]

@@ -240,7 +240,7 @@ mod tests {
             now = now + wait;
             assert!(schedule.take_due(now).register);
         }
-        assert_eq!(waits, [1, 1, 1, 1, 2, 3, 5, 7, 11, 17, 25, 30]);
+        assert_eq!(waits, [1, 1, 1, 1, 1, 2, 3, 4, 6, 9, 12, 17]);
         schedule.registered(now, Some(HOUR), Some(HOUR));
         assert_eq!(schedule.registration_failed(false, now, 1.0).as_secs(), 1);
     }
