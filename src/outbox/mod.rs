@@ -265,6 +265,11 @@ impl Outbox {
         let mut it = self.shared.lock();
         let has_place = it.messages.has_place(id, self.window);
         it.link_waits |= !has_place;
+        let due = it.messages.begin_due_record();
+        drop(it);
+        if let Some(record) = due {
+            self.recorder.post(record);
+        }
         has_place
     }
 

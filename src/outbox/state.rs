@@ -246,7 +246,8 @@ impl State {
         self.take_of(lane)
     }
 
-    /// Whatever the window says, and of whatever lane: what bears witness goes behind what is set aside then.
+    /// Whatever the window says, and of whatever lane: what bears witness goes behind what is set aside then. If nothing is,
+    /// it waits for [its place](Self::has_place).
     pub fn take_behind(&mut self) -> Option<Outgoing> {
         if self.in_window() == 0 {
             return self.take(usize::MAX);
@@ -315,8 +316,10 @@ impl State {
         self.lane
     }
 
-    /// Whether a taken Message is among the first that fill the window.
-    pub fn has_place(&self, id: i64, window: usize) -> bool {
+    /// Whether a taken Message is among the first that fill the window. If it is of another lane than is sent from, as one
+    /// that was to bear witness can be: not before nothing else is in flight, and the change is
+    /// [recorded](Self::begin_due_record).
+    pub fn has_place(&mut self, id: i64, window: usize) -> bool {
         let Some(taken) = self.taken.get(&id) else {
             return false;
         };
@@ -326,7 +329,16 @@ impl State {
             .filter_map(|id| self.taken.get(&id))
             .filter(is_before);
         let before = self.taken.values().filter(is_before).count();
-        before.saturating_sub(stalled.count()) < window
+        let before = before.saturating_sub(stalled.count());
+        if before >= window || self.records.is_changing_lane() {
+            return false;
+        }
+        let lane = lane::priority(id);
+        if lane != self.lane && before == 0 {
+            self.records.change_lane(lane);
+            self.record_is_due = true;
+        }
+        lane == self.lane
     }
 
     // Steps 4 and 5: acknowledged and recorded.

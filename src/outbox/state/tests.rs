@@ -145,10 +145,10 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
 fn a_message_that_was_taken_beyond_the_window_has_its_place_after_the_records_before_it() {
     let mut state = with_stored(3);
     (0..3).for_each(|_| drop(state.take(usize::MAX)));
-    let with_place = |state: &State| (1..=3).filter(|id| state.has_place(*id, 2)).count();
-    assert_eq!(with_place(&state), 2);
+    let with_place = |state: &mut State| (1..=3).filter(|id| state.has_place(*id, 2)).count();
+    assert_eq!(with_place(&mut state), 2);
     state.acknowledged(1);
-    assert_eq!(with_place(&state), 2, "acknowledged, but not recorded");
+    assert_eq!(with_place(&mut state), 2, "acknowledged, but not recorded");
     record_all(&mut state);
     assert!(state.has_place(3, 2));
 }
@@ -445,6 +445,42 @@ fn who_bears_witness_may_be_of_another_lane_and_goes_behind_the_suspects() {
     assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
     assert!(state.has_place(1, 1), "first taken, first sent");
     assert!(!state.has_place(witness, 1));
+}
+
+#[test]
+fn who_was_to_bear_witness_is_sent_in_another_lane_only_when_that_is_recorded() {
+    let (normal, urgent) = (Priority::Normal, Priority::Urgent);
+    for window in [1, 4] {
+        let mut state = with_lanes(&[(normal, 1)]);
+        assert!(state.take(1).is_some());
+        let witness = lane::id(urgent, 2);
+        state.stored(witness, &new_message(1));
+        state.stored(3, &new_message(1));
+        assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
+        assert_eq!(state.take_behind().map(|message| message.id), Some(3));
+        // The experiment came to nothing: all that is in flight is sent again, in the order in which it was taken.
+        assert!(state.has_place(1, window));
+        assert!(!state.has_place(witness, window), "two lanes in flight");
+        assert!(state.begin_due_record().is_none());
+        state.acknowledged(1);
+        record_all(&mut state);
+        // And each of another lane alone, behind the record of that.
+        for (id, lane, other) in [(witness, urgent, Some(3)), (3, normal, None)] {
+            assert!(!state.has_place(id, window));
+            let record = state.begin_due_record().expect("a change of lane");
+            assert_eq!(record.lane, Some(lane));
+            assert!(record.is_synced);
+            assert!(!state.has_place(id, window), "it is not recorded yet");
+            assert!(state.begin_due_record().is_none(), "one is enough");
+            state.recorded(&record);
+            assert_eq!(state.sent_from(), lane);
+            assert!(state.has_place(id, window));
+            assert!(other.is_none_or(|other| !state.has_place(other, window)));
+            assert!(state.begin_due_record().is_none());
+            state.acknowledged(id);
+            record_all(&mut state);
+        }
+    }
 }
 
 #[test]
