@@ -1,4 +1,4 @@
-"""The program of ASYNCIO.md runs as it stands, but for its token and its instance."""
+"""The program of ASYNCIO.md runs as it stands, but for its token and its instance; waits in an event loop."""
 
 import re
 import signal
@@ -64,3 +64,123 @@ def test_a_task_that_is_cancelled_leaves_its_message_stored_and_close_ends_its_t
     spotflow_emulator.acknowledge("immediately")
     run(spotflow_emulator, "start().wait_enqueued_messages_sent()").end()
     assert sorted(payloads(spotflow_emulator)) == [b"0", b"1", b"2"]
+
+
+# Many waits in one thread
+
+
+MANY = """
+import asyncio, logging
+from spotflow_device import aio
+
+async def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+def waiting_threads():
+    return [thread.name for thread in threading.enumerate()].count("spotflow_device-aio")
+"""
+
+
+def test_a_thousand_tasks_wait_in_one_thread_which_ends_with_them(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        MANY
+        + """
+async def main():
+    sender.enqueue_message("0")
+    waits = [asyncio.ensure_future(aio.wait_enqueued_messages_sent(client)) for _ in range(1000)]
+    await until(waiting_threads)
+    # Those who come later are told, too.
+    sender.enqueue_message("1")
+    waits += [asyncio.ensure_future(aio.wait_enqueued_messages_sent(client)) for _ in range(1000)]
+    await asyncio.sleep(0)
+    tell(repr((waiting_threads(), [wait.done() for wait in waits].count(True))))
+    await asyncio.gather(*waits)
+    tell(repr(client.pending_messages_count))
+    await until(lambda: not waiting_threads())
+    # And another one starts when it is needed.
+    sender.enqueue_message("2")
+    await aio.wait_enqueued_messages_sent(client)
+    await aio.wait_enqueued_messages_sent(client)
+    tell("again")
+# It warns of the lost connection.
+logging.disable(logging.WARNING)
+client = start()
+sender = client.create_stream_sender()
+asyncio.run(main())
+""",
+    )
+    assert program.line() == "(1, 0)"
+    spotflow_emulator.acknowledge("immediately")
+    spotflow_emulator.close_connections()
+    assert program.line() == "0"
+    assert program.line() == "again"
+    program.end()
+    assert payloads(spotflow_emulator) == [b"0", b"1", b"2"]
+
+
+def test_a_wait_that_is_cancelled_or_takes_too_long_leaves_the_others_and_a_close_ends_them(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        MANY
+        + """
+async def main():
+    waits = [asyncio.ensure_future(aio.wait_enqueued_messages_sent(client)) for _ in range(3)]
+    await until(waiting_threads)
+    # For the wait behind that.
+    waits += [asyncio.ensure_future(aio.wait_enqueued_messages_sent(client)) for _ in range(3)]
+    await asyncio.sleep(0)
+    waits[0].cancel()
+    waits[3].cancel()
+    try:
+        await asyncio.wait_for(aio.wait_enqueued_messages_sent(client), 0.01)
+    except asyncio.TimeoutError:
+        tell("too long")
+    tell(repr([wait.done() for wait in waits]))
+    await asyncio.get_event_loop().run_in_executor(None, client.close)
+    ends = await asyncio.gather(*waits, return_exceptions=True)
+    tell(repr([type(end).__name__ for end in ends]))
+    try:
+        await aio.wait_enqueued_messages_sent(client)
+    except ClosedError:
+        tell("closed")
+    await until(lambda: not waiting_threads())
+client = start()
+client.create_stream_sender().enqueue_message("kept")
+asyncio.run(main())
+""",
+    )
+    assert program.line() == "too long"
+    assert program.line() == "[True, False, False, True, False, False]"
+    one = ["CancelledError", "ClosedError", "ClosedError"]
+    assert program.line() == repr(one + one)
+    assert program.line() == "closed"
+    program.end()
+
+
+def test_a_program_ends_though_its_loop_has_left_a_wait_behind(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        MANY
+        + """
+async def main():
+    waiting = asyncio.ensure_future(aio.wait_enqueued_messages_sent(client))
+    await until(waiting_threads)
+client = start()
+client.create_stream_sender().enqueue_message("kept")
+asyncio.run(main())
+# Its loop is closed; then the client is.
+client.close()
+while waiting_threads():
+    time.sleep(0.001)
+client = start()
+asyncio.run(main())
+""",
+    )
+    program.end()

@@ -32,6 +32,7 @@ from spotflow_device import (
     TunnelStatus,
     UploadStatus,
     WaitTimeoutError,
+    aio,
 )
 
 VERSION: str = spotflow_device.__version__
@@ -176,6 +177,10 @@ def look(client: DeviceClient) -> timedelta:
 def choose(compression: Compression) -> Dict[Compression, int]:
     """The choices are values: they compare, are keys, and have a number."""
     return {compression: int(compression)} if compression == Compression.FASTEST else {}
+
+
+async def send_in_a_loop(client: DeviceClient) -> None:
+    await aio.wait_enqueued_messages_sent(client)
 
 
 def main() -> None:
