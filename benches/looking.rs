@@ -58,7 +58,10 @@ fn main() -> Result<()> {
 fn measure(stage: &Stage, rounds: usize) -> Result<()> {
     // Not counted: the first files, and the processor's clock.
     phase(stage, None)?;
-    println!("| round | {} | {} | {} |", KINDS[0].0, KINDS[1].0, KINDS[2].0);
+    println!(
+        "| round | {} | {} | {} |",
+        KINDS[0].0, KINDS[1].0, KINDS[2].0
+    );
     println!("|---|---|---|---|");
     let mut all = [const { Vec::new() }; 3];
     for round in 1..=rounds {

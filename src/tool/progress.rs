@@ -121,7 +121,10 @@ mod tests {
             progress.text()
         };
         let bar = "#".repeat(15) + &".".repeat(15);
-        assert_eq!(text(Some(3000), true), format!("[{bar}] read: 1,500 of 3,000"));
+        assert_eq!(
+            text(Some(3000), true),
+            format!("[{bar}] read: 1,500 of 3,000")
+        );
         assert_eq!(text(Some(3000), false), "read: 1,500 of 3,000");
         assert_eq!(text(None, true), "read: 1,500");
         assert_eq!(text(None, false), "read: 1,500");

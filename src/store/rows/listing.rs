@@ -133,7 +133,9 @@ pub(crate) fn ids(transaction: &Transaction, shelf: Shelf) -> Result<Vec<i64>> {
 pub(crate) fn count(transaction: &Transaction, shelf: Shelf) -> Result<u64> {
     let table = shelf.table();
     let sql = format!("SELECT count(*) FROM {table}");
-    let count = transaction.connection().query_row(&sql, (), |row| row.get::<_, i64>(0));
+    let count = transaction
+        .connection()
+        .query_row(&sql, (), |row| row.get::<_, i64>(0));
     count.map(i64::unsigned_abs)
 }
 

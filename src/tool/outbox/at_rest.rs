@@ -86,11 +86,7 @@ impl AtRest {
     }
 
     /// Stores these in their order, and how far the import has come: all or nothing.
-    pub fn store(
-        &self,
-        messages: Vec<StoredElsewhere>,
-        state: ImportState,
-    ) -> Result<(), Failure> {
+    pub fn store(&self, messages: Vec<StoredElsewhere>, state: ImportState) -> Result<(), Failure> {
         self.0.execute(
             Durability::PowerSafe,
             move |transaction| {
