@@ -21,4 +21,5 @@ with tempfile.TemporaryDirectory() as directory, Emulator("--approve", "auto") a
     [message] = emulator.wait_messages(1)
     assert message.payload == b"reading " * 100, message
     client.close()
-print("imported, and a Message delivered, on", platform.machine(), "glibc" if platform.libc_ver()[0] == "glibc" else "musl", platform.python_version())
+libc = "glibc" if platform.libc_ver()[0] == "glibc" else "musl"
+print("imported, and a Message delivered, on", platform.machine(), platform.system(), libc if os.name == "posix" else "", platform.python_version())

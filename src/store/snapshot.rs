@@ -89,11 +89,6 @@ impl SnapshotReader {
         }
     }
 
-    /// Lets the next read begin with what is committed by then.
-    pub fn refresh(&mut self) {
-        self.open = None;
-    }
-
     fn is_as_it_was(&self, began: &Began) -> Result<bool> {
         let is_it = began.is_as_it_was(&self.path, &self.wal);
         is_it.map_err(|error| Error::file(&self.path, "read the file", error))

@@ -183,9 +183,10 @@ pub(crate) struct ImportArguments {
     /// Also Messages of other devices: they are sent as this one's
     #[arg(long)]
     pub as_this_device: bool,
-    /// Leaves out so many lines at the beginning, which an earlier import has stored
-    #[arg(long, value_name = "LINES", default_value_t = 0)]
-    pub skip: u64,
+    /// Leaves out so many lines at the beginning, which an earlier import has stored: it says how many when it fails, and
+    /// the next one does if it was interrupted
+    #[arg(long, value_name = "LINES")]
+    pub skip: Option<u64>,
     /// Does not ask
     #[arg(long)]
     pub yes: bool,

@@ -41,11 +41,6 @@ impl DatabaseFile {
         Holder::of(self.path())
     }
 
-    /// What is read from now on is what is committed by then.
-    pub fn refresh(&mut self) {
-        self.reader.refresh();
-    }
-
     /// Who the device is; nothing before its first start.
     pub fn device(&mut self) -> Result<Option<DeviceRow>> {
         self.reader.read(device::load)

@@ -13,7 +13,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Of one piece of work. What is short shows nothing.
 pub(crate) struct Progress {
     what: &'static str,
-    total: u64,
+    /// Nothing where nobody knows, as with standard input.
+    total: Option<u64>,
     done: u64,
     is_terminal: bool,
     next_due: Instant,
@@ -21,7 +22,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub fn new(what: &'static str, total: u64) -> Progress {
+    pub fn new(what: &'static str, total: Option<u64>) -> Progress {
         let is_terminal = io::stderr().is_terminal();
         Progress {
             what,
@@ -53,16 +54,22 @@ impl Progress {
         let text = self.text();
         // Nobody needs it: where it cannot be written, the work goes on.
         let _ = if self.is_terminal {
-            let bar = bar(self.done, self.total);
-            write!(io::stderr(), "\r[{bar}] {text}\x1b[K")
+            write!(io::stderr(), "\r{text}\x1b[K")
         } else {
             writeln!(io::stderr(), "{text}")
         };
     }
 
     fn text(&self) -> String {
-        let (what, done, total) = (self.what, count(self.done), count(self.total));
-        format!("{what}: {done} of {total}")
+        let (what, done) = (self.what, count(self.done));
+        match self.total {
+            None => format!("{what}: {done}"),
+            Some(total) if self.is_terminal => {
+                let bar = bar(self.done, total);
+                format!("[{bar}] {what}: {done} of {}", count(total))
+            }
+            Some(total) => format!("{what}: {done} of {}", count(total)),
+        }
     }
 }
 
@@ -103,5 +110,23 @@ mod tests {
         assert_eq!(bar(5, 10), "#".repeat(15) + &".".repeat(15));
         assert_eq!(bar(12, 10), "#".repeat(30));
         assert_eq!(bar(0, 0), "#".repeat(30));
+    }
+
+    #[test]
+    fn a_terminal_has_a_bar_and_what_has_no_known_end_says_only_how_far_it_is() {
+        let text = |total, is_terminal| {
+            let mut progress = Progress::new("read", total);
+            progress.is_terminal = is_terminal;
+            progress.reached(1500);
+            progress.text()
+        };
+        let bar = "#".repeat(15) + &".".repeat(15);
+        assert_eq!(
+            text(Some(3000), true),
+            format!("[{bar}] read: 1,500 of 3,000")
+        );
+        assert_eq!(text(Some(3000), false), "read: 1,500 of 3,000");
+        assert_eq!(text(None, true), "read: 1,500");
+        assert_eq!(text(None, false), "read: 1,500");
     }
 }

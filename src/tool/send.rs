@@ -155,7 +155,7 @@ fn enqueue(
     payloads: Vec<Vec<u8>>,
     arguments: &SendArguments,
 ) -> Result<(), Failure> {
-    let mut progress = Progress::new("stored", payloads.len() as u64);
+    let mut progress = Progress::new("stored", Some(payloads.len() as u64));
     for (stored, payload) in payloads.into_iter().enumerate() {
         let mut message = Message::new(payload);
         if let Some(id) = &arguments.batch_id {
@@ -179,7 +179,7 @@ fn enqueue(
 fn wait(client: &DeviceClient, limit: Duration) -> Result<(), Error> {
     let end = Instant::now() + limit;
     let total = client.pending_messages_count();
-    let mut progress = Progress::new("sent", total);
+    let mut progress = Progress::new("sent", Some(total));
     loop {
         let left = end.saturating_duration_since(Instant::now());
         match client.wait_enqueued_messages_sent_timeout(left.min(LOOK_EVERY)) {

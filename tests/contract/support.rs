@@ -4,11 +4,10 @@
 pub mod leaks;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, StreamSender};
 use spotflow_emulator::{Builder, Platform};
 
@@ -22,7 +21,11 @@ pub const DEVICE: &str = "test-device";
 
 /// A hundred devices at once, each with its Platform, need more files than the 1,024 that a process is given unless it
 /// asks for more.
+#[cfg(unix)]
 fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use std::sync::Once;
+
     const FILES: u64 = 8192;
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -33,6 +36,9 @@ fn allow_many_files() {
         }
     });
 }
+
+#[cfg(not(unix))]
+fn allow_many_files() {}
 
 /// An embedded Platform, and a directory for the database. At its end nothing of what the process
 /// logged since its start may hold one of the Platform's secrets.

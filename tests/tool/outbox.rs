@@ -1,9 +1,13 @@
 //! `status` and `outbox` on a database at rest.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
 use serde_json::json;
 use spotflow_device::{Compression, Message};
 
-use crate::program::{run, run_with_input, text};
+use crate::program::{PATH, run, run_with_input, text};
 use crate::support::{DEVICE, PATIENCE, Stage};
 
 /// A device that was registered once, and has stored these without a network.
@@ -164,6 +168,50 @@ fn a_line_that_cannot_be_imported_is_named_and_what_was_stored_before_is_left_ou
         ended.stdout, "2 Messages are stored, to be sent\n",
         "{ended:#?}"
     );
+}
+
+/// As a person who lost patience, or the power, ends it: the next import says behind which line to go on.
+#[test]
+fn an_import_that_was_killed_is_gone_on_with_and_nothing_is_stored_twice() {
+    let stage = Stage::new();
+    stored_offline(&stage, &["one"]);
+    let database = stage.database();
+    let exported = run(&stage, &["outbox", "export", "--db", text(&database)]).stdout;
+    let pending = || {
+        let status = run(&stage, &["status", "--json", "--db", text(&database)]).json();
+        status[0]["pending_messages"].as_u64().unwrap()
+    };
+    let import = ["outbox", "import", "--yes", "--db", text(&database), "-"];
+    let mut child = Command::new(PATH)
+        .args(import)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One commit's worth, and some that wait for more.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(exported.repeat(510).as_bytes()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while pending() < 501 {
+        assert!(Instant::now() < deadline, "{} are pending", pending());
+    }
+    child.kill().and_then(|()| child.wait()).unwrap();
+    drop(input);
+
+    let all = exported.repeat(700);
+    let refused = run_with_input(&stage, &import, all.as_bytes());
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("--skip 500;"), "{refused:#?}");
+    assert_eq!(pending(), 501);
+    let going_on = [&import[..], &["--skip", "500"]].concat();
+    let ended = run_with_input(&stage, &going_on, all.as_bytes());
+    assert_eq!(
+        ended.stdout, "200 Messages are stored, to be sent\n",
+        "{ended:#?}"
+    );
+    assert_eq!(pending(), 701);
+    // That one came to its end.
+    let ended = run_with_input(&stage, &import, exported.as_bytes());
+    assert_eq!(ended.code, 0, "{ended:#?}");
 }
 
 #[test]

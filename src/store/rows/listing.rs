@@ -1,6 +1,6 @@
 //! Messages as they lie in their table, a page of them at a time, for tools.
 
-use rusqlite::Result;
+use rusqlite::{OptionalExtension, Result};
 
 use super::lane;
 use super::transaction::Transaction;
@@ -12,6 +12,15 @@ use crate::message::priority::Priority;
 pub(crate) enum Shelf {
     Outbox,
     SetAside,
+}
+
+impl Shelf {
+    fn table(self) -> &'static str {
+        match self {
+            Shelf::Outbox => "outbox",
+            Shelf::SetAside => "set_aside",
+        }
+    }
 }
 
 /// A Message that is stored.
@@ -69,12 +78,10 @@ pub(crate) struct Range {
 
 /// The Messages of the range, oldest first. None: there are no more.
 pub(crate) fn page(transaction: &Transaction, range: Range) -> Result<Vec<StoredMessage>> {
-    let (table, why) = match range.shelf {
-        Shelf::Outbox => ("outbox", "NULL, NULL, NULL, NULL"),
-        Shelf::SetAside => (
-            "set_aside",
-            "set_aside_at_ms, reason, workspace_id, device_id",
-        ),
+    let table = range.shelf.table();
+    let why = match range.shelf {
+        Shelf::Outbox => "NULL, NULL, NULL, NULL",
+        Shelf::SetAside => "set_aside_at_ms, reason, workspace_id, device_id",
     };
     let body = if range.with_bodies { "body" } else { "NULL" };
     let mut statement = transaction.connection().prepare(&format!(
@@ -111,6 +118,54 @@ pub(crate) fn page(transaction: &Transaction, range: Range) -> Result<Vec<Stored
         page.push(message);
     }
     Ok(page)
+}
+
+/// The ids of all Messages that lie there, oldest first.
+pub(crate) fn ids(transaction: &Transaction, shelf: Shelf) -> Result<Vec<i64>> {
+    let table = shelf.table();
+    let mut statement = transaction
+        .connection()
+        .prepare(&format!("SELECT id FROM {table} ORDER BY id"))?;
+    statement.query_map((), |row| row.get(0))?.collect()
+}
+
+/// How many Messages lie there.
+pub(crate) fn count(transaction: &Transaction, shelf: Shelf) -> Result<u64> {
+    let table = shelf.table();
+    let sql = format!("SELECT count(*) FROM {table}");
+    let count = transaction
+        .connection()
+        .query_row(&sql, (), |row| row.get::<_, i64>(0));
+    count.map(i64::unsigned_abs)
+}
+
+/// How many lines of its input an import has stored that came to no end; nothing if none was interrupted.
+pub(crate) fn interrupted_import(transaction: &Transaction) -> Result<Option<u64>> {
+    let lines = transaction
+        .connection()
+        .prepare("SELECT value FROM counter WHERE name = 'imported_lines'")?
+        .query_row((), |row| row.get::<_, i64>(0))
+        .optional()?;
+    Ok(lines.map(i64::unsigned_abs))
+}
+
+/// So many lines are stored, and more are to come.
+pub(crate) fn note_import(transaction: &mut Transaction, lines: u64) -> Result<()> {
+    let lines = i64::try_from(lines).unwrap_or(i64::MAX);
+    transaction
+        .connection()
+        .prepare_cached("INSERT OR REPLACE INTO counter VALUES ('imported_lines', ?1)")?
+        .execute([lines])?;
+    transaction.wrote(0);
+    Ok(())
+}
+
+/// No import is under way any more.
+pub(crate) fn end_import(transaction: &mut Transaction) -> Result<()> {
+    let sql = transaction.connection();
+    sql.execute("DELETE FROM counter WHERE name = 'imported_lines'", ())?;
+    transaction.wrote(0);
+    Ok(())
 }
 
 /// Stores a Message that was stored elsewhere before, behind all others of its lane.

@@ -1,12 +1,9 @@
 //! `outbox retry` and `outbox drop`: what becomes of Messages, decided by a person.
 
 use super::at_rest::AtRest;
-use super::{count_of, each_of};
-use crate::store::rows::listing::StoredMessage;
 use crate::tool::answer::confirm;
 use crate::tool::arguments::{DropArguments, RetryArguments, State};
 use crate::tool::failure::{Failure, Outcome};
-use crate::tool::file::{DatabaseFile, Next};
 use crate::tool::output::Output;
 use crate::tool::units;
 
@@ -17,7 +14,7 @@ pub(super) fn retry(arguments: RetryArguments, output: &mut Output) -> Result<Ou
         return Err(Failure::Refused(rule.to_owned()));
     };
     let ids = if arguments.all {
-        at_rest.set_aside()?
+        at_rest.ids_in(State::SetAside)?
     } else {
         arguments.ids
     };
@@ -45,9 +42,8 @@ pub(super) fn drop_messages(
 ) -> Result<Outcome, Failure> {
     // With the lock from here on: what is counted is what is dropped.
     let at_rest = AtRest::open(&arguments.database.path)?;
-    let mut file = DatabaseFile::open(&arguments.database.path)?;
     let ids = match arguments.state {
-        Some(state) => ids_in(&mut file, state)?,
+        Some(state) => at_rest.ids_in(state)?,
         None => arguments.ids,
     };
     let wanted = ids.len() as u64;
@@ -55,10 +51,7 @@ pub(super) fn drop_messages(
         let count = units::count(wanted);
         confirm(&format!("Drop {count} Messages for good?"))?;
     }
-    let before = count_of(&mut file, State::All)?;
-    at_rest.delete(ids)?;
-    file.refresh();
-    let dropped = before.saturating_sub(count_of(&mut file, State::All)?);
+    let dropped = at_rest.delete(ids)?;
     output.line(format!("{} Messages are dropped", units::count(dropped)))?;
     if dropped < wanted {
         let left = units::count(wanted - dropped);
@@ -66,13 +59,4 @@ pub(super) fn drop_messages(
         return Ok(Outcome::Findings);
     }
     Ok(Outcome::Done)
-}
-
-fn ids_in(file: &mut DatabaseFile, state: State) -> Result<Vec<i64>, Failure> {
-    let mut ids = Vec::new();
-    each_of(file, state, false, |message: StoredMessage| {
-        ids.push(message.id);
-        Ok(Next::More)
-    })?;
-    Ok(ids)
 }

@@ -29,7 +29,8 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
         })
         .map(|()| Outcome::Done);
     };
-    let mut progress = Progress::new("exported", count_of(&mut file, arguments.state)?);
+    let total = count_of(&mut file, arguments.state)?;
+    let mut progress = Progress::new("exported", Some(total));
     let mut target = BufWriter::new(create(path)?);
     let mut count = 0;
     each_of(&mut file, arguments.state, true, |message| {

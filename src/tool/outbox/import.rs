@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use super::at_rest::AtRest;
+use super::at_rest::{AtRest, ImportState};
 use super::message::Imported;
 use crate::identity::HubDeviceId;
 use crate::store::rows::listing::StoredElsewhere;
@@ -22,6 +22,7 @@ const COMMIT_BYTES: usize = 4 << 20;
 pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result<Outcome, Failure> {
     let at_rest = AtRest::open(&arguments.database.path)?;
     let device = at_rest.identity()?;
+    let skip = lines_to_skip(arguments, &at_rest)?;
     let is_stdin = arguments.input == Path::new("-");
     if !arguments.yes {
         if is_stdin {
@@ -32,11 +33,10 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
         confirm(&format!("Store the Messages of {input} to be sent?"))?;
     }
     let bytes = if is_stdin {
-        0
+        None
     } else {
-        std::fs::metadata(&arguments.input)
-            .map_err(Failure::file(&arguments.input))?
-            .len()
+        let metadata = std::fs::metadata(&arguments.input);
+        Some(metadata.map_err(Failure::file(&arguments.input))?.len())
     };
     let mut batch = Batch {
         at_rest: &at_rest,
@@ -44,7 +44,7 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
         bytes: 0,
         stored: 0,
         // What is done so far is what the next import is to leave out.
-        lines_done: arguments.skip,
+        lines_done: skip,
     };
     let rules = Rules {
         with_set_aside: arguments.set_aside,
@@ -52,7 +52,7 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
         of_any_device: arguments.as_this_device,
     };
     let mut progress = Progress::new("bytes read", bytes);
-    let outcome = read(arguments, &rules, &mut batch, &mut progress);
+    let outcome = read(&arguments.input, &rules, &mut batch, &mut progress);
     drop(progress);
     let left_out = match outcome {
         Ok(left_out) => left_out,
@@ -72,6 +72,18 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
         ))?;
     }
     Ok(Outcome::Done)
+}
+
+/// How many lines an earlier import has stored. Where one was interrupted, somebody has to say so: it may have been of
+/// another input.
+fn lines_to_skip(arguments: &ImportArguments, at_rest: &AtRest) -> Result<u64, Failure> {
+    match (arguments.skip, at_rest.interrupted_import()?) {
+        (Some(skip), _) => Ok(skip),
+        (None, None) => Ok(0),
+        (None, Some(lines)) => Err(Failure::Refused(format!(
+            "an earlier import into this file came to no end. To go on with the same input: --skip {lines}; to store all of this one: --skip 0"
+        ))),
+    }
 }
 
 /// What is taken.
@@ -106,12 +118,12 @@ impl Rules {
 
 /// Stores the lines of the input; returns how many were left out.
 fn read(
-    arguments: &ImportArguments,
+    path: &Path,
     rules: &Rules,
     batch: &mut Batch<'_>,
     progress: &mut Progress,
 ) -> Result<u64, Failure> {
-    let path = &arguments.input;
+    let skip = batch.lines_done;
     let input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -123,7 +135,7 @@ fn read(
         let line = line.map_err(Failure::file(path))?;
         number += 1;
         progress.advance(line.len() as u64 + 1);
-        if number <= arguments.skip || line.trim().is_empty() {
+        if number <= skip || line.trim().is_empty() {
             continue;
         }
         let at_line = |rule: String| Failure::Refused(format!("line {number}: {rule}"));
@@ -134,7 +146,7 @@ fn read(
             left_out += 1;
         }
     }
-    batch.store(number)?;
+    batch.store(number, ImportState::Ended)?;
     Ok(left_out)
 }
 
@@ -152,16 +164,16 @@ impl Batch<'_> {
         self.bytes += message.body.len();
         self.messages.push(message);
         if self.messages.len() >= COMMIT_MESSAGES || self.bytes >= COMMIT_BYTES {
-            self.store(line)?;
+            self.store(line, ImportState::Through(line))?;
         }
         Ok(())
     }
 
-    fn store(&mut self, through_line: u64) -> Result<(), Failure> {
+    fn store(&mut self, through_line: u64, state: ImportState) -> Result<(), Failure> {
         let messages = std::mem::take(&mut self.messages);
         self.bytes = 0;
         let count = messages.len() as u64;
-        self.at_rest.store(messages)?;
+        self.at_rest.store(messages, state)?;
         self.stored += count;
         self.lines_done = through_line.max(self.lines_done);
         Ok(())
