@@ -15,7 +15,7 @@ use std::io::Read;
 use serde_json::json;
 use spotflow_device::{Compression, DeviceClient, Message};
 use spotflow_emulator::{Message as Received, Platform};
-use support::{Outcome, Stage, check};
+use support::{Outcome, Stage, check, picture};
 
 const RUN: &str = "2026-11-22-run-4";
 const PHASES: [&str; 2] = ["heating", "cooling"];
@@ -25,7 +25,7 @@ const CHUNK_BYTES: u64 = 16 * 1024;
 fn main() -> Outcome {
     let stage = Stage::set()?;
     let client = stage.client()?.device_id("my-machine").start()?;
-    let (protocol, photo) = (protocol(), photo());
+    let (protocol, photo) = (protocol(), picture(400_000));
 
     send_measurements(&client)?;
     send_protocol(&client, protocol.as_bytes())?;
@@ -107,16 +107,6 @@ fn protocol() -> String {
     (0..1500)
         .map(|line| format!("{line:05}: valve 1 open, valve 2 closed\n"))
         .collect()
-}
-
-/// Bytes that look like a picture of 400 kB.
-fn photo() -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_le_bytes()[3]
-    };
-    (0..400_000).map(|_| next()).collect()
 }
 
 fn in_stream(platform: &Platform, stream: &str) -> Vec<Received> {

@@ -13,14 +13,18 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// Fails with `problem` unless all is right.
 pub fn check(right: bool, problem: &str) -> Outcome {
-    match right {
-        true => Ok(()),
-        false => Err(problem.into()),
-    }
+    if right { Ok(()) } else { Err(problem.into()) }
 }
 
 /// How long an example waits for anything that should come promptly.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many bytes that look like a picture: no codec makes them smaller.
+pub fn picture(bytes: usize) -> Vec<u8> {
+    let mut picture = vec![0; bytes];
+    fastrand::Rng::with_seed(1).fill(&mut picture);
+    picture
+}
 
 /// The Platform of an example, and a directory for its database.
 pub struct Stage {
@@ -48,8 +52,13 @@ impl Stage {
     pub fn database(&self) -> PathBuf {
         match std::env::var("SPOTFLOW_DATABASE") {
             Ok(path) => path.into(),
-            Err(_) => self.directory.path().join("spotflow.db"),
+            Err(_) => self.file("spotflow.db"),
         }
+    }
+
+    /// A place for another file of the example, gone with it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// The options of a client for this Platform.

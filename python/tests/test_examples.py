@@ -14,9 +14,29 @@ from spotflow_emulator import CommandFailed
 from support import PATIENCE, eventually
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+EMULATOR_PACKAGE = Path(__file__).parents[2] / "tests" / "emulator" / "python"
 DEVICE = "my-device"
 METHODS = "$iothub/methods/POST/#"
 SSH = 22
+
+
+def test_field_day_finds_that_all_arrived_as_promised_and_leaves_nothing(tmp_path):
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    path = os.pathsep.join(filter(None, [str(EMULATOR_PACKAGE), os.environ.get("PYTHONPATH")]))
+    program = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / "field_day.py")],
+        cwd=str(tmp_path),
+        env=dict(os.environ, TMPDIR=str(directory), PYTHONPATH=path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=4 * PATIENCE,
+    )
+    assert program.returncode == 0, program.stdout
+    lines = [line.split()[:2] for line in program.stdout.splitlines()]
+    assert ["2", "alarms,"] in lines, program.stdout
+    assert list(tmp_path.iterdir()) == [directory] and not list(directory.iterdir())
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ type Answer = Result<MethodResponse, MethodError>;
 
 /// Calls a method as soon as the device can be called.
 fn call(stage: &Stage, name: &str, body: &str) -> (u16, Value) {
-    wait_callable(stage);
+    stage.wait_callable();
     let answer = stage
         .platform
         .call_method(DEVICE, name, body, PATIENCE)
@@ -28,21 +28,6 @@ fn parts(answer: &MethodAnswer) -> (u16, Value) {
         answer.status,
         serde_json::from_slice(&answer.payload).unwrap(),
     )
-}
-
-fn is_subscribed(stage: &Stage) -> bool {
-    let filters = stage.platform.subscriptions(DEVICE);
-    filters
-        .iter()
-        .any(|filter| filter.contains("$iothub/methods"))
-}
-
-fn wait_callable(stage: &Stage) {
-    stage
-        .platform
-        .wait_for_connected(DEVICE, true, PATIENCE)
-        .unwrap();
-    eventually("the device subscribes to methods", || is_subscribed(stage));
 }
 
 /// A handler that tells that it runs, and waits to be let go.
@@ -119,7 +104,7 @@ fn more_calls_than_places_are_refused_at_once() {
         .method_threads(1)
         .start()
         .unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     let begin = || {
         stage
             .platform
@@ -146,7 +131,7 @@ fn a_handler_that_takes_long_holds_up_neither_messages_nor_properties() {
     let stage = Stage::new();
     let (handler, runs, release) = held();
     let client = stage.device().on_method("held", handler).start().unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     let call = stage
         .platform
         .begin_method(DEVICE, "held", "1", PATIENCE)
@@ -187,7 +172,7 @@ fn an_answer_goes_out_on_the_connection_that_brought_the_call_or_not_at_all() {
         .on_method("ping", |_| Ok(MethodResponse::ok("pong")))
         .start()
         .unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     stage
         .platform
         .begin_method(DEVICE, "waits", "1", PATIENCE)
@@ -222,14 +207,14 @@ fn methods_are_subscribed_to_only_if_there_are_handlers() {
         .on_method("a", |_| Ok(MethodResponse::ok(1)))
         .start()
         .unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     client.close();
     // The session in the hub has it still.
     let client = stage.start();
     sender(&client)
         .send_message("behind the subscriptions")
         .unwrap();
-    eventually("the subscription is given up", || !is_subscribed(&stage));
+    eventually("the subscription is given up", || !stage.is_callable());
 }
 
 #[test]
@@ -248,7 +233,7 @@ fn close_waits_for_a_running_method_and_its_answer_goes_out() {
         })
         .start()
         .unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     let call = stage
         .platform
         .begin_method(DEVICE, "ends with the client", "1", PATIENCE)
@@ -275,7 +260,7 @@ fn a_handler_can_use_the_client_and_close_it() {
         .start()
         .unwrap();
     place.get_or_init(|| client.clone());
-    wait_callable(&stage);
+    stage.wait_callable();
     stage
         .platform
         .begin_method(DEVICE, "send and close", "1", PATIENCE)
@@ -303,7 +288,7 @@ fn calls_and_messages_of_many_threads_come_through_together() {
         })
         .start()
         .unwrap();
-    wait_callable(&stage);
+    stage.wait_callable();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let (stage, client) = (&stage, &client);

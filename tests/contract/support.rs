@@ -4,6 +4,7 @@
 pub mod leaks;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -101,6 +102,22 @@ impl Stage {
             .expect("the door closes");
         self.platform.close_connections();
         connected(false).expect("the device is cut off");
+    }
+
+    /// Whether methods reach the device.
+    pub fn is_callable(&self) -> bool {
+        let filters = self.platform.subscriptions(DEVICE);
+        filters
+            .iter()
+            .any(|filter| filter.contains("$iothub/methods"))
+    }
+
+    /// Waits until the device is connected, and has subscribed to methods.
+    pub fn wait_callable(&self) {
+        self.platform
+            .wait_for_connected(DEVICE, true, PATIENCE)
+            .expect("the device connects");
+        eventually("the device subscribes to methods", || self.is_callable());
     }
 
     /// The payloads that the Platform received, as texts.
@@ -211,26 +228,39 @@ pub fn within(limit: Duration, what: &str, condition: impl Fn() -> bool) {
 
 /// Set in the process that [`in_a_process_of_its_own`] starts.
 const ALONE: &str = "SPOTFLOW_TEST_ALONE";
-const ALONE_DONE: &str = "ran in a process of its own";
+const DONE: &str = "ran in a process of its own";
 
 /// Runs the body of the test of this name (as the test harness calls it) in a process in which
 /// nothing else runs: for what concerns the whole process, such as its threads and its log.
 pub fn in_a_process_of_its_own(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
-        body();
-        println!("{ALONE_DONE}");
-        return;
+        return run_alone(body);
     }
-    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .output()
-        .expect("the test's process starts");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let command = command.args(["--exact", test, "--nocapture"]);
+    start_alone(command.env(ALONE, "1"), "a process");
+}
+
+/// Runs the body of a test in the process that [`start_alone`] has started for it.
+pub fn run_alone(body: impl FnOnce()) {
+    body();
+    println!("{DONE}");
+}
+
+/// Runs a command that runs a test, alone; `given` names what it has to itself, and what that needs.
+pub fn start_alone(command: &mut Command, given: &str) {
+    let output = command.output();
+    let output = output.unwrap_or_else(|error| panic!("a test cannot have {given}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     // A wrong name runs no test at all, which is a success, too.
-    let passed = output.status.success() && stdout.contains(ALONE_DONE);
-    assert!(passed, "{}\n{stdout}\n{stderr}", output.status);
+    let passed = output.status.success() && stdout.contains(DONE);
+    assert!(
+        passed,
+        "{}: either the test failed, or it cannot have {given}\n{stdout}\n{stderr}",
+        output.status
+    );
+    print!("{stdout}");
 }
 
 /// A line of the log.

@@ -6,9 +6,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spotflow_emulator::{Platform, Route, WriteKind};
+use spotflow_emulator::{Platform, Route, StorageWrite, WriteKind};
 use support::upload::{id, notify, open, put, put_block, put_list, url};
-use support::{Answer, Client, Credentials, call, device};
+use support::{Answer, Client, Credentials, DEADLINE, call, device};
 
 fn stage() -> (Platform, Credentials, Value) {
     let platform = Platform::start().unwrap();
@@ -239,32 +239,42 @@ fn content_is_taken_at_a_rate() {
     );
 }
 
-#[test]
-fn a_connection_is_cut_within_the_content_once() {
-    let (platform, _, place) = stage();
-    let url = url(&place);
+/// A connection to the storage, and the head of a request that brings a block of 600,000 bytes.
+fn begin_block(platform: &Platform, place: &Value) -> (impl Read + Write, String) {
+    let url = url(place);
     let (host, path) = url
         .strip_prefix("https://")
         .unwrap()
         .split_once('/')
         .unwrap();
-    platform.cut_storage_after(Some(1_000_000));
-    assert_eq!(
-        put_block(&platform, &place, &id(1), &[0; 600_000]).status,
-        201
-    );
-    let mut stream = Client::open(&platform, host).unwrap().into_stream();
+    let stream = Client::open(platform, host).unwrap().into_stream();
     let head = format!(
         "PUT /{path}&comp=block&blockid={} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 600000\r\n\r\n",
         id(2)
     );
-    // The connection may end before all is written.
-    let _ = stream.write_all(&[head.as_bytes(), &[0; 600_000]].concat());
+    (stream, head)
+}
+
+fn assert_cut(mut stream: impl Read) {
     let end = stream.read_to_end(&mut Vec::new()).unwrap_err().kind();
     assert!(
         [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset].contains(&end),
         "{end:?}"
     );
+}
+
+#[test]
+fn a_connection_is_cut_within_the_content_once() {
+    let (platform, _, place) = stage();
+    platform.cut_storage_after(Some(1_000_000));
+    assert_eq!(
+        put_block(&platform, &place, &id(1), &[0; 600_000]).status,
+        201
+    );
+    let (mut stream, head) = begin_block(&platform, &place);
+    // The connection may end before all is written.
+    let _ = stream.write_all(&[head.as_bytes(), &[0; 600_000]].concat());
+    assert_cut(stream);
     let writes = platform.storage_writes();
     let last = writes.last().unwrap();
     assert_eq!((last.content_length, last.status), (600_000, None));
@@ -278,6 +288,25 @@ fn a_connection_is_cut_within_the_content_once() {
         put_block(&platform, &place, &id(2), &[0; 600_000]).status,
         201
     );
+}
+
+#[test]
+fn a_connection_is_cut_also_when_no_others_are_taken() {
+    let (platform, _, place) = stage();
+    let (mut stream, head) = begin_block(&platform, &place);
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&[0; 100_000]).unwrap();
+    let is_begun = |writes: &[StorageWrite]| writes.iter().any(|it| it.received_bytes > 0);
+    platform
+        .wait_for_storage_writes(is_begun, DEADLINE)
+        .unwrap();
+    platform.accept_connections(false).unwrap();
+    platform.cut_storage_after(Some(500_000));
+    // The connection may end before all is written.
+    let _ = stream.write_all(&[0; 500_000]);
+    assert_cut(stream);
+    let status = platform.storage_writes()[0].status;
+    assert_eq!(status, None);
 }
 
 #[test]

@@ -52,15 +52,19 @@ pub(crate) async fn serve(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let closed = accepting.wait_for(|accept| !accept);
-    // Nothing is made of errors: a client that breaks off or talks nonsense harms nobody but itself.
+    let serve = async {
+        // Nothing is made of errors: a client that breaks off or talks nonsense harms nobody but itself.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = accepting.wait_for(|accept| !accept) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
     tokio::select! {
-        _ = connection.as_mut() => return,
+        () = serve => {}
         // Before all of the request was read, and the answer is none.
-        () = cut.notified() => return,
-        _ = closed => connection.as_mut().graceful_shutdown(),
+        () = cut.notified() => {}
     }
-    let _ = connection.await;
 }
 
 fn router(core: Arc<Core>, cut: storage::Cut) -> Router {

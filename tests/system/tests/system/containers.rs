@@ -6,7 +6,7 @@ use std::fs;
 use spotflow_device::Error;
 
 use crate::small_disk::{mount, on_a_disk_of};
-use crate::support::{Stage, sender};
+use crate::support::sender;
 
 #[test]
 fn a_file_that_is_mounted_by_itself_is_refused_and_its_directory_is_not() {
@@ -14,10 +14,7 @@ fn a_file_that_is_mounted_by_itself_is_refused_and_its_directory_is_not() {
         8192,
         "containers::a_file_that_is_mounted_by_itself_is_refused_and_its_directory_is_not",
         |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
+            let stage = disk.stage();
             let client = stage.start();
             stage.cut_off();
             sender(&client).enqueue_message("from outside").unwrap();

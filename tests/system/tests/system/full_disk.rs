@@ -7,15 +7,8 @@ use spotflow_device::Error;
 use spotflow_emulator::Route;
 
 use crate::published_file::{published, store};
-use crate::small_disk::{SmallDisk, on_a_disk_of};
+use crate::small_disk::on_a_disk_of;
 use crate::support::{LogCapture, LogLine, PATIENCE, Stage, eventually, sender};
-
-fn stage_on(disk: &SmallDisk) -> Stage {
-    Stage {
-        directory: tempfile::tempdir_in(disk.path()).unwrap(),
-        ..Stage::new()
-    }
-}
 
 fn assert_full<T: std::fmt::Debug>(stage: &Stage, result: Result<T, Error>) {
     let error = result.expect_err("there is no room for this");
@@ -62,7 +55,7 @@ fn on_a_full_disk_nothing_accepted_is_lost_and_acknowledgements_make_room_again(
         "full_disk::on_a_full_disk_nothing_accepted_is_lost_and_acknowledgements_make_room_again",
         |disk| {
             for bytes in [0, 200, 3000, 100_000] {
-                let stage = stage_on(&disk);
+                let stage = disk.stage();
                 let client = stage.start();
                 stage.cut_off();
                 let mut accepted = store_until_full(&stage, &client, bytes.max(3000));
@@ -88,7 +81,7 @@ fn what_others_fill_the_disk_with_does_not_keep_acknowledgements_from_being_reco
         4096,
         "full_disk::what_others_fill_the_disk_with_does_not_keep_acknowledgements_from_being_recorded",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let client = stage.device().in_flight_window(16).start().unwrap();
             stage.cut_off();
             let sender = sender(&client);
@@ -117,7 +110,7 @@ fn a_device_starts_on_a_full_disk_and_sends_and_forgets_what_it_has() {
         4096,
         "full_disk::a_device_starts_on_a_full_disk_and_sends_and_forgets_what_it_has",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let client = stage.start();
             stage.cut_off();
             let sender = sender(&client);
@@ -140,7 +133,7 @@ fn a_first_start_on_a_full_disk_says_so_and_succeeds_when_there_is_space() {
         4096,
         "full_disk::a_first_start_on_a_full_disk_says_so_and_succeeds_when_there_is_space",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             disk.fill();
             assert_full(&stage, stage.device().start());
             disk.free();
@@ -155,7 +148,7 @@ fn the_client_goes_on_by_itself_once_there_is_space() {
         4096,
         "full_disk::the_client_goes_on_by_itself_once_there_is_space",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let client = stage.start();
             stage.cut_off();
             disk.fill();
@@ -183,7 +176,7 @@ fn the_file_shrinks_on_a_full_disk_too_after_a_large_backlog_has_drained() {
         16 << 10,
         "full_disk::the_file_shrinks_on_a_full_disk_too_after_a_large_backlog_has_drained",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let client = stage.device().in_flight_window(64).start().unwrap();
             stage.cut_off();
             let sender = sender(&client);
@@ -207,7 +200,7 @@ fn an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when
         8192,
         "full_disk::an_upgrade_on_a_full_disk_says_so_leaves_the_old_file_alone_and_succeeds_when_there_is_space",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let file = published(&stage, "1.2.0");
             // What does not become small when it is compressed, as the take-over does.
             let noise = || std::iter::repeat_with(fastrand::alphanumeric).take(10_000);
@@ -266,7 +259,7 @@ fn a_file_that_may_not_grow_is_a_full_disk_of_which_the_log_tells_once() {
         "full_disk::a_file_that_may_not_grow_is_a_full_disk_of_which_the_log_tells_once",
         |disk| {
             for (window, bytes) in [(1, 3000), (16, 100_000)] {
-                let stage = stage_on(&disk);
+                let stage = disk.stage();
                 let client = stage.device().in_flight_window(window).start().unwrap();
                 stage.cut_off();
                 let warnings_before = warnings();

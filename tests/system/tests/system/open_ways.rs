@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 use spotflow_device::{Error, Transport};
 use spotflow_emulator::{Blockage, Platform, Route, ServerCertificate, Way};
 
-use crate::support::{DEVICE, PATIENCE, Stage, sender, within};
+use crate::support::{DEVICE, PATIENCE, Stage, run_alone, sender, start_alone, within};
 
 /// Set in the process that has the network.
 const ALONE: &str = "SPOTFLOW_TEST_OPEN_WAYS";
-const DONE: &str = "ran on a network of its own";
 /// The resolver gives these first, as they are nearer to this machine's address (RFC 6724, rule 9).
 const DEAD: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
 const ALIVE: Ipv4Addr = Ipv4Addr::new(127, 1, 2, 3);
@@ -63,9 +62,7 @@ const NETWORKS: [Network; 5] = [
 /// Runs the body of the test of this name in a process that has a network, and names, of its own.
 fn on_a_network(test: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
-        body();
-        println!("{DONE}");
-        return;
+        return run_alone(body);
     }
     let directory = tempfile::tempdir().unwrap();
     let hosts = directory.path().join("hosts");
@@ -73,25 +70,15 @@ fn on_a_network(test: &str, body: impl FnOnce()) {
     let names: String = names.map(|it| format!("{it} localhost\n")).collect();
     fs::write(&hosts, names).unwrap();
     let begin = r#"ip link set lo up && mount --bind "$1" /etc/hosts && exec "$2" --exact "$3" --nocapture"#;
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["--user", "--map-root-user", "--net", "--mount"])
         .args(["sh", "-c", begin, "sh"])
         .args([&hosts, &std::env::current_exe().unwrap()])
         .arg(test)
-        .env(ALONE, "yes")
-        .output()
-        .expect("`unshare` (util-linux) is needed to give a test a network of its own");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    print!("{stdout}");
-    // A wrong name runs no test at all, which is a success, too.
-    let passed = output.status.success() && stdout.contains(DONE);
-    assert!(
-        passed,
-        "{}: either the test failed on its network, or this system gives it none (needed: `unshare --user \
-         --map-root-user --net --mount`, and `ip`)\n{stdout}\n{stderr}",
-        output.status
-    );
+        .env(ALONE, "yes");
+    let given = "a network (`unshare --user --map-root-user --net --mount`, and `ip`)";
+    start_alone(&mut command, given);
 }
 
 /// A port that drops what comes: its queue of connections that nobody accepts is full.
@@ -311,9 +298,10 @@ fn nginx(directory: &Path, hub: &str) -> (Process, u16) {
     );
     fs::write(path("nginx.conf"), configuration).unwrap();
     let arguments = ["-c".to_owned(), path("nginx.conf")];
-    let program = match Path::new("/usr/sbin/nginx").exists() {
-        true => "/usr/sbin/nginx",
-        false => "nginx",
+    let program = if Path::new("/usr/sbin/nginx").exists() {
+        "/usr/sbin/nginx"
+    } else {
+        "nginx"
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     (Process::start(program, &arguments, address), port)

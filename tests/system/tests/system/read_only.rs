@@ -23,10 +23,7 @@ fn a_read_only_disk_is_named_at_the_start_and_costs_nothing() {
         8192,
         "read_only::a_read_only_disk_is_named_at_the_start_and_costs_nothing",
         |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
+            let stage = disk.stage();
             let client = stage.start();
             stage.cut_off();
             sender(&client).enqueue_message("kept").unwrap();
@@ -50,10 +47,7 @@ fn a_file_that_is_read_only_is_named_at_the_start() {
         8192,
         "read_only::a_file_that_is_read_only_is_named_at_the_start",
         |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
+            let stage = disk.stage();
             stage.start().close();
             set_mode(&stage.database(), 0o400);
             assert_refused(&stage, "cannot open the database");
@@ -73,10 +67,7 @@ fn a_directory_that_takes_no_new_files_is_named_at_the_start() {
         8192,
         "read_only::a_directory_that_takes_no_new_files_is_named_at_the_start",
         |disk| {
-            let stage = Stage {
-                directory: tempfile::tempdir_in(disk.path()).unwrap(),
-                ..Stage::new()
-            };
+            let stage = disk.stage();
             stage.start().close();
             let names = || fs::read_dir(stage.directory.path()).unwrap().count();
             let before = names();

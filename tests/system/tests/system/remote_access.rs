@@ -41,10 +41,7 @@ impl Access {
     fn to(port: u16, stage: Stage) -> Access {
         let options = RemoteAccess::new().port(port).max_tunnels(64);
         let client = stage.device().remote_access(options).start().unwrap();
-        eventually("the device can be called", || {
-            let filters = stage.platform.subscriptions(DEVICE);
-            filters.iter().any(|filter| filter.contains("methods"))
-        });
+        stage.wait_callable();
         let technician = stage.platform.forward(0, DEVICE, port).unwrap();
         Access {
             stage,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use socket2::{Domain, Protocol, Socket, Type};
 use spotflow_device::DeviceClient;
 
-use crate::support::{DEVICE, LogCapture, PATIENCE, Stage, sender};
+use crate::support::{DEVICE, LogCapture, PATIENCE, Stage, run_alone, sender, start_alone};
 
 const UNIT: &str = include_str!("../../../../examples/systemd/my-device.service");
 /// Where the service's own directory is mounted, and where its program is.
@@ -20,30 +20,24 @@ const CA_FILE: &str = "/tmp/ca.pem";
 const INSTANCE: &str = "SPOTFLOW_TEST_INSTANCE";
 const TOKEN: &str = "SPOTFLOW_PROVISIONING_TOKEN";
 const DATABASE: &str = "SPOTFLOW_DATABASE";
-const DONE: &str = "ran as a service";
 const NETLINK: i32 = 16;
 const LARGE_BYTES: usize = 300_000;
 
 #[test]
 fn a_device_needs_no_more_than_the_example_of_a_systemd_unit_allows() {
     if let Ok(instance) = std::env::var(INSTANCE) {
-        the_restrictions_hold();
-        device(&instance);
-        println!("{DONE}");
-        return;
+        return run_alone(|| {
+            the_restrictions_hold();
+            device(&instance);
+        });
     }
     let stage = Stage::new();
     let sandbox = Sandbox::of_the_unit(stage.directory.path());
-    let output = sandbox
-        .command(&stage)
+    let mut command = sandbox.command(&stage);
+    command
         .args(["--exact", "--nocapture"])
-        .arg("service::a_device_needs_no_more_than_the_example_of_a_systemd_unit_allows")
-        .output()
-        .expect("`bwrap` (Debian: bubblewrap)");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    let passed = output.status.success() && stdout.contains(DONE);
-    assert!(passed, "{}\n{stdout}\n{stderr}", output.status);
+        .arg("service::a_device_needs_no_more_than_the_example_of_a_systemd_unit_allows");
+    start_alone(&mut command, "a sandbox (`bwrap`; Debian: bubblewrap)");
     let received = stage.received();
     assert_eq!(received[0], "first");
     assert_eq!(received[1].len(), LARGE_BYTES);

@@ -5,18 +5,17 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::{Stage, run_alone, start_alone};
+
 /// Set in the process that has the disk: where it is. Who sets it by hand runs a test on a disk of another kind, such
 /// as btrfs, or one with a quota.
 const DISK: &str = "SPOTFLOW_TEST_DISK";
-const DONE: &str = "ran on a disk of its own";
 
 /// Runs the body of the test of this name (as the test harness calls it) in a process that has a disk of
 /// so many KiB to itself. Any user may do that where user namespaces are allowed.
 pub fn on_a_disk_of(kib: u32, test: &str, body: impl FnOnce(SmallDisk)) {
     if let Some(directory) = std::env::var_os(DISK) {
-        body(SmallDisk(directory.into()));
-        println!("{DONE}");
-        return;
+        return run_alone(|| body(SmallDisk(directory.into())));
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
     // Root in there has to respect the rights of files; and who writes behind a limit gets an error, not a signal.
@@ -24,25 +23,16 @@ pub fn on_a_disk_of(kib: u32, test: &str, body: impl FnOnce(SmallDisk)) {
         mount -t tmpfs -o "size=$1" none "$2" && trap '' XFSZ &&
         exec setpriv --bounding-set -dac_override -- "$3" --exact "$4" --nocapture
     "#;
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["--user", "--map-root-user", "--mount"])
         .args(["sh", "-c", mount, "sh", &format!("{kib}k")])
         .arg(directory.path())
         .arg(std::env::current_exe().expect("this program"))
         .arg(test)
-        .env(DISK, directory.path())
-        .output()
-        .expect("`unshare` (util-linux) is needed to give a test a disk of its own");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    // A wrong name runs no test at all, which is a success, too.
-    let passed = output.status.success() && stdout.contains(DONE);
-    assert!(
-        passed,
-        "{}: either the test failed on its disk, or this system gives it none (needed: `unshare --user \
-         --map-root-user --mount`, `setpriv`, and a tmpfs)\n{stdout}\n{stderr}",
-        output.status
-    );
+        .env(DISK, directory.path());
+    let given = "a disk (`unshare --user --map-root-user --mount`, `setpriv`, and a tmpfs)";
+    start_alone(&mut command, given);
 }
 
 /// Changes a mount of this process's own.
@@ -57,6 +47,14 @@ pub struct SmallDisk(PathBuf);
 impl SmallDisk {
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// A Platform, and a device whose database is on this disk.
+    pub fn stage(&self) -> Stage {
+        Stage {
+            directory: tempfile::tempdir_in(self.path()).expect("a directory on the disk"),
+            ..Stage::new()
+        }
     }
 
     /// Uses up what is left, to the last block.

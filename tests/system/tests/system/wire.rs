@@ -6,11 +6,10 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 use spotflow_emulator::Platform;
 
-use crate::support::Stage;
+use crate::support::{Stage, run_alone, start_alone};
 
 /// Set in the process that has the namespaces.
 const ALONE: &str = "SPOTFLOW_TEST_WIRE";
-const DONE: &str = "ran on a network of its own";
 const NEAR: &str = "10.77.0.1/24";
 const FAR: &str = "10.77.0.2/24";
 const FAR_ADDRESS: [u8; 4] = [10, 77, 0, 2];
@@ -19,28 +18,16 @@ const FAR_ADDRESS: [u8; 4] = [10, 77, 0, 2];
 /// user may do that where user namespaces are allowed.
 pub fn on_a_wire(test: &str, body: impl FnOnce(&Stage)) {
     if std::env::var_os(ALONE).is_some() {
-        body(&stage());
-        println!("{DONE}");
-        return;
+        return run_alone(|| body(&stage()));
     }
-    let output = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["--user", "--map-root-user", "--net"])
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "yes")
-        .output()
-        .expect("`unshare` (util-linux) is needed to give a test a network of its own");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    print!("{stdout}");
-    // A wrong name runs no test at all, which is a success, too.
-    let passed = output.status.success() && stdout.contains(DONE);
-    assert!(
-        passed,
-        "{}: either the test failed on its network, or this system gives it none (needed: `unshare --user \
-         --map-root-user --net`, and `ip` with veth)\n{stdout}\n{stderr}",
-        output.status
-    );
+        .env(ALONE, "yes");
+    let given = "a network (`unshare --user --map-root-user --net`, and `ip` with veth)";
+    start_alone(&mut command, given);
 }
 
 fn stage() -> Stage {
