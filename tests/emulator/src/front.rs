@@ -1,11 +1,12 @@
 //! The Platform's ports. Every port serves HTTP and MQTT: the first decrypted byte tells which it is.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +17,8 @@ use crate::faults::Way;
 use crate::hub::connection;
 use crate::state::Core;
 
+/// As many as std asks for.
+const BACKLOG: u32 = 128;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first byte of MQTT's CONNECT; no HTTP method begins with it.
 const CONNECT_BYTE: u8 = 0x10;
@@ -49,10 +52,11 @@ pub(crate) async fn listen(
                 listener = None;
             }
             None => {
+                let held = hold(address).await;
                 if accepting.wait_for(|accept| *accept).await.is_err() {
                     return;
                 }
-                listener = Some(reopen(address).await);
+                listener = held.listen(BACKLOG).ok();
             }
         }
     }
@@ -78,14 +82,26 @@ async fn accept_from(
     }
 }
 
-/// Takes the port again, which somebody else may hold for a moment.
-async fn reopen(address: SocketAddr) -> TcpListener {
+/// Keeps the port while nobody listens on it: who connects is refused, and no connection of this machine can be given
+/// its number, which would keep the Platform from listening again.
+async fn hold(address: SocketAddr) -> TcpSocket {
     loop {
-        if let Ok(listener) = TcpListener::bind(address).await {
-            return listener;
+        if let Ok(socket) = bound(address) {
+            return socket;
         }
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // The connections that were taken before may go on.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn serve(
