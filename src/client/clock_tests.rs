@@ -10,7 +10,7 @@ use spotflow_emulator::{Builder, PacketKind, PacketSeen, Platform, Route};
 
 use crate::clock::ShiftedClock;
 use crate::error::Chain;
-use crate::{Compression, DeviceClient, Error, SenderOptions, StreamSender};
+use crate::{Compression, DeviceClient, DeviceClientBuilder, Error, SenderOptions, StreamSender};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const DEVICE: &str = "test-device";
@@ -37,12 +37,20 @@ impl Stage {
     }
 
     fn start(&self) -> DeviceClient {
+        self.start_with(|builder| builder)
+    }
+
+    fn start_with(
+        &self,
+        options: impl FnOnce(DeviceClientBuilder) -> DeviceClientBuilder,
+    ) -> DeviceClient {
         let database = self.directory.path().join("device.db");
         let mut builder = DeviceClient::builder(self.platform.provisioning_token(), database)
             .instance(self.platform.instance())
             .ca_file(self.platform.ca_file())
             .device_id(DEVICE)
             .on_provisioning(|_| {});
+        builder = options(builder);
         builder.options.clock = Arc::clone(&self.clock) as Arc<_>;
         builder.start().unwrap()
     }
@@ -148,6 +156,57 @@ fn a_clock_that_is_set_in_the_middle_of_a_run_makes_no_message_older_than_it_is(
     stage.clock.set_wall_offset(0);
     lasting(DAY).unwrap().send_message("behind").unwrap();
     assert_eq!(stage.received()[1..], ["just stored", "behind"]);
+}
+
+#[test]
+fn a_clock_that_is_set_while_many_are_prepared_makes_none_of_them_older_than_it_is() {
+    let stage = Stage::new(Platform::builder());
+    stage.approve();
+    stage.clock.set_wall(BOOT_MS);
+    let client = stage.start();
+    stage.suspend(&client, 2 * HOUR);
+    let options = SenderOptions::new().time_to_live(HOUR);
+    let lasting = client.create_stream_sender_with(None, None, options);
+    let prepared = ["first", "second"].into_iter().inspect(|text| {
+        if *text == "second" {
+            stage.clock.set_wall_offset(0);
+        }
+    });
+    lasting.unwrap().enqueue_messages(prepared).unwrap();
+    sender(&client).send_message("behind").unwrap();
+    assert_eq!(stage.received()[1..], ["first", "second", "behind"]);
+}
+
+#[test]
+fn a_method_may_take_longer_than_a_hub_may_owe_an_answer() {
+    let stage = Stage::new(Platform::builder());
+    let (running, runs) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = crate::sync::Mutex::new(released);
+    let client = stage.start_with(|builder| {
+        builder.on_method("slow", move |_| {
+            running.send(())?;
+            released.lock().recv_timeout(PATIENCE)?;
+            Ok(crate::MethodResponse::ok("done"))
+        })
+    });
+    stage.connects();
+    sender(&client).send_message("before").unwrap();
+    eventually("the device can be called", || {
+        let filters = stage.platform.subscriptions(DEVICE);
+        filters.iter().any(|filter| filter.contains("methods"))
+    });
+    let call = stage.platform.begin_method(DEVICE, "slow", "", PATIENCE);
+    let call = call.unwrap();
+    runs.recv_timeout(PATIENCE).unwrap();
+    stage.suspend(&client, Duration::from_secs(90));
+    release.send(()).unwrap();
+    let answer = stage.platform.wait_for_method(call, PATIENCE).unwrap();
+    assert_eq!(
+        (answer.status, answer.payload.as_slice()),
+        (200, &b"\"done\""[..])
+    );
+    assert_eq!(client.status().reconnects, 0);
 }
 
 #[test]

@@ -209,9 +209,14 @@ impl StreamSender {
         terms::with_time_to_live(bag, self.options.time_to_live)
     }
 
-    fn store(&self, messages: Vec<NewMessage>) -> Result<()> {
+    fn store(&self, mut messages: Vec<NewMessage>) -> Result<()> {
         self.core.check_open()?;
         let core = &self.core;
+        // Now: the clock may have been set since the first of many was prepared, and would make it older than it is.
+        let stored_at_ms = core.clock.wall_ms();
+        for message in &mut messages {
+            message.stored_at_ms = stored_at_ms;
+        }
         core.outbox.enqueue(messages, core.durability).map(drop)
     }
 }

@@ -30,6 +30,8 @@ impl Exchange<'_> {
         let read = self.connection.read(self.now);
         self.handle_all()?;
         read?;
+        // Before the look at the time: what others had put there since has not waited until now.
+        self.connection.write(self.now)?;
         // Behind the read: after a suspend, what came before it is still to be read.
         if self.connection.is_late(self.now) {
             return Err(TransportError::TimedOut);
@@ -41,8 +43,6 @@ impl Exchange<'_> {
         if self.connection.session.is_connected() {
             self.drive_twin()?;
             self.publish()?;
-        } else {
-            self.connection.write(self.now)?;
         }
         Ok(ControlFlow::Continue(()))
     }
