@@ -20,7 +20,7 @@ use spotflow_device::{
     Compression, DeviceClient, Error, Priority, Result, SenderOptions, Status, StreamSender,
 };
 use spotflow_emulator::{Message as Received, Platform, StorageWrite, WriteKind};
-use support::{Outcome, PATIENCE, Stage, check, picture};
+use support::{Outcome, PATIENCE, Stage, check, picture, wait_until};
 
 const OUTAGES: usize = 2;
 /// Seconds stand for hours.
@@ -47,7 +47,7 @@ fn main() -> Outcome {
     link.wait_until_amid_a_block()?;
 
     for outage in 1..=OUTAGES {
-        link.take_away()?;
+        link.take_away(&client)?;
         println!("-- Outage {outage}: readings grow stale; then come fresh ones, and an alarm");
         let stale = station.measure(STALE_READINGS)?;
         thread::sleep(OUTAGE);
@@ -152,14 +152,15 @@ impl Link<'_> {
         Link { platform }
     }
 
-    fn take_away(&self) -> Outcome {
+    /// Returns when the device has noticed: until then something may be in flight, and never expires.
+    fn take_away(&self, client: &DeviceClient) -> Outcome {
         let Some(platform) = self.platform else {
             return ask("Take the network away");
         };
         platform.accept_connections(false)?;
         platform.cut_storage_after(Some(1));
         platform.close_connections();
-        Ok(())
+        wait_until("the device has a link", || !client.status().is_connected)
     }
 
     fn give_back(&self) -> Outcome {

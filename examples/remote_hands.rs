@@ -13,13 +13,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spotflow_device::{MethodError, MethodRequest, MethodResponse, RemoteAccess};
 use spotflow_emulator::Platform;
-use support::{Outcome, PATIENCE, Stage, check};
+use support::{Outcome, PATIENCE, Stage, check, wait_until};
 
 const SSH: u16 = 22;
 const LONGEST_INTERVAL_SECONDS: u64 = 3600;
@@ -148,14 +148,8 @@ fn play_the_cloud(platform: &Platform, device: &str, console_port: u16) -> Outco
 
 /// A method can be called once the device is connected and has subscribed.
 fn wait_callable(platform: &Platform, device: &str) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
-    while platform
-        .subscriptions(device)
-        .iter()
-        .all(|filter| !filter.contains("methods"))
-    {
-        check(Instant::now() < deadline, "the device cannot be called")?;
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
+    wait_until("the device cannot be called", || {
+        let filters = platform.subscriptions(device);
+        filters.iter().any(|filter| filter.contains("methods"))
+    })
 }

@@ -3,7 +3,8 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use spotflow_device::{DeviceClient, DeviceClientBuilder};
 use spotflow_emulator::Platform;
@@ -18,6 +19,16 @@ pub fn check(right: bool, problem: &str) -> Outcome {
 
 /// How long an example waits for anything that should come promptly.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds; fails with `problem` if it does not in time.
+pub fn wait_until(problem: &str, condition: impl Fn() -> bool) -> Outcome {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        check(Instant::now() < deadline, problem)?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
 
 /// So many bytes that look like a picture: no codec makes them smaller.
 pub fn picture(bytes: usize) -> Vec<u8> {

@@ -13,7 +13,7 @@ import random
 import sys
 import tempfile
 import time
-from typing import List, Set, Tuple
+from typing import Callable, List, Set, Tuple
 
 from spotflow_device import Compression, DeviceClient, ExpiredError, Priority, Status
 from spotflow_emulator import Emulator, Message, StorageWrite, WriteKind
@@ -78,10 +78,12 @@ class Link:
         self.platform = platform
         platform.storage_rate(UPLOAD_BYTES_PER_SECOND)
 
-    def take_away(self) -> None:
+    def take_away(self, client: DeviceClient) -> None:
+        """Returns when the device has noticed: until then something may be in flight, and never expires."""
         self.platform.accept_connections(False)
         self.platform.cut_storage_after(1)
         self.platform.close_connections()
+        wait_until("the device has a link", lambda: not client.status().is_connected)
 
     def give_back(self) -> None:
         self.platform.cut_storage_after(None)
@@ -90,14 +92,13 @@ class Link:
     def wait_until_amid_a_block(self) -> None:
         """Returns when another block has come up, and the next is under way."""
         up_before = len(whole_blocks(self.platform.storage_writes()))
-        deadline = time.monotonic() + PATIENCE
-        while True:
+
+        def is_amid_a_block() -> bool:
             writes = self.platform.storage_writes()
             is_begun = bool(writes) and writes[-1].status is None and writes[-1].received_bytes > 0
-            if is_begun and len(whole_blocks(writes)) > up_before:
-                return
-            check(time.monotonic() < deadline, "the upload does not get on")
-            time.sleep(0.005)
+            return is_begun and len(whole_blocks(writes)) > up_before
+
+        wait_until("the upload does not get on", is_amid_a_block)
 
 
 def main() -> None:
@@ -126,7 +127,7 @@ def spend_a_day(client: DeviceClient, link: Link, log_file: str) -> None:
     link.wait_until_amid_a_block()
 
     for outage in range(1, OUTAGES + 1):
-        link.take_away()
+        link.take_away(client)
         print(f"-- Outage {outage}: readings grow stale; then come fresh ones, and an alarm", flush=True)
         stale = station.measure(STALE_READINGS)
         time.sleep(OUTAGE)
@@ -177,6 +178,13 @@ def show(status: Status) -> None:
 def check(is_right: bool, problem: str) -> None:
     if not is_right:
         sys.exit(problem)
+
+
+def wait_until(problem: str, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        check(time.monotonic() < deadline, problem)
+        time.sleep(0.005)
 
 
 def in_stream(received: List[Message], stream: str) -> List[Message]:
