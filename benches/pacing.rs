@@ -1,6 +1,6 @@
 //! How exactly a pace is kept, and what going at a pace gains where the hub throttles: `cargo bench --bench pacing`.
 //!
-//! The second part takes a quarter of an hour, nearly all of it for what runs into the throttle. `HUB_TAKES` (1,000
+//! The second part takes some five minutes, most of it for what runs into the throttle. `HUB_TAKES` (500
 //! unless set) is how many Messages the hub takes a second, and at once after a pause.
 
 mod support;
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
         compare(&format!("{bytes} bytes"), sent.1, bytes as f64);
     }
     let hub_takes = std::env::var("HUB_TAKES").ok();
-    let hub_takes = hub_takes.map_or(Ok(1000), |takes| takes.parse())?;
+    let hub_takes = hub_takes.map_or(Ok(500), |takes| takes.parse())?;
     println!("the hub takes {hub_takes} Messages a second, and {BACKLOG} wait:");
     for (how, is_wanted) in [("at a pace", true), ("running into the throttle", false)] {
         let (took, closes) = drain(hub_takes, is_wanted)?;

@@ -89,6 +89,10 @@ impl Pace {
         (self.messages_per_second, bytes, self.burst)
     }
 
+    fn is_limited(&self) -> bool {
+        self.messages_per_second.is_some() || self.bytes_per_second.is_some()
+    }
+
     /// `whose` is added to the rule.
     fn validate(&self, whose: &str) -> Result<()> {
         let is_pace = |rate: f64| rate.is_finite() && rate > 0.0;
@@ -207,6 +211,10 @@ impl Pacing {
 
     pub(super) fn of_lane(&self, priority: Priority) -> &Pace {
         &self.lanes[priority]
+    }
+
+    pub(super) fn is_limited(&self) -> bool {
+        self.all.is_limited() || self.lanes.iter().any(|(_, pace)| pace.is_limited())
     }
 
     pub(super) fn heeds_throttling(&self) -> bool {

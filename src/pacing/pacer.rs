@@ -1,5 +1,6 @@
 //! The limits of one client, for those who send: the link and the uploader.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::bucket::Bucket;
@@ -13,10 +14,14 @@ use crate::sync::Mutex;
 const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// The limits, and what is used of them.
-pub(crate) struct Pacer(Mutex<State>);
+pub(crate) struct Pacer {
+    /// Without limits there is nothing to reckon for each Message.
+    is_limited: AtomicBool,
+    heeds_throttling: AtomicBool,
+    state: Mutex<State>,
+}
 
 struct State {
-    pacing: Pacing,
     all: Limit,
     lanes: Lanes<Limit>,
 }
@@ -55,45 +60,53 @@ impl Limit {
 
 impl Pacer {
     pub fn new(pacing: Pacing, now: Moment) -> Pacer {
-        Pacer(Mutex::new(State {
-            all: Limit::new(pacing.of_all(), now),
-            lanes: Lanes::each(|priority| Limit::new(pacing.of_lane(priority), now)),
-            pacing,
-        }))
+        Pacer {
+            is_limited: AtomicBool::new(pacing.is_limited()),
+            heeds_throttling: AtomicBool::new(pacing.heeds_throttling()),
+            state: Mutex::new(State {
+                all: Limit::new(pacing.of_all(), now),
+                lanes: Lanes::each(|priority| Limit::new(pacing.of_lane(priority), now)),
+            }),
+        }
     }
 
     /// These hold from now on. Who waits has to be told.
     pub fn change(&self, pacing: Pacing, now: Moment) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.all.change(pacing.of_all(), now);
         for (priority, limit) in state.lanes.iter_mut() {
             limit.change(pacing.of_lane(priority), now);
         }
-        state.pacing = pacing;
+        let order = Ordering::SeqCst;
+        self.is_limited.store(pacing.is_limited(), order);
+        self.heeds_throttling
+            .store(pacing.heeds_throttling(), order);
     }
 
     /// Whether the link goes more slowly when the hub throttles.
     pub fn heeds_throttling(&self) -> bool {
-        self.0.lock().pacing.heeds_throttling()
+        self.heeds_throttling.load(Ordering::Relaxed)
     }
 
     /// What may be sent now.
     pub fn turn(&self, now: Moment) -> Turn {
-        let state = self.0.lock();
-        Turn {
-            now,
-            all: state.all.next_at(now),
-            lanes: state.lanes.map(|limit| limit.next_at(now)),
-            heeds_throttling: state.pacing.heeds_throttling(),
-            held_until: None,
+        let mut turn = Turn::free(now);
+        turn.heeds_throttling = self.heeds_throttling();
+        if self.is_limited.load(Ordering::Relaxed) {
+            let state = self.state.lock();
+            turn.all = state.all.next_at(now);
+            turn.lanes = state.lanes.map(|limit| limit.next_at(now));
         }
+        turn
     }
 
     /// A Message of this lane goes, as a packet of so many bytes.
     pub fn sent(&self, lane: Priority, bytes: u64, now: Moment) {
-        let mut state = self.0.lock();
-        state.all.charge_message(bytes, now);
-        state.lanes[lane].charge_message(bytes, now);
+        if self.is_limited.load(Ordering::Relaxed) {
+            let mut state = self.state.lock();
+            state.all.charge_message(bytes, now);
+            state.lanes[lane].charge_message(bytes, now);
+        }
     }
 
     /// What a part of an upload in this lane may be, and counts it as sent; or how long to wait. No part is longer than
@@ -105,8 +118,8 @@ impl Pacer {
         part_time: Duration,
         now: Moment,
     ) -> Result<usize, Duration> {
-        let mut state = self.0.lock();
-        let State { all, lanes, .. } = &mut *state;
+        let mut state = self.state.lock();
+        let State { all, lanes } = &mut *state;
         let mut buckets = [&mut all.bytes, &mut lanes[lane].bytes];
         let mut part = bytes as u64;
         for bucket in &buckets {
