@@ -571,12 +571,22 @@ fn who_was_to_bear_witness_is_sent_in_another_lane_only_when_that_is_recorded() 
     let (normal, urgent) = (Priority::Normal, Priority::Urgent);
     for window in [1, 4] {
         let mut state = with_lanes(&[(normal, 1)]);
-        assert!(state.take(1).is_some());
+        assert!(state.take(1, &mut Turn::any()).is_some());
         let witness = lane::id(urgent, 2);
         state.stored(witness, &new_message(1));
         state.stored(3, &new_message(1));
-        assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
-        assert_eq!(state.take_behind().map(|message| message.id), Some(3));
+        assert_eq!(
+            state
+                .take_behind(&mut Turn::any())
+                .map(|message| message.id),
+            Some(witness)
+        );
+        assert_eq!(
+            state
+                .take_behind(&mut Turn::any())
+                .map(|message| message.id),
+            Some(3)
+        );
         // The experiment came to nothing: all that is in flight is sent again, in the order in which it was taken.
         assert!(state.has_place(1, window));
         assert!(!state.has_place(witness, window), "two lanes in flight");
