@@ -186,6 +186,9 @@
 //! comes in the Platform's own form counts as its refusal: a captive portal or an intercepting proxy that answers in
 //! its place is an [`Error::Protocol`] that says so, and passes.
 //!
+//! A hub that throttles, by closing the connection amid Messages, is sent them more slowly for some minutes:
+//! [`Pacing`](Pacing#when-the-hub-throttles). Without that, too, nothing is lost and all stays in order.
+//!
 //! # Limits
 //!
 //! | what | limit |
@@ -199,6 +202,7 @@
 //! | [Messages in flight](DeviceClientBuilder::in_flight_window) | 1 to 256; 1 unless changed |
 //! | [method calls](DeviceClientBuilder::on_method) at once | 1 to 64, 4 unless changed, and 64 that wait; answers of 128 KB |
 //! | [tunnels](RemoteAccess::max_tunnels) at once | 1 to 256; 8 unless changed |
+//! | Messages and bytes sent in a second | none unless [set](Pacing); what the hub takes, when it throttles |
 //! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
 //! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) of each [priority](Priority) are held in
@@ -318,6 +322,7 @@ mod methods;
 mod net;
 mod outage;
 mod outbox;
+mod pacing;
 mod properties;
 mod registration;
 mod secret;
@@ -343,6 +348,7 @@ pub use inbox::CloudMessage;
 pub use message::{MAX_PAYLOAD_BYTES, Message, Priority};
 pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
+pub use pacing::{Pace, Pacing};
 pub use registration::ProvisioningOperation;
 pub use status::{ConnectionChange, Status, TunnelStatus, UploadStatus};
 pub use store::{Durability, Recovery};

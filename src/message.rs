@@ -2,6 +2,7 @@
 //! of a chunked Message. How they look on the wire is in [`property_bag`], what they have to obey
 //! in [`rules`].
 
+pub(crate) mod lanes;
 pub(crate) mod outgoing;
 pub(crate) mod priority;
 pub(crate) mod property_bag;

@@ -20,7 +20,9 @@ use crate::http::upload::UploadError;
 use crate::identity::HubDeviceId;
 use crate::link::mailbox::Mailbox;
 use crate::outbox::{Outbox, SetAside};
+use crate::pacing::upload::UploadPace;
 use crate::status::{StatusBoard, UploadStatus};
+use crate::store::rows::lane;
 use crate::sync::Mutex;
 use crate::worker::Worker;
 use steps::Steps;
@@ -42,6 +44,8 @@ struct Refusals {
 pub(crate) struct UploaderParts {
     pub outbox: Arc<Outbox>,
     pub agent: Agent,
+    /// That of the agent's transfers.
+    pub pace: Arc<UploadPace>,
     pub status: Arc<StatusBoard>,
     pub clock: Arc<dyn Clock>,
     /// Asked for other credentials.
@@ -126,6 +130,7 @@ impl Uploader {
         let Some(credentials) = self.credentials.lock().clone() else {
             return Ok(false);
         };
+        self.parts.pace.set_lane(lane::priority(id));
         match self.steps.bring_up(id, &credentials) {
             Ok(None) => {
                 self.steps.ended();

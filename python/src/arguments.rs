@@ -94,6 +94,17 @@ where
     number.ok_or_else(|| invalid(argument, "is out of range"))
 }
 
+/// An `int` or `float` that a `float` can express; `bool` is none.
+pub fn number(argument: &str, value: Argument<'_, '_>) -> PyResult<f64> {
+    let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
+    if !is_number || value.is_instance_of::<PyBool>() {
+        return Err(wrong_type(argument, "a number", value));
+    }
+    value
+        .extract()
+        .map_err(|_| invalid(argument, "is out of range"))
+}
+
 /// A time in seconds, `int` or `float`; `None` stands for no limit.
 pub fn seconds(argument: &str, value: Option<Argument<'_, '_>>) -> PyResult<Option<Duration>> {
     let Some(value) = value else {

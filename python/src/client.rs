@@ -14,6 +14,7 @@ use crate::desired_properties::DesiredProperties;
 use crate::handle::{Client, start};
 use crate::limit_arguments::LimitArguments;
 use crate::made::{made, parts};
+use crate::pacing::PacingArguments;
 use crate::sender::StreamSender;
 use crate::signals::waiting;
 use crate::start_arguments::StartArguments;
@@ -107,6 +108,11 @@ impl DeviceClient {
     ///   does not come through within some seconds, over WebSocket at port 443.
     /// - `remote_access_callback`: asked with a `TunnelRequest` before each tunnel to an allowed port, and opens it by
     ///   `True`; by default each is opened. `False` or an exception refuses it.
+    /// - `pacing`: a `Pace` of all Messages and uploads together, by default as fast as they can.
+    /// - `lane_pacing`: a `dict` of the `Pace` for each `Priority` that has one of its own. A priority that has to wait
+    ///   holds up no other.
+    /// - `slow_down_when_throttled`: whether the client goes more slowly by itself for a while when the Platform
+    ///   throttles, by default `True`; the log tells of it.
     ///
     /// Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
     /// an exception in one is logged.
@@ -120,8 +126,9 @@ impl DeviceClient {
         connection_changed_callback=None, ca_file=None, cloud_messages=None, in_flight_window=None,
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
         free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None,
-        proxy=None, timeout=None, transport=None, remote_access_callback=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None, remote_access_callback=None)")]
+        proxy=None, timeout=None, transport=None, remote_access_callback=None, pacing=None, lane_pacing=None,
+        slow_down_when_throttled=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None, remote_access_callback=None, pacing=None, lane_pacing=None, slow_down_when_throttled=True)")]
     #[allow(clippy::too_many_arguments)]
     fn start<'py>(
         py: Python<'py>,
@@ -150,6 +157,9 @@ impl DeviceClient {
         timeout: Argument<'_, '_>,
         transport: Argument<'_, '_>,
         remote_access_callback: Argument<'_, '_>,
+        pacing: Argument<'_, '_>,
+        lane_pacing: Argument<'_, '_>,
+        slow_down_when_throttled: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = StartArguments {
             device_id,
@@ -179,6 +189,11 @@ impl DeviceClient {
             timeout,
             transport,
             remote_access_callback,
+            pacing: PacingArguments {
+                pacing,
+                lane_pacing,
+                slow_down_when_throttled,
+            },
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;
@@ -272,6 +287,32 @@ impl DeviceClient {
         };
         client
             .set_outbox_limits(arguments.limits()?)
+            .map_err(|error| errors::to_python(py, &error))
+    }
+
+    /// Set how fast Messages and uploads may go in the place of what holds, for example as Desired Properties say. The
+    /// arguments are those of `start`; a limit that is not given does not hold any more.
+    ///
+    /// It holds at once, for an upload that is waiting within a second. The next start has its own.
+    #[pyo3(signature = (*, pacing=None, lane_pacing=None, slow_down_when_throttled=None))]
+    #[pyo3(
+        text_signature = "($self, *, pacing=None, lane_pacing=None, slow_down_when_throttled=True)"
+    )]
+    fn set_pacing(
+        &self,
+        py: Python<'_>,
+        pacing: Argument<'_, '_>,
+        lane_pacing: Argument<'_, '_>,
+        slow_down_when_throttled: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let client = self.client.open(py)?;
+        let arguments = PacingArguments {
+            pacing,
+            lane_pacing,
+            slow_down_when_throttled,
+        };
+        client
+            .set_pacing(arguments.pacing()?)
             .map_err(|error| errors::to_python(py, &error))
     }
 

@@ -35,6 +35,7 @@ mod message;
 mod methods;
 mod own_threads;
 mod owned;
+mod pacing;
 mod per_process;
 mod pickling;
 mod provisioning_operation;
@@ -81,6 +82,8 @@ mod _native {
     use super::methods::{MethodRequest, MethodResponse};
     #[pymodule_export]
     use super::own_threads::start_thread;
+    #[pymodule_export]
+    use super::pacing::Pace;
     #[pymodule_export]
     use super::pickling::restore;
     #[pymodule_export]

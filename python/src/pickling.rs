@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 
 use crate::connection_change::ConnectionChange;
 use crate::desired_properties::DesiredProperties;
+use crate::pacing::Pace;
 use crate::provisioning_operation::ProvisioningOperation;
 use crate::remote_access::{RemoteAccess, TunnelRequest, TunnelStatus};
 use crate::status::{Recovery, SetAsideMessage, Status, UploadStatus};
@@ -17,6 +18,7 @@ pub fn restore<'py>(kind: &str, fields: &Bound<'py, PyDict>) -> PyResult<Bound<'
     Ok(match kind {
         "ConnectionChange" => Bound::new(py, ConnectionChange::restored(fields)?)?.into_any(),
         "DesiredProperties" => Bound::new(py, DesiredProperties::restored(fields)?)?.into_any(),
+        "Pace" => Bound::new(py, Pace::restored(fields)?)?.into_any(),
         "ProvisioningOperation" => {
             Bound::new(py, ProvisioningOperation::restored(fields)?)?.into_any()
         }

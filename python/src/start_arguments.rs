@@ -9,6 +9,7 @@ use crate::arguments::{boolean, callback, count, invalid, optional_text, path, s
 use crate::choices::choice;
 use crate::handle::{Callbacks, Methods, RemoteAccess};
 use crate::limit_arguments::LimitArguments;
+use crate::pacing::PacingArguments;
 use crate::{methods, remote_access};
 
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -37,6 +38,7 @@ pub struct StartArguments<'a, 'py> {
     pub timeout: Argument<'a, 'py>,
     pub transport: Argument<'a, 'py>,
     pub remote_access_callback: Argument<'a, 'py>,
+    pub pacing: PacingArguments<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -84,7 +86,9 @@ impl<'a, 'py> StartArguments<'a, 'py> {
         if let Some(threads) = self.method_threads {
             builder = builder.method_threads(count("method_threads", threads)?);
         }
-        Ok(builder.outbox_limits(self.limits.limits()?))
+        Ok(builder
+            .outbox_limits(self.limits.limits()?)
+            .pacing(self.pacing.pacing()?))
     }
 
     pub fn callbacks(&self) -> PyResult<Callbacks<'a, 'py>> {

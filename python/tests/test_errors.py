@@ -20,6 +20,7 @@ from spotflow_device import (
     Message,
     OutboxFullError,
     OutcomeUnknownError,
+    Pace,
     RegistrationError,
     SetAsideError,
     SpotflowError,
@@ -60,6 +61,9 @@ SURROGATE = "a\udc80b"
 NAN, INFINITY = float("nan"), float("inf")
 TOO_LONG = "x" * 70000
 
+NOT_A_PACE = [1, 0.5, True, "1", {}, Pace, spotflow_device.Priority.LOW]
+NOT_LANES = [1, Pace(), [], {1: Pace()}, {"LOW": Pace()}, {spotflow_device.Priority.LOW: 1}, {None: Pace()}]
+
 #: The arguments of the start: what has a wrong type, and what breaks a rule.
 START = {
     "device_id": (NOT_TEXT, ["", "abc", "a" * 91, "with space", "a/bc", "geräte", "null\0", SURROGATE]),
@@ -87,6 +91,9 @@ START = {
     "timeout": (NOT_SECONDS, [-1, -0.001, NAN, -INFINITY, 10 ** 400]),
     "transport": ([0, "MQTT", Compression.FASTEST, spotflow_device.Transport], []),
     "remote_access_callback": (NOT_CALLABLE, []),
+    "pacing": (NOT_A_PACE, []),
+    "lane_pacing": (NOT_LANES, []),
+    "slow_down_when_throttled": (NOT_BOOL, []),
 }
 
 IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}
@@ -115,6 +122,14 @@ CALLS = {
             "outbox_bytes_max": (["1", 1.5, b"1", []], [0, -1]),
             "free_disk_bytes_min": (["1", 1.5, b"1", []], [0, -1]),
             "when_full": ([0, "DROP_OLDEST", Compression.FASTEST, WhenFull], []),
+        },
+    ),
+    "set_pacing": (
+        {},
+        {
+            "pacing": (NOT_A_PACE, []),
+            "lane_pacing": (NOT_LANES, []),
+            "slow_down_when_throttled": (NOT_BOOL, []),
         },
     ),
     "wait_enqueued_messages_sent": ({}, TIMEOUT),

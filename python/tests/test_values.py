@@ -20,6 +20,7 @@ from spotflow_device import (
     InvalidTypeError,
     Message,
     MethodResponse,
+    Pace,
     Priority,
     RemoteAccess,
     SpotflowError,
@@ -261,6 +262,8 @@ def test_what_programs_make_themselves_is_copied_and_pickled(again):
     assert (other.status, other.payload, repr(other)) == (201, response.payload, repr(response))
     for access in (RemoteAccess(None), RemoteAccess([22, 80], max_tunnels=2, idle_limit=1.5, bytes_per_second=2048)):
         assert again(access) == access
+    for pace in (Pace(), Pace(messages_per_second=0.5, bytes_per_second=2048, burst=1.5)):
+        assert again(pace) == pace and repr(again(pace)) == repr(pace)
 
 
 # What is no value
@@ -425,5 +428,6 @@ def test_every_value_that_is_public_is_tried_here():
         "Message",
         "MethodRequest",
         "MethodResponse",
+        "Pace",
         "RemoteAccess",
     }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::methods::{MethodError, MethodRequest, MethodResponse};
 use crate::outbox::OutboxLimits;
+use crate::pacing::Pacing;
 use crate::registration::ProvisioningOperation;
 use crate::secret::Secret;
 use crate::status::ConnectionChange;
@@ -294,6 +295,20 @@ impl DeviceClientBuilder {
     /// What the outbox may hold, and what happens to what does not fit; no limits unless set.
     pub fn outbox_limits(mut self, limits: OutboxLimits) -> Self {
         self.options.outbox_limits = limits;
+        self
+    }
+
+    /// How fast Messages and uploads may go, all together and by [priority](crate::Priority); no limits unless set.
+    /// [`DeviceClient::set_pacing`] changes it later.
+    ///
+    /// ```
+    /// use spotflow_device::{DeviceClient, Pace, Pacing};
+    ///
+    /// let pacing = Pacing::new().all(Pace::new().bytes_per_second(20_000));
+    /// let builder = DeviceClient::builder("CAEaBA...", "spotflow.db").pacing(pacing);
+    /// ```
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.options.pacing = pacing;
         self
     }
 

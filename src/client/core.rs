@@ -15,6 +15,7 @@ use crate::inbox::Inbox;
 use crate::link::mailbox::Mailbox;
 use crate::methods::Methods;
 use crate::outbox::Outbox;
+use crate::pacing::pacer::Pacer;
 use crate::properties::Properties;
 use crate::registration::Registrar;
 use crate::status::StatusBoard;
@@ -31,6 +32,7 @@ pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Core {
     pub store: Arc<Store>,
     pub outbox: Arc<Outbox>,
+    pub pacer: Arc<Pacer>,
     pub properties: Arc<Properties>,
     pub inbox: Option<Arc<Inbox>>,
     pub methods: Option<Arc<Methods>>,

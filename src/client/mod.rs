@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::inbox::CloudMessage;
 use crate::message::StreamAddress;
 use crate::outbox::OutboxLimits;
+use crate::pacing::Pacing;
 use crate::status::Status;
 use crate::twin::DesiredProperties;
 use crate::twin::rules::check_reported;
@@ -174,6 +175,28 @@ impl DeviceClient {
     pub fn set_outbox_limits(&self, limits: OutboxLimits) -> Result<()> {
         limits.validate()?;
         self.core.outbox.set_limits(limits);
+        Ok(())
+    }
+
+    /// Sets how fast Messages and uploads may go in the place of what holds, for example as Desired Properties say. It
+    /// holds at once, for an upload that is waiting within a second; what was sent still counts. Not remembered: the next
+    /// start has what its [builder](DeviceClientBuilder::pacing) says. Does not block.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] as at the start.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::{DeviceClient, Error, Pace, Pacing, Priority};
+    /// # fn f(client: &DeviceClient) -> Result<(), Error> {
+    /// // The backlog goes slowly, and everything else as fast as it can.
+    /// let backlog = Pace::new().bytes_per_second(2_000);
+    /// client.set_pacing(Pacing::new().lane(Priority::Bulk, backlog))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn set_pacing(&self, pacing: Pacing) -> Result<()> {
+        pacing.validate()?;
+        self.core.pacer.change(pacing, self.core.clock.now());
+        self.core.mailbox.wake();
         Ok(())
     }
 

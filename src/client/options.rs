@@ -12,6 +12,7 @@ use crate::message::rules::validate_device_id;
 use crate::methods::MethodOptions;
 use crate::net::proxy::Proxies;
 use crate::outbox::OutboxLimits;
+use crate::pacing::Pacing;
 use crate::registration::{DisplayCallback, display_on_stdout};
 use crate::secret::Secret;
 use crate::store::{Durability, validate_path};
@@ -53,6 +54,7 @@ pub(super) struct Options {
     /// How long the start may take; as long as it takes unless set.
     pub start_timeout: Option<Duration>,
     pub outbox_limits: OutboxLimits,
+    pub pacing: Pacing,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -79,6 +81,7 @@ impl Options {
             keep_alive: KEEP_ALIVE,
             start_timeout: None,
             outbox_limits: OutboxLimits::default(),
+            pacing: Pacing::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -112,6 +115,7 @@ impl Options {
             validate_device_id(device_id)?;
         }
         self.outbox_limits.validate()?;
+        self.pacing.validate()?;
         self.methods.validate()?;
         if let Some(remote_access) = &self.remote_access {
             remote_access.validate()?;

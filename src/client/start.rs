@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 ground   dialer, trust, database, status; the link's mailbox, the callback thread
-//! 2 data     outbox, properties, inbox: over the database
+//! 2 data     outbox and its pacer, properties, inbox: over the database
 //! 3 remote   methods, tunnels: what the cloud calls
 //! 4 calls    uploader, registrar: over HTTP
 //! 5 link     the thread that drives all of them
@@ -30,6 +30,8 @@ use crate::methods::{Answers, Methods, PlatformMethod};
 use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
 use crate::outbox::Outbox;
+use crate::pacing::pacer::Pacer;
+use crate::pacing::upload::UploadPace;
 use crate::properties::Properties;
 use crate::registration::{DisplayCallback, Registrar, RegistrarParts};
 use crate::secret::Secret;
@@ -60,6 +62,7 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
     let calls = Calls::new(&ground, &data, &instance, device, options.display);
     let link = LinkParts {
         outbox: Arc::clone(&data.outbox),
+        pacer: Arc::clone(&data.pacer),
         properties: Arc::clone(&data.properties),
         inbox: data.inbox.clone(),
         methods: remote.methods.clone(),
@@ -81,6 +84,7 @@ pub(super) fn start(mut options: Options) -> Result<Core> {
     Ok(Core {
         store: ground.store,
         outbox: data.outbox,
+        pacer: data.pacer,
         properties: data.properties,
         inbox: data.inbox,
         methods: remote.methods,
@@ -140,6 +144,8 @@ impl Ground {
 /// What is stored, and wakes the link when there is something to send.
 struct Data {
     outbox: Arc<Outbox>,
+    /// How fast what is stored may go.
+    pacer: Arc<Pacer>,
     properties: Arc<Properties>,
     /// Only if the application wants cloud-to-device messages.
     inbox: Option<Arc<Inbox>>,
@@ -169,6 +175,7 @@ impl Data {
         };
         Ok(Data {
             outbox,
+            pacer: Arc::new(Pacer::new(options.pacing, ground.clock.now())),
             properties,
             inbox,
         })
@@ -223,9 +230,12 @@ impl Calls {
         display: DisplayCallback,
     ) -> Calls {
         let agent = Agent::new(Arc::clone(&ground.dialer), ground.trust.clone());
+        let pace = UploadPace::new(Arc::clone(&data.pacer), Arc::clone(&ground.clock));
+        let pace = Arc::new(pace);
         let uploader = Arc::new(Uploader::new(UploaderParts {
             outbox: Arc::clone(&data.outbox),
-            agent: agent.clone(),
+            agent: agent.clone().at_pace(Arc::clone(&pace)),
+            pace,
             status: Arc::clone(&ground.status),
             clock: Arc::clone(&ground.clock),
             mailbox: Arc::clone(&ground.mailbox),

@@ -16,6 +16,7 @@ use crate::net::cancel::Cancellation;
 use crate::net::dial::{DialLimits, Dialer};
 use crate::net::trust::Trust;
 use crate::outage::patience;
+use crate::pacing::upload::UploadPace;
 
 /// How long one step of a control call may take: to look up the name, to shake hands, to answer, to send the answer. The
 /// published SDK gives so much to the whole of a request.
@@ -128,6 +129,8 @@ pub(crate) struct Agent {
     dialer: Arc<Dialer>,
     trust: Trust,
     cancellation: Arc<Cancellation>,
+    /// Of transfers.
+    pace: Option<Arc<UploadPace>>,
 }
 
 impl Agent {
@@ -137,6 +140,15 @@ impl Agent {
             dialer,
             trust,
             cancellation: Arc::default(),
+            pace: None,
+        }
+    }
+
+    /// The same client, whose transfers keep to this pace.
+    pub fn at_pace(self, pace: Arc<UploadPace>) -> Agent {
+        Agent {
+            pace: Some(pace),
+            ..self
         }
     }
 
@@ -147,14 +159,14 @@ impl Agent {
         request: &Request<'_>,
         limits: CallLimits,
     ) -> Result<Answer> {
-        let answer = self.run(request, limits.of_steps());
+        let answer = self.run(request, limits.of_steps(), None);
         answer.map_err(|error| error.into_error(action))
     }
 
     /// Makes a request with a large body, for as long as the body makes progress.
     pub fn transfer(&self, action: &'static str, request: &Request<'_>) -> Result<Answer> {
         let _transfer = self.dialer.uplink.begin_transfer();
-        let answer = self.run(request, TRANSFER);
+        let answer = self.run(request, TRANSFER, self.pace.clone());
         answer.map_err(|error| error.into_error(action))
     }
 
@@ -164,7 +176,12 @@ impl Agent {
         self.cancellation.cancel();
     }
 
-    fn run(&self, request: &Request<'_>, limits: Limits) -> Result<Answer, HttpError> {
+    fn run(
+        &self,
+        request: &Request<'_>,
+        limits: Limits,
+        pace: Option<Arc<UploadPace>>,
+    ) -> Result<Answer, HttpError> {
         let course = Arc::<Course>::default();
         let connector = HttpsConnector {
             dialer: Arc::clone(&self.dialer),
@@ -174,6 +191,7 @@ impl Agent {
             tls: self.trust.rustls(),
             cancellation: Arc::clone(&self.cancellation),
             course: Arc::clone(&course),
+            pace,
         };
         let request = request.build().ok_or(HttpError::Unmade)?;
         // One for each call: it tells how that call went, and keeps nothing for another.

@@ -21,10 +21,11 @@ use ureq::unversioned::transport::{
 };
 
 use super::error::{AnswerError, HttpError, NO_ANSWER, NO_CONNECTION};
-use crate::net::cancel::{Cancellation, SocketPoll};
+use crate::net::cancel::{Cancellation, SocketPoll, WaitError};
 use crate::net::dial::{DialLimits, Dialer};
 use crate::net::host::Host;
 use crate::net::tls_socket::{Incoming, TlsSocket};
+use crate::pacing::upload::UploadPace;
 use crate::sync::Mutex;
 
 const SOCKET: Token = Token(0);
@@ -101,6 +102,8 @@ pub(super) struct HttpsConnector {
     pub tls: Arc<ClientConfig>,
     pub cancellation: Arc<Cancellation>,
     pub course: Arc<Course>,
+    /// What is sent has to keep to it.
+    pub pace: Option<Arc<UploadPace>>,
 }
 
 impl Connector for HttpsConnector {
@@ -133,6 +136,7 @@ impl HttpsConnector {
             received_bytes: 0,
             end: None,
             course: Arc::clone(&self.course),
+            pace: self.pace.clone(),
         };
         let silence = self.limits.end_of(dialed.patience);
         let handshake = self.handshake.unwrap_or(self.limits.connect);
@@ -160,6 +164,7 @@ pub(super) struct HttpsTransport {
     /// Nothing more can come.
     end: Option<End>,
     course: Arc<Course>,
+    pace: Option<Arc<UploadPace>>,
 }
 
 /// How the server's side of the connection ended.
@@ -240,12 +245,48 @@ impl HttpsTransport {
                 Ok(false) => {}
                 Err(error) => self.course.note(HttpError::Io(error)),
             }
-            if has_failed || self.end.is_some() || self.buffers.holds_an_answer() {
-                self.course.0.lock().is_early = true;
+            if self.note_if_early(has_failed) {
                 return Ok(());
             }
             self.wait(whole.into_iter().chain(stalled).min())?;
         }
+    }
+
+    /// The same at its pace, part by part.
+    fn send_at_pace(&mut self, mut output: &[u8], timeout: NextTimeout) -> Result<(), HttpError> {
+        let Some(pace) = self.pace.clone() else {
+            return self.send(output, timeout);
+        };
+        while !output.is_empty() && !self.course.is_early() {
+            match pace.send(output.len()) {
+                Ok(bytes) => {
+                    let (part, rest) = output.split_at(bytes.min(output.len()));
+                    self.send(part, timeout)?;
+                    output = rest;
+                }
+                Err(wait) => self.pause(wait)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends nothing for so long, or until the server has answered or ended the connection.
+    fn pause(&mut self, time: Duration) -> Result<(), HttpError> {
+        let socket = &mut self.socket;
+        let until = Instant::now() + time;
+        match self.poll.wait(Some(until), |event| socket.note(event)) {
+            Ok(()) | Err(WaitError::TimedOut) => {}
+            Err(error) => return Err(HttpError::of_wait(error, NO_ANSWER)),
+        }
+        self.receive()?;
+        self.note_if_early(false);
+        Ok(())
+    }
+
+    fn note_if_early(&mut self, has_failed: bool) -> bool {
+        let is_early = has_failed || self.end.is_some() || self.buffers.holds_an_answer();
+        self.course.0.lock().is_early |= is_early;
+        is_early
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<(), HttpError> {
@@ -275,7 +316,7 @@ impl Transport for HttpsTransport {
             return Ok(());
         }
         let output = std::mem::take(&mut self.buffers.output);
-        let sent = self.send(output.get(..amount).unwrap_or_default(), timeout);
+        let sent = self.send_at_pace(output.get(..amount).unwrap_or_default(), timeout);
         self.buffers.output = output;
         sent.map_err(|failure| self.course.fail(failure))
     }

@@ -44,6 +44,8 @@ pub(super) struct Connection {
     /// DISCONNECT is written, until when it may take to be sent.
     pub leave_by: Option<Moment>,
     pub said_goodbye: bool,
+    /// When a Message that is held back by its pace may be sent.
+    pub paced_until: Option<Moment>,
 }
 
 /// What is known of a way to the hub on which nothing was said yet.
@@ -83,6 +85,7 @@ impl Connection {
             has_acknowledged: false,
             leave_by: None,
             said_goodbye: false,
+            paced_until: None,
         }
     }
 
@@ -134,6 +137,7 @@ impl Connection {
             twin,
             trial,
             self.leave_by,
+            self.paced_until,
         ]
         .into_iter()
         .flatten()

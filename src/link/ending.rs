@@ -26,7 +26,14 @@ impl Link {
             // It is not asked once more at another address.
             connection.other_addresses.clear();
         }
-        let refused = lost(&mut self.suspects, connection, &error, now);
+        let end = end_of(connection, &error);
+        if is_amid_messages(connection, end)
+            && !self.suspects.is_trying()
+            && self.parts.pacer.heeds_throttling()
+        {
+            self.throttling.closed(now);
+        }
+        let refused = lost(&mut self.suspects, connection, end, now);
         let other_addresses = match connection.connected_at {
             None => std::mem::take(&mut connection.other_addresses),
             Some(_) => Vec::new(),
@@ -142,20 +149,25 @@ impl Link {
 
 /// Tells the suspects how the connection ended, unless the link was leaving it; returns whether the hub
 /// refused a Message.
-fn lost(
-    suspects: &mut Suspects,
-    connection: &mut Connection,
-    error: &TransportError,
-    now: Moment,
-) -> bool {
+fn lost(suspects: &mut Suspects, connection: &Connection, end: End, now: Moment) -> bool {
     if connection.connected_at.is_none() || connection.leave_by.is_some() {
         return false;
     }
-    let end = match error {
+    suspects.lost(end, connection.session.in_flight().oldest_sent(), now)
+}
+
+fn end_of(connection: &mut Connection, error: &TransportError) -> End {
+    match error {
         TransportError::Closed if connection.is_flushed() => End::Closed,
         TransportError::Closed => End::Broken,
         TransportError::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => End::Broken,
         _ => End::Failed,
-    };
-    suspects.lost(end, connection.session.in_flight().oldest_sent(), now)
+    }
+}
+
+/// Whether the hub may have ended it because of what was sent. One that closes before it has read everything breaks it.
+fn is_amid_messages(connection: &Connection, end: End) -> bool {
+    connection.leave_by.is_none()
+        && end != End::Failed
+        && connection.session.in_flight().oldest_sent().is_some()
 }

@@ -8,6 +8,7 @@ use super::connection::Connection;
 use super::mailbox::{CloudReceipt, Mailbox};
 use super::session::{Event, SessionError};
 use super::suspects::Suspects;
+use super::throttling::{THROTTLED, Throttling};
 use super::transport_error::TransportError;
 use super::ways::{Arrival, Ways};
 use crate::clock::Moment;
@@ -20,12 +21,14 @@ pub(super) struct Exchange<'a> {
     pub mailbox: &'a Arc<Mailbox>,
     pub suspects: &'a mut Suspects,
     pub ways: &'a mut Ways,
+    pub throttling: &'a mut Throttling,
     pub now: Moment,
 }
 
 impl Exchange<'_> {
     /// Does all that can be done without waiting. `Break` says that the link has left the hub, as it wanted.
     pub fn run(mut self) -> Result<ControlFlow<()>, TransportError> {
+        self.connection.paced_until = None;
         // Bytes that came with the connection's end count: what they acknowledge is acknowledged.
         let read = self.connection.read(self.now);
         self.handle_all()?;
@@ -81,8 +84,12 @@ impl Exchange<'_> {
                 let verdicts = self.suspects.acknowledged(id, now);
                 self.set_aside(verdicts);
                 parts.outbox.acknowledge(id);
+                self.throttling.acknowledged(now);
             }
             Event::TwinAnswer(answer) => {
+                if answer.status == THROTTLED && parts.pacer.heeds_throttling() {
+                    self.throttling.refused(now);
+                }
                 let twin = &mut self.connection.twin;
                 twin.answered(&answer, &parts.properties, now);
             }

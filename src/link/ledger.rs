@@ -19,6 +19,7 @@ use crate::identity::HubDeviceId;
 use crate::message::Priority;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::outbox::{Left, Loaded, NewMessage, Record, State};
+use crate::pacing::pacer::Turn;
 use crate::secret::Secret;
 use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
@@ -134,12 +135,25 @@ impl World {
         self.outbox.stored(id, &message);
     }
 
+    /// Some lanes have to wait, or all.
+    fn turn(&mut self) -> Turn {
+        if self.random.u8(0..8) == 0 {
+            return Turn::none();
+        }
+        let held = self.random.u8(..) & self.random.u8(..);
+        Turn::holding(|lane| held & (1 << lane as u8) != 0)
+    }
+
     /// As `publishing` does it.
     fn publish(&mut self) {
         while self.session.is_connected() {
+            let mut turn = self.turn();
             let next = match self.session.in_flight().next_unsent() {
-                Some((place, id)) => self.outbox.has_place(id, self.window).then_some(place),
-                None => self.outbox.take(self.window).map(|message| {
+                Some((place, id)) => {
+                    let may_go = self.outbox.has_place(id, self.window) && turn.may_repeat();
+                    may_go.then_some(place)
+                }
+                None => self.outbox.take(self.window, &mut turn).map(|message| {
                     self.session.take_in(message);
                     self.session.in_flight().count() - 1
                 }),

@@ -28,6 +28,7 @@ mod reconnect;
 mod rivals;
 mod session;
 mod suspects;
+mod throttling;
 mod topics;
 mod transport;
 mod transport_error;
@@ -51,6 +52,7 @@ use crate::net::dial::Dialer;
 use crate::net::trust::Trust;
 use crate::outage::Hurries;
 use crate::outbox::Outbox;
+use crate::pacing::pacer::Pacer;
 use crate::properties::Properties;
 use crate::status::StatusBoard;
 use crate::store::rows::last_way::LastWay;
@@ -64,6 +66,7 @@ use poller::Poller;
 use reconnect::Reconnect;
 use rivals::Rivals;
 use suspects::Suspects;
+use throttling::{News, Throttling};
 use ways::Ways;
 
 /// How long the link stays for acknowledgements on the way when it leaves.
@@ -97,6 +100,7 @@ pub(crate) trait Supervisor: Send + Sync {
 /// All that the link works with.
 pub(crate) struct LinkParts {
     pub outbox: Arc<Outbox>,
+    pub pacer: Arc<Pacer>,
     pub properties: Arc<Properties>,
     /// Only if the application wants cloud-to-device messages.
     pub inbox: Option<Arc<Inbox>>,
@@ -130,6 +134,7 @@ pub(crate) struct Link {
     /// What came of the way before, in this attempt.
     way_failure: Option<Error>,
     rivals: Rivals,
+    throttling: Throttling,
     /// Only where the system tells of it.
     network: Option<NetworkChanges>,
     network_lost_at: Option<Moment>,
@@ -172,6 +177,7 @@ impl Link {
             ways,
             way_failure: None,
             rivals: Rivals::default(),
+            throttling: Throttling::new(now),
             network,
             network_lost_at: None,
             hurries: Hurries::new(now),
@@ -202,6 +208,7 @@ impl Link {
             self.run_timers(now);
             self.exchange(now);
             self.tell_held_back();
+            self.tell_pace();
             if self.closing && !matches!(self.phase, Phase::Open(_)) {
                 break;
             }
@@ -387,12 +394,22 @@ impl Link {
             mailbox: &self.mailbox,
             suspects: &mut self.suspects,
             ways: &mut self.ways,
+            throttling: &mut self.throttling,
             now,
         };
         match exchange.run() {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => self.left(now),
             Err(error) => self.fail(error, now),
+        }
+    }
+
+    /// The log says that the hub throttles, and that it does no longer.
+    fn tell_pace(&mut self) {
+        match self.throttling.take_news() {
+            Some(slower @ News::Slower(_)) => log::warn!("{slower}"),
+            Some(over) => log::info!("{over}"),
+            None => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! Messages to bytes: which go out on the connection that stands, as the window and the suspects allow.
+//! Messages to bytes: which go out on the connection that stands, as the window, the suspects and the pace allow.
 
 use std::time::Duration;
 
@@ -7,6 +7,8 @@ use super::exchange::Exchange;
 use super::suspects::{Step, Verdict};
 use super::transport_error::TransportError;
 use crate::outbox::SetAside;
+use crate::pacing::pacer::Turn;
+use crate::store::rows::lane;
 
 /// What may wait to be sent before more Messages are taken: a wide window of large ones would
 /// otherwise be copied into the output at once.
@@ -19,11 +21,11 @@ impl Exchange<'_> {
             // What is written here does not count as unsettled.
             self.connection.write(self.now)?;
         }
-        let settled = self.connection.is_settled();
+        let (now, settled) = (self.now, self.connection.is_settled());
         let (session, outbox) = (&mut self.connection.session, &self.parts.outbox);
-        let step = self.suspects.step(self.now, settled, |place| {
+        let step = self.suspects.step(now, settled, |place| {
             if place >= session.in_flight().count()
-                && let Some(message) = outbox.take_behind()
+                && let Some(message) = outbox.take_behind(&mut Turn::free(now))
             {
                 session.take_in(message);
             }
@@ -33,7 +35,10 @@ impl Exchange<'_> {
             Step::All => return self.publish_ready(),
             Step::Nothing => {}
             Step::Ping => session.ping()?,
-            Step::One(place) => session.send(place)?,
+            // One, in a minute or so: that is no matter of pace.
+            Step::One(place) => {
+                session.send(place)?;
+            }
             Step::SetAside(verdicts) => {
                 self.set_aside(verdicts);
                 self.parts.outbox.record();
@@ -44,25 +49,33 @@ impl Exchange<'_> {
     }
 
     /// Sends again what is in flight from the connection before, then takes Messages while the window has
-    /// places.
+    /// places, at their pace.
     fn publish_ready(&mut self) -> Result<(), TransportError> {
-        let (
-            Connection {
-                session, transport, ..
-            },
-            outbox,
-        ) = (&mut *self.connection, &self.parts.outbox);
+        let (outbox, pacer, now) = (&self.parts.outbox, &self.parts.pacer, self.now);
+        let Connection {
+            session,
+            transport,
+            paced_until,
+            ..
+        } = &mut *self.connection;
         loop {
             while session.output().len() < OUTPUT_BYTES {
+                let mut turn = self.throttling.turn(pacer.turn(now), now);
                 let next = match session.in_flight().next_unsent() {
-                    Some((place, id)) => outbox.has_place(id).then_some(place),
-                    None => outbox.take().map(|message| {
+                    Some((place, id)) => {
+                        (outbox.has_place(id) && turn.may_repeat()).then_some((place, id))
+                    }
+                    None => outbox.take(&mut turn).map(|message| {
+                        let id = message.id;
                         session.take_in(message);
-                        session.in_flight().count() - 1
+                        (session.in_flight().count() - 1, id)
                     }),
                 };
-                let Some(place) = next else { break };
-                session.send(place)?;
+                *paced_until = turn.held_until();
+                let Some((place, id)) = next else { break };
+                let bytes = session.send(place)?;
+                pacer.sent(lane::priority(id), bytes, now);
+                self.throttling.sent(now);
             }
             let full = session.output().len() >= OUTPUT_BYTES;
             transport.write(session, self.now)?;

@@ -375,10 +375,10 @@ impl Session {
 
     /// Sends the publish in flight at this place, counted from the oldest; nothing if there is none. A
     /// hub that kept the session gets a repeat under the same packet id, marked as such (MQTT 3.1.1,
-    /// 4.4); to one that forgot it, it is a new publish.
-    pub fn send(&mut self, place: usize) -> Result<(), SessionError> {
+    /// 4.4); to one that forgot it, it is a new publish. Returns the bytes of its packet.
+    pub fn send(&mut self, place: usize) -> Result<u64, SessionError> {
         let Some(sending) = self.in_flight.send(place) else {
-            return Ok(());
+            return Ok(0);
         };
         let payload = match &sending.message.body {
             Body::Inline(bytes) => bytes.clone(),
@@ -390,9 +390,10 @@ impl Session {
         publish.pkid = sending.packet_id;
         publish.dup = sending.is_repeat && self.session_present;
         self.liveness.published();
+        let before = self.written;
         self.write(&Packet::Publish(publish))?;
         self.in_flight.written(place, self.written);
-        Ok(())
+        Ok(self.written - before)
     }
 
     /// Takes a Message out of the flight: it is not sent again.

@@ -4,8 +4,8 @@
 //! Jobs of one transaction are told of its end before the next begins: by then the state has what was
 //! committed, and what was rolled back counts for nothing. So every transaction begins with nothing here.
 
-use super::lanes::Lanes;
 use super::limits::OutboxLimit;
+use crate::message::lanes::Lanes;
 use crate::message::priority::Priority;
 use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;

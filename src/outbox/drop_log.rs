@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::lanes::Lanes;
 use super::limits::OutboxLimit;
+use crate::message::lanes::Lanes;
 use crate::message::priority::Priority;
 use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;

@@ -122,7 +122,7 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
                     }
                 }
                 5..8 => {
-                    if let Some(taken) = outbox.take() {
+                    if let Some(taken) = outbox.take(&mut Turn::any()) {
                         assert!(taken.id > last_taken, "round {round}: the order");
                         last_taken = taken.id;
                         in_flight.insert(taken.id);
@@ -167,7 +167,7 @@ fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
         }
         // The link gets all that is left.
         while outbox.pending().count > 0 {
-            if let Some(taken) = outbox.take() {
+            if let Some(taken) = outbox.take(&mut Turn::any()) {
                 assert!(taken.id > last_taken, "round {round}: the order");
                 last_taken = taken.id;
                 in_flight.insert(taken.id);
@@ -196,7 +196,7 @@ fn sixteen_threads_never_exceed_a_limit_and_the_link_gets_on() {
                 let mut sent = 0_u64;
                 while !is_over.load(Ordering::Acquire) {
                     most = most.max(rows(&outbox).len());
-                    while let Some(taken) = outbox.take() {
+                    while let Some(taken) = outbox.take(&mut Turn::any()) {
                         outbox.acknowledge(taken.id);
                         outbox.record();
                         sent += 1;
@@ -288,7 +288,7 @@ fn jobs_that_share_a_transaction_see_each_others_messages_and_drops() {
         assert_eq!(outbox.dropped().count, dropped);
         // Nothing keeps the link out.
         assert_eq!(
-            outbox.take().map(|m| m.id),
+            outbox.take(&mut Turn::any()).map(|m| m.id),
             rows(&outbox).keys().next().copied()
         );
     }
@@ -311,7 +311,7 @@ fn a_drop_that_is_rolled_back_drops_nothing_and_lets_the_link_go_on() {
     assert_eq!(rows(&outbox), before);
     assert_eq!((outbox.pending().count, outbox.dropped().count), (5, 0));
     let first = before.keys().next().copied();
-    assert_eq!(outbox.take().map(|taken| taken.id), first);
+    assert_eq!(outbox.take(&mut Turn::any()).map(|taken| taken.id), first);
     fail_inserts(&outbox, false);
     enqueue(&outbox, 4, 1).unwrap();
     assert_eq!(outbox.dropped().count, 4);
@@ -338,12 +338,12 @@ fn the_link_takes_nothing_that_is_about_to_be_dropped_and_then_has_its_turn() {
     };
     let answer = outbox.shared.lock().messages.admit(request, &limits, 1);
     assert!(matches!(answer, Answer::Drop { .. }), "{answer:?}");
-    assert!(outbox.take().is_none());
+    assert!(outbox.take(&mut Turn::any()).is_none());
     outbox.shared.lock().messages.drop_ended();
     enqueue(&outbox, 1, 1).unwrap();
     let oldest = rows(&outbox).keys().next().copied();
     assert_eq!(oldest, Some(last - 2), "kept for the link");
-    assert_eq!(outbox.take().map(|taken| taken.id), oldest);
+    assert_eq!(outbox.take(&mut Turn::any()).map(|taken| taken.id), oldest);
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn who_waits_for_everything_is_told_of_a_drop_when_the_rest_is_sent() {
             std::thread::yield_now();
         }
         enqueue(&outbox, 1, 1).unwrap();
-        let taken = outbox.take().unwrap();
+        let taken = outbox.take(&mut Turn::any()).unwrap();
         assert_eq!(taken.id, last);
         assert!(!waiting.is_finished(), "the other is not sent");
         outbox.acknowledge(last);
@@ -463,7 +463,7 @@ fn who_sends_is_told_of_what_happens_before_the_wait_could_begin() {
         let expires = scope.spawn(|| {
             loop {
                 let mut it = outbox.shared.lock();
-                it.messages.expire(1, |_| true);
+                it.messages.expire(1, &mut Turn::any(), |_| true);
                 let record = it.messages.begin_due_record();
                 drop(it);
                 if let Some(record) = record {

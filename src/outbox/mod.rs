@@ -31,7 +31,6 @@ mod admission;
 mod ages;
 mod drop_log;
 mod gate;
-mod lanes;
 #[cfg(test)]
 mod limit_tests;
 mod limits;
@@ -54,6 +53,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::message::outgoing::Outgoing;
+use crate::pacing::pacer::Turn;
 use crate::store::rows::lane;
 use crate::store::rows::totals::Totals;
 use crate::store::{Durability, Store, rows};
@@ -227,21 +227,21 @@ impl Outbox {
         }
     }
 
-    /// Step 3. The oldest Message of the highest lane that is not in flight, if the window has a place for it. If there
-    /// is none, the link is woken when there may be one.
-    pub fn take(&self) -> Option<Outgoing> {
+    /// Step 3. The oldest Message that is not in flight of the highest lane whose turn it can be, if the window has a
+    /// place for it. If there is none, the link is woken when there may be one; not by the time, as the turn knows that.
+    pub fn take(&self, turn: &mut Turn) -> Option<Outgoing> {
         self.take_by(|messages| {
-            messages.expire(self.window, |message| self.ages.is_expired(message));
-            messages.take(self.window)
+            messages.expire(self.window, turn, |message| self.ages.is_expired(message));
+            messages.take(self.window, turn)
         })
     }
 
     /// Step 3, whatever the window says: a Message that is not in flight, to see whether the hub takes it while it
     /// refuses those before.
-    pub fn take_behind(&self) -> Option<Outgoing> {
+    pub fn take_behind(&self, turn: &mut Turn) -> Option<Outgoing> {
         self.take_by(|messages| {
-            messages.expire(usize::MAX, |message| self.ages.is_expired(message));
-            messages.take_behind()
+            messages.expire(usize::MAX, turn, |message| self.ages.is_expired(message));
+            messages.take_behind(turn)
         })
     }
 

@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use super::lanes::Lanes;
 use super::ready::{Front, Ready};
+use crate::message::lanes::Lanes;
 use crate::message::outgoing::Outgoing;
 use crate::message::priority::Priority;
+use crate::pacing::pacer::Turn;
 use crate::store::rows::lane;
 
 /// Rows that were read for a lane, and whether there are more behind them.
@@ -49,11 +50,13 @@ impl Queues {
         self.lane_mut(lane::priority(id))
     }
 
-    /// The highest lane that has a Message to be sent; none while rows of a higher one have yet to be loaded.
-    pub fn highest(&self) -> Option<Priority> {
+    /// The highest lane that has a Message to be sent, of those whose pace lets it; none while rows of a higher one
+    /// have yet to be loaded.
+    pub fn highest(&self, turn: &mut Turn) -> Option<Priority> {
         for (priority, ready) in self.lanes.iter() {
             match ready.front() {
                 Front::Empty | Front::Upload => {}
+                Front::InStore | Front::Message if !turn.may_send(priority) => {}
                 Front::InStore => return None,
                 Front::Message => return Some(priority),
             }
@@ -62,12 +65,17 @@ impl Queues {
     }
 
     /// Takes out, from the highest lane down to the one whose turn it is, what is too old.
-    pub fn take_expired(&mut self, is_expired: impl Fn(&Outgoing) -> bool) -> Vec<Outgoing> {
+    pub fn take_expired(
+        &mut self,
+        turn: &mut Turn,
+        is_expired: impl Fn(&Outgoing) -> bool,
+    ) -> Vec<Outgoing> {
         let mut expired = Vec::new();
-        for (_, ready) in self.lanes.iter_mut() {
+        for (priority, ready) in self.lanes.iter_mut() {
             expired.extend(ready.take_expired(&is_expired));
             match ready.front() {
                 Front::Empty | Front::Upload => {}
+                Front::InStore | Front::Message if !turn.may_send(priority) => {}
                 Front::InStore | Front::Message => break,
             }
         }

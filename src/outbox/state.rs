@@ -7,14 +7,15 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::admission::{Admission, Answer, Request};
-use super::lanes::Lanes;
 use super::limits::OutboxLimits;
 use super::queues::{Loaded, Queues};
 use super::ready::Front;
 use super::records::{Record, Records, SetAside};
 use super::waiters::Awaited;
+use crate::message::lanes::Lanes;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::message::priority::Priority;
+use crate::pacing::pacer::Turn;
 use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
@@ -228,14 +229,15 @@ impl State {
 
     // Step 3: taken.
 
-    /// The oldest Message of the highest lane that is not taken, if the window has a place. If that is another lane than
-    /// is sent from: none before nothing is in flight, and the change is [recorded](Self::begin_due_record).
-    pub fn take(&mut self, window: usize) -> Option<Outgoing> {
+    /// The oldest Message that is not taken of the highest lane whose turn it can be, if the window has a place. If that
+    /// is another lane than is sent from: none before nothing is in flight, and the change is
+    /// [recorded](Self::begin_due_record).
+    pub fn take(&mut self, window: usize, turn: &mut Turn) -> Option<Outgoing> {
         let in_window = self.in_window();
         if in_window >= window || self.records.is_changing_lane() {
             return None;
         }
-        let lane = self.next_lane(window)?;
+        let lane = self.next_lane(window, turn)?;
         if lane != self.lane {
             if in_window == 0 {
                 self.records.change_lane(lane);
@@ -248,11 +250,11 @@ impl State {
 
     /// Whatever the window says, and of whatever lane: what bears witness goes behind what is set aside then. If nothing is,
     /// it waits for [its place](Self::has_place).
-    pub fn take_behind(&mut self) -> Option<Outgoing> {
+    pub fn take_behind(&mut self, turn: &mut Turn) -> Option<Outgoing> {
         if self.in_window() == 0 {
-            return self.take(usize::MAX);
+            return self.take(usize::MAX, turn);
         }
-        let lane = self.ready.highest()?;
+        let lane = self.ready.highest(turn)?;
         self.take_of(lane)
     }
 
@@ -261,16 +263,16 @@ impl State {
         self.taken.len().saturating_sub(stalled + self.expiring)
     }
 
-    fn next_lane(&self, window: usize) -> Option<Priority> {
+    fn next_lane(&self, window: usize, turn: &mut Turn) -> Option<Priority> {
         if self.is_resuming && self.takes < window as u64 {
             match self.ready.lane(self.lane).front() {
-                Front::Message => return Some(self.lane),
+                Front::Message => return turn.may_repeat().then_some(self.lane),
                 Front::InStore => return None,
                 // Nothing that could have been in flight.
                 Front::Empty | Front::Upload => {}
             }
         }
-        self.ready.highest()
+        self.ready.highest(turn)
     }
 
     fn take_of(&mut self, lane: Priority) -> Option<Outgoing> {
@@ -286,7 +288,12 @@ impl State {
     }
 
     /// Before a [`take`](Self::take): what is too old, now that its turn has come, goes with the next record instead.
-    pub fn expire(&mut self, window: usize, is_expired: impl Fn(&Outgoing) -> bool) {
+    pub fn expire(
+        &mut self,
+        window: usize,
+        turn: &mut Turn,
+        is_expired: impl Fn(&Outgoing) -> bool,
+    ) {
         if self.in_window() >= window {
             return;
         }
@@ -298,7 +305,7 @@ impl State {
             // Its turn comes before that of higher lanes.
             expired = self.ready.lane_mut(self.lane).take_expired(is_expired);
         }
-        expired.extend(self.ready.take_expired(is_expired));
+        expired.extend(self.ready.take_expired(turn, is_expired));
         for message in expired {
             self.records.expired(message.id);
             self.record_is_due = true;

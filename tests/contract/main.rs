@@ -12,6 +12,7 @@ mod large_content;
 mod lifetimes;
 mod methods;
 mod offline;
+mod pacing;
 mod properties;
 mod published_file;
 mod refused;

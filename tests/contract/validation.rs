@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use spotflow_device::{
-    Compression, DeviceClient, DeviceClientBuilder, Error, MAX_PAYLOAD_BYTES, Message,
+    Compression, DeviceClient, DeviceClientBuilder, Error, MAX_PAYLOAD_BYTES, Message, Pace,
+    Pacing, Priority,
 };
 use spotflow_emulator::Route;
 
@@ -199,6 +200,36 @@ fn the_window_and_the_keep_alive_have_their_ranges() {
         .send_message("in")
         .unwrap();
     assert_eq!(stage.platform.connections()[0].keep_alive, 1767);
+}
+
+#[test]
+fn a_pace_is_above_zero_and_a_burst_has_its_range() {
+    let stage = Stage::new();
+    let bad = [
+        (
+            Pace::new().messages_per_second(0.0),
+            "pacing.messages_per_second",
+        ),
+        (
+            Pace::new().messages_per_second(f64::NAN),
+            "pacing.messages_per_second",
+        ),
+        (Pace::new().bytes_per_second(0), "pacing.bytes_per_second"),
+        (Pace::new().burst(Duration::ZERO), "pacing.burst"),
+        (Pace::new().burst(Duration::MAX), "pacing.burst"),
+    ];
+    for (pace, argument) in bad {
+        let pacing = Pacing::new().lane(Priority::Low, pace);
+        assert_eq!(
+            refused_start(&stage, |device| device.pacing(pacing)),
+            argument
+        );
+    }
+    let client = stage.start();
+    for (pace, argument) in bad {
+        assert_eq!(blamed(client.set_pacing(Pacing::new().all(pace))), argument);
+    }
+    sender(&client).send_message("not paced").unwrap();
 }
 
 #[test]

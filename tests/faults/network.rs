@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use spotflow_device::{DeviceClient, Error};
+use spotflow_device::{DeviceClient, Error, Pacing};
 use spotflow_emulator::{AckMode, CutPoint, PacketKind, Platform, Route};
 
 use crate::proxy::{Ending, Proxy};
@@ -317,6 +317,31 @@ fn a_hub_that_throttles_by_closing_is_asked_ever_more_rarely_and_gets_all_in_the
         .unwrap();
     assert_eq!(distinct(&stage), ["0", "1", "2", "3"]);
     assert_eq!(client.status().set_aside_messages, 0);
+}
+
+#[test]
+fn a_hub_that_throttles_amid_messages_gets_all_in_order_and_more_slowly_unless_that_is_not_wanted()
+{
+    let name = "network::a_hub_that_throttles_amid_messages_gets_all_in_order_and_more_slowly_unless_that_is_not_wanted";
+    crate::support::in_a_process_of_its_own(name, || {
+        let log = LogCapture::install();
+        for (is_wanted, count) in [(false, 200), (true, 400)] {
+            let stage = Stage::new();
+            stage.platform.throttle_messages(100.0, 50);
+            let pacing = Pacing::new().slow_down_when_throttled(is_wanted);
+            let client = stage.device().pacing(pacing).start().unwrap();
+            let texts: Vec<String> = (0..count).map(|i| i.to_string()).collect();
+            sender(&client).enqueue_messages(texts.clone()).unwrap();
+            client
+                .wait_enqueued_messages_sent_timeout(4 * PATIENCE)
+                .unwrap();
+            assert_eq!(stage.received(), texts);
+            let told = log.lines().into_iter().any(|line| {
+                line.level == log::Level::Warn && line.text.starts_with("the hub throttles")
+            });
+            assert_eq!(told, is_wanted);
+        }
+    });
 }
 
 #[test]

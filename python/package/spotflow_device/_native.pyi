@@ -37,6 +37,7 @@ __all__ = [
     "Message",
     "MethodRequest",
     "MethodResponse",
+    "Pace",
     "ProvisioningOperation",
     "Recovery",
     "RemoteAccess",
@@ -91,6 +92,9 @@ class DeviceClient:
         timeout: Optional[float] = None,
         transport: Optional[Transport] = None,
         remote_access_callback: Optional[Callable[[TunnelRequest], bool]] = None,
+        pacing: Optional[Pace] = None,
+        lane_pacing: Optional[Dict[Priority, Pace]] = None,
+        slow_down_when_throttled: bool = True,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -143,6 +147,11 @@ class DeviceClient:
           does not come through within some seconds, over WebSocket at port 443.
         - `remote_access_callback`: asked with a `TunnelRequest` before each tunnel to an allowed port, and opens it by
           `True`; by default each is opened. `False` or an exception refuses it.
+        - `pacing`: a `Pace` of all Messages and uploads together, by default as fast as they can.
+        - `lane_pacing`: a `dict` of the `Pace` for each `Priority` that has one of its own. A priority that has to wait
+          holds up no other.
+        - `slow_down_when_throttled`: whether the client goes more slowly by itself for a while when the Platform
+          throttles, by default `True`; the log tells of it.
 
         Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
         an exception in one is logged.
@@ -190,6 +199,18 @@ class DeviceClient:
         arguments are those of `start`; a limit that is not given does not hold any more.
 
         They hold from the next call that stores on. The next start has its own.
+        """
+    def set_pacing(
+        self,
+        *,
+        pacing: Optional[Pace] = None,
+        lane_pacing: Optional[Dict[Priority, Pace]] = None,
+        slow_down_when_throttled: bool = True,
+    ) -> None:
+        """Set how fast Messages and uploads may go in the place of what holds, for example as Desired Properties say. The
+        arguments are those of `start`; a limit that is not given does not hold any more.
+
+        It holds at once, for an upload that is waiting within a second. The next start has its own.
         """
     def wait_enqueued_messages_sent(self, timeout: Optional[float] = None) -> None:
         """Wait until all Messages that were enqueued before this call are sent. What is enqueued later does not
@@ -484,6 +505,25 @@ class Call:
         """Answers with what the function returned."""
     def fail(self) -> None:
         """The function has raised an exception, which is logged already."""
+
+@final
+class Pace:
+    """How fast Messages and uploads may go, for `DeviceClient.start` and `DeviceClient.set_pacing`.
+
+    - `messages_per_second`: at most so many Messages, above 0, by default without limit; 0.1 is one in ten seconds.
+    - `bytes_per_second`: at most so many bytes of Messages, with their topics, and of uploads, by default without limit.
+    - `burst`: after a pause one Message goes at once, and as much beyond it as the limits give in this time, 0.1 to 3600
+      seconds, by default 0.1.
+    """
+    def __new__(
+        cls,
+        *,
+        messages_per_second: Optional[float] = None,
+        bytes_per_second: Optional[int] = None,
+        burst: float = 0.1,
+    ) -> Pace: ...
+    def __eq__(self, __other: object) -> bool: ...
+    def __ne__(self, __other: object) -> bool: ...
 
 @final
 class RemoteAccess:

@@ -20,6 +20,7 @@ from spotflow_device import (
     Message,
     MethodRequest,
     MethodResponse,
+    Pace,
     Priority,
     ProvisioningOperation,
     RemoteAccess,
@@ -102,6 +103,9 @@ def by_the_cloud() -> None:
         method_request_callback=lambda request: None,
         method_threads=2,
         remote_access_callback=is_welcome,
+        pacing=Pace(bytes_per_second=20_000),
+        lane_pacing={Priority.BULK: Pace()},
+        slow_down_when_throttled=True,
     )
     upload: Optional[UploadStatus] = client.status().upload
     if upload is not None:
@@ -123,6 +127,9 @@ def send(client: DeviceClient) -> None:
     alarms: StreamSender = client.create_stream_sender(stream="alarms", priority=Priority.URGENT, time_to_live=3600)
     alarms.enqueue_message("the door is open")
     client.set_outbox_limits(outbox_bytes_max=20_000_000, when_full=None)
+    slowly = Pace(messages_per_second=0.5, bytes_per_second=2_000, burst=10)
+    client.set_pacing(pacing=Pace(messages_per_second=50), lane_pacing={Priority.BULK: slowly})
+    client.set_pacing(slow_down_when_throttled=False)
     client.create_stream_sender("group", "readings", None)
     sender.enqueue_message("text", batch_id="batch", message_id="message", batch_slice_id="slice", chunk_id="chunk")
     for payload in (b"bytes", bytearray(b"bytes"), memoryview(b"bytes")):

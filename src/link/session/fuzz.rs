@@ -25,7 +25,9 @@ fn session(in_flight: u16, cloud_messages: bool) -> Session {
     let mut window = InFlight::default();
     (1..=in_flight).for_each(|id| window.take_in(id, message(id.into())));
     let mut session = session_with(window, cloud_messages);
-    (0..in_flight.into()).for_each(|place| session.send(place).unwrap());
+    for place in 0..in_flight.into() {
+        session.send(place).unwrap();
+    }
     sent(&mut session);
     session
 }

@@ -11,6 +11,7 @@ use crate::clock::SystemClock;
 use crate::identity::HubDeviceId;
 use crate::message::Priority;
 use crate::outbox::{IdentityChange, NewMessage, Outbox, OutboxLimits, Wake, recovery};
+use crate::pacing::pacer::Turn;
 use crate::store::{Durability, Recovery, Store, Transaction};
 
 struct Nobody;
@@ -54,7 +55,7 @@ fn enqueue(outbox: &Outbox, count: usize) -> i64 {
 fn send(outbox: &Outbox) -> i64 {
     let deadline = deadline();
     let id = loop {
-        if let Some(message) = outbox.take() {
+        if let Some(message) = outbox.take(&mut Turn::any()) {
             break message.id;
         }
         assert!(Instant::now() < deadline, "there is a Message");

@@ -53,24 +53,33 @@ fn record_all(state: &mut State) {
 #[test]
 fn the_window_has_its_place_back_only_after_the_record() {
     let mut state = with_stored(2);
-    assert_eq!(state.take(1).map(|message| message.id), Some(1));
-    assert!(state.take(1).is_none());
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(1)
+    );
+    assert!(state.take(1, &mut Turn::any()).is_none());
     state.acknowledged(1);
     let record = state.begin_record().unwrap();
-    assert!(state.take(1).is_none(), "acknowledged, but not recorded");
+    assert!(
+        state.take(1, &mut Turn::any()).is_none(),
+        "acknowledged, but not recorded"
+    );
     state.recorded(&record);
-    assert_eq!(state.take(1).map(|message| message.id), Some(2));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(2)
+    );
 }
 
 #[test]
 fn a_failed_record_keeps_the_place_and_is_made_again() {
     let mut state = with_stored(2);
-    state.take(1);
+    state.take(1, &mut Turn::any());
     state.acknowledged(1);
     let failed = state.begin_record().unwrap();
     state.record_failed(failed);
     assert!(state.is_stalled());
-    assert!(state.take(1).is_none());
+    assert!(state.take(1, &mut Turn::any()).is_none());
     assert!(!state.is_sent(Awaited::All(1)));
     record_all(&mut state);
     assert!(state.is_sent(Awaited::All(1)));
@@ -92,9 +101,14 @@ fn set_aside(id: i64) -> SetAside {
 #[test]
 fn a_refused_message_is_recorded_with_the_acknowledgement_of_the_one_behind_it() {
     let mut state = with_stored(3);
-    state.take(1);
-    assert!(state.take(1).is_none());
-    assert_eq!(state.take(usize::MAX).map(|message| message.id), Some(2));
+    state.take(1, &mut Turn::any());
+    assert!(state.take(1, &mut Turn::any()).is_none());
+    assert_eq!(
+        state
+            .take(usize::MAX, &mut Turn::any())
+            .map(|message| message.id),
+        Some(2)
+    );
     state.set_aside_taken(set_aside(1));
     state.acknowledged(2);
     let record = state.begin_record().expect("something to record");
@@ -106,14 +120,17 @@ fn a_refused_message_is_recorded_with_the_acknowledgement_of_the_one_behind_it()
     record_all(&mut state);
     assert!(state.is_sent(Awaited::All(2)));
     assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
-    assert_eq!(state.take(1).map(|message| message.id), Some(3));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(3)
+    );
 }
 
 #[test]
 fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is_behind() {
     let mut state = with_stored(4);
-    state.take(1);
-    state.take(usize::MAX);
+    state.take(1, &mut Turn::any());
+    state.take(usize::MAX, &mut Turn::any());
     state.set_aside_taken(set_aside(1));
     state.acknowledged(2);
     assert!(!state.has_place(2, 1));
@@ -125,9 +142,15 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     state.recorded(&record);
     assert!(state.begin_record().is_none(), "not before the next try");
     assert!(state.is_stalled() && state.has_unrecorded());
-    assert_eq!(state.take(1).map(|message| message.id), Some(3));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(3)
+    );
     assert!(state.has_place(3, 1), "the refused one needs none");
-    assert!(state.take(1).is_none(), "the window is full");
+    assert!(
+        state.take(1, &mut Turn::any()).is_none(),
+        "the window is full"
+    );
     assert!(!state.is_sent(Awaited::All(1)));
 
     state.acknowledged(3);
@@ -137,14 +160,17 @@ fn refusals_that_cannot_be_recorded_hold_up_neither_acknowledgements_nor_what_is
     state.recorded(&record);
     assert!(!state.is_stalled());
     assert!(state.is_sent(Awaited::All(3)));
-    assert_eq!(state.take(1).map(|message| message.id), Some(4));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(4)
+    );
     assert_eq!(state.pending(), Totals { count: 1, bytes: 1 });
 }
 
 #[test]
 fn a_message_that_was_taken_beyond_the_window_has_its_place_after_the_records_before_it() {
     let mut state = with_stored(3);
-    (0..3).for_each(|_| drop(state.take(usize::MAX)));
+    (0..3).for_each(|_| drop(state.take(usize::MAX, &mut Turn::any())));
     let with_place = |state: &mut State| (1..=3).filter(|id| state.has_place(*id, 2)).count();
     assert_eq!(with_place(&mut state), 2);
     state.acknowledged(1);
@@ -156,7 +182,7 @@ fn a_message_that_was_taken_beyond_the_window_has_its_place_after_the_records_be
 #[test]
 fn sent_through_counts_the_oldest_whatever_the_order_of_acknowledgements() {
     let mut state = with_stored(3);
-    (0..3).for_each(|_| drop(state.take(8)));
+    (0..3).for_each(|_| drop(state.take(8, &mut Turn::any())));
     for (acknowledged, sent_through) in [(2, 0), (3, 0), (1, 3)] {
         state.acknowledged(acknowledged);
         record_all(&mut state);
@@ -171,7 +197,7 @@ fn sent_through_counts_the_oldest_whatever_the_order_of_acknowledgements() {
 fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
     let mut state = with_stored(READY_COUNT as i64 + 10);
     let mut last = 0;
-    while let Some(message) = state.take(usize::MAX) {
+    while let Some(message) = state.take(usize::MAX, &mut Turn::any()) {
         assert_eq!(message.id, last + 1);
         last = message.id;
     }
@@ -180,10 +206,15 @@ fn rows_beyond_the_budget_stay_in_the_store_and_keep_their_place() {
     assert!(state.begin_load());
     assert!(!state.begin_load(), "one load at a time");
     state.stored(last + 11, &new_message(1));
-    assert!(state.take(usize::MAX).is_none(), "it must not overtake");
+    assert!(
+        state.take(usize::MAX, &mut Turn::any()).is_none(),
+        "it must not overtake"
+    );
     state.loaded(loaded((last + 1..=last + 11).map(row).collect(), false));
     assert_eq!(
-        state.take(usize::MAX).map(|message| message.id),
+        state
+            .take(usize::MAX, &mut Turn::any())
+            .map(|message| message.id),
         Some(last + 1)
     );
 }
@@ -207,7 +238,7 @@ fn every_so_many_records_one_is_synced() {
     let mut state = State::default();
     for id in 1..=count {
         state.stored(id, &new_message(1));
-        state.take(1);
+        state.take(1, &mut Turn::any());
         state.acknowledged(id);
         let record = state.begin_record().unwrap();
         state.recorded(&record);
@@ -227,19 +258,25 @@ fn an_upload_holds_back_what_follows_until_it_is_a_link() {
     large.upload = true;
     state.stored(1, &large);
     state.stored(2, &new_message(1));
-    assert!(state.take(8).is_none());
+    assert!(state.take(8, &mut Turn::any()).is_none());
     assert_eq!(state.next_upload(), Some(1));
     state.uploaded(1, Bytes::from_static(b"link"));
     assert_eq!(state.next_upload(), None);
     assert_eq!(state.pending(), Totals { count: 2, bytes: 5 });
-    assert_eq!(state.take(8).map(|message| message.id), Some(1));
-    assert_eq!(state.take(8).map(|message| message.id), Some(2));
+    assert_eq!(
+        state.take(8, &mut Turn::any()).map(|message| message.id),
+        Some(1)
+    );
+    assert_eq!(
+        state.take(8, &mut Turn::any()).map(|message| message.id),
+        Some(2)
+    );
 }
 
 #[test]
 fn what_the_platform_has_is_known_until_its_row_is_deleted() {
     let mut state = with_stored(4);
-    (1..=4).for_each(|_| drop(state.take(8)));
+    (1..=4).for_each(|_| drop(state.take(8, &mut Turn::any())));
     state.acknowledged(2);
     record_all(&mut state);
     state.acknowledged(3);
@@ -255,12 +292,15 @@ fn what_the_platform_has_is_known_until_its_row_is_deleted() {
 #[test]
 fn what_is_stored_after_everything_was_set_aside_goes_out() {
     let mut state = with_stored(3);
-    state.take(1);
+    state.take(1, &mut Turn::any());
     state.all_set_aside();
     assert_eq!(state.pending().count, 0);
     assert!(state.is_sent(Awaited::All(3)));
     state.stored(4, &new_message(1));
-    assert_eq!(state.take(1).map(|message| message.id), Some(4));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(4)
+    );
 }
 
 /// Messages with these numbers, each stored in its lane.
@@ -274,15 +314,18 @@ fn with_lanes(messages: &[(Priority, i64)]) -> State {
 
 /// What is taken next, by its number, when nothing is in flight; changes of lane are recorded.
 fn send_next(state: &mut State, changes: &mut usize) -> Option<i64> {
-    let message = match state.take(1) {
+    let message = match state.take(1, &mut Turn::any()) {
         Some(message) => message,
         None => {
             let record = state.begin_due_record()?;
             assert!(record.is_synced && record.lane.is_some(), "{record:?}");
-            assert!(state.take(1).is_none(), "before it is recorded");
+            assert!(
+                state.take(1, &mut Turn::any()).is_none(),
+                "before it is recorded"
+            );
             *changes += 1;
             state.recorded(&record);
-            state.take(1)?
+            state.take(1, &mut Turn::any())?
         }
     };
     state.acknowledged(message.id);
@@ -312,38 +355,50 @@ fn a_higher_lane_goes_first_and_each_lane_in_its_order() {
 fn the_lane_changes_only_when_nothing_is_in_flight() {
     let (normal, urgent) = (Priority::Normal, Priority::Urgent);
     let mut state = with_lanes(&[(normal, 1), (normal, 2)]);
-    assert!(state.take(2).is_some());
+    assert!(state.take(2, &mut Turn::any()).is_some());
     let alarm = lane::id(urgent, 3);
     state.stored(alarm, &new_message(1));
-    assert!(state.take(2).is_none(), "there is a place, but not for it");
+    assert!(
+        state.take(2, &mut Turn::any()).is_none(),
+        "there is a place, but not for it"
+    );
     assert!(state.begin_due_record().is_none());
     state.acknowledged(1);
-    assert!(state.take(2).is_none(), "acknowledged, but not recorded");
+    assert!(
+        state.take(2, &mut Turn::any()).is_none(),
+        "acknowledged, but not recorded"
+    );
     record_all(&mut state);
-    assert!(state.take(2).is_none());
+    assert!(state.take(2, &mut Turn::any()).is_none());
     let change = state.begin_due_record().unwrap();
     assert_eq!(change.lane, Some(urgent));
     assert_eq!(change.noted, [1], "to be synced first");
     assert!(change.is_synced && !change.deletes);
     state.recorded(&change);
-    assert_eq!(state.take(2).map(|message| message.id), Some(alarm));
-    assert!(state.take(2).is_none(), "nor back, before that is settled");
+    assert_eq!(
+        state.take(2, &mut Turn::any()).map(|message| message.id),
+        Some(alarm)
+    );
+    assert!(
+        state.take(2, &mut Turn::any()).is_none(),
+        "nor back, before that is settled"
+    );
 }
 
 #[test]
 fn a_change_of_lane_that_failed_is_recorded_by_a_retry_and_nothing_is_sent_before() {
     let mut state = with_lanes(&[(Priority::High, 1)]);
-    assert!(state.take(1).is_none());
+    assert!(state.take(1, &mut Turn::any()).is_none());
     let change = state.begin_due_record().unwrap();
     assert!(!state.record_failed(change), "not at once");
     assert!(state.is_stalled());
-    assert!(state.take(1).is_none());
+    assert!(state.take(1, &mut Turn::any()).is_none());
     assert!(state.begin_due_record().is_none(), "not with each look");
     state.unstall();
     let again = state.begin_delete().unwrap();
     assert_eq!(again.lane, Some(Priority::High));
     state.recorded(&again);
-    assert!(state.take(1).is_some());
+    assert!(state.take(1, &mut Turn::any()).is_some());
 }
 
 #[test]
@@ -376,7 +431,8 @@ fn behind_a_restart_the_first_are_of_the_lane_that_was_sent_from_last() {
         rows(Priority::Urgent, &[4]),
         rows(Priority::Low, &[1, 2, 3]),
     ]);
-    let taken = std::iter::from_fn(|| state.take(2)).map(|message| lane::number(message.id));
+    let taken = std::iter::from_fn(|| state.take(2, &mut Turn::any()))
+        .map(|message| lane::number(message.id));
     assert_eq!(
         taken.collect::<Vec<_>>(),
         [1, 2],
@@ -410,7 +466,7 @@ fn a_higher_lane_that_is_still_to_be_loaded_is_waited_for() {
     let mut state = with_lanes(&[(Priority::Bulk, 1)]);
     state.put_back(2, Totals { count: 1, bytes: 1 });
     assert!(state.begin_load());
-    assert!(state.take(1).is_none());
+    assert!(state.take(1, &mut Turn::any()).is_none());
     let urgent = lane::id(Priority::Urgent, 2);
     let each = |priority| Loaded {
         priority,
@@ -436,13 +492,76 @@ fn a_message_is_waited_for_in_its_lane_and_everything_in_all() {
 }
 
 #[test]
+fn a_lane_that_has_to_wait_is_passed_over_and_comes_first_again_when_it_may() {
+    let (normal, urgent) = (Priority::Normal, Priority::Urgent);
+    let mut state = with_lanes(&[(urgent, 1), (normal, 2), (normal, 3)]);
+    let mut turn = Turn::holding(|lane| lane == urgent);
+    assert_eq!(state.take(1, &mut turn).map(|message| message.id), Some(2));
+    assert!(turn.held_until().is_some(), "there is one to wait for");
+    state.acknowledged(2);
+    record_all(&mut state);
+    assert_eq!(send_next(&mut state, &mut 0), Some(1));
+    assert_eq!(send_next(&mut state, &mut 0), Some(3));
+    let mut turn = Turn::none();
+    assert!(state.take(1, &mut turn).is_none());
+    assert_eq!(turn.held_until(), None, "there is nothing to wait for");
+}
+
+#[test]
+fn rows_of_a_lane_that_has_to_wait_need_not_be_loaded_before_a_lower_one_goes() {
+    let (low, urgent) = (Priority::Low, Priority::Urgent);
+    let mut state = State::new(left(Totals { count: 2, bytes: 2 }, 2));
+    let more = |priority, rows, more| Loaded {
+        priority,
+        rows,
+        more,
+    };
+    let lower = vec![row(lane::id(low, 1))];
+    state.loaded(vec![
+        more(urgent, Vec::new(), true),
+        more(low, lower, false),
+    ]);
+    assert!(state.take(1, &mut Turn::any()).is_none());
+    assert!(state.begin_due_record().is_none(), "it must not overtake");
+    let mut turn = Turn::holding(|lane| lane == urgent);
+    assert!(state.take(1, &mut turn).is_none());
+    let change = state.begin_due_record().unwrap();
+    assert_eq!(change.lane, Some(low));
+}
+
+#[test]
+fn what_may_be_a_repeat_of_an_earlier_run_waits_only_for_the_pace_of_all() {
+    let mut state = State::new(left(Totals::default(), 0));
+    for (priority, number) in [(Priority::Normal, 1), (Priority::Urgent, 2)] {
+        state.stored(lane::id(priority, number), &new_message(1));
+    }
+    assert!(state.take(1, &mut Turn::none()).is_none());
+    let mut turn = Turn::holding(|lane| lane == Priority::Normal);
+    assert_eq!(state.take(1, &mut turn).map(|message| message.id), Some(1));
+}
+
+#[test]
+fn what_is_too_old_is_not_sent_from_below_a_lane_that_has_to_wait() {
+    let mut state = with_lanes(&[(Priority::Urgent, 1), (Priority::Normal, 2)]);
+    let mut turn = Turn::holding(|lane| lane == Priority::Urgent);
+    state.expire(1, &mut turn, |message| message.id == 2);
+    let record = state.begin_due_record().unwrap();
+    assert_eq!(record.expired, [2]);
+}
+
+#[test]
 fn who_bears_witness_may_be_of_another_lane_and_goes_behind_the_suspects() {
     let (normal, urgent) = (Priority::Normal, Priority::Urgent);
     let mut state = with_lanes(&[(normal, 1)]);
-    assert!(state.take(1).is_some());
+    assert!(state.take(1, &mut Turn::any()).is_some());
     let witness = lane::id(urgent, 2);
     state.stored(witness, &new_message(1));
-    assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
+    assert_eq!(
+        state
+            .take_behind(&mut Turn::any())
+            .map(|message| message.id),
+        Some(witness)
+    );
     assert!(state.has_place(1, 1), "first taken, first sent");
     assert!(!state.has_place(witness, 1));
 }
@@ -452,12 +571,22 @@ fn who_was_to_bear_witness_is_sent_in_another_lane_only_when_that_is_recorded() 
     let (normal, urgent) = (Priority::Normal, Priority::Urgent);
     for window in [1, 4] {
         let mut state = with_lanes(&[(normal, 1)]);
-        assert!(state.take(1).is_some());
+        assert!(state.take(1, &mut Turn::any()).is_some());
         let witness = lane::id(urgent, 2);
         state.stored(witness, &new_message(1));
         state.stored(3, &new_message(1));
-        assert_eq!(state.take_behind().map(|message| message.id), Some(witness));
-        assert_eq!(state.take_behind().map(|message| message.id), Some(3));
+        assert_eq!(
+            state
+                .take_behind(&mut Turn::any())
+                .map(|message| message.id),
+            Some(witness)
+        );
+        assert_eq!(
+            state
+                .take_behind(&mut Turn::any())
+                .map(|message| message.id),
+            Some(3)
+        );
         // The experiment came to nothing: all that is in flight is sent again, in the order in which it was taken.
         assert!(state.has_place(1, window));
         assert!(!state.has_place(witness, window), "two lanes in flight");
@@ -494,16 +623,19 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
     ]);
     let is_old =
         |message: &Outgoing| [1, 2, 3].contains(&message.id) || lane::number(message.id) == 5;
-    state.expire(1, |_| false);
-    assert_eq!(state.take(1).map(|message| message.id), Some(1));
-    state.expire(1, is_old);
+    state.expire(1, &mut Turn::any(), |_| false);
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(1)
+    );
+    state.expire(1, &mut Turn::any(), is_old);
     assert!(
         state.begin_due_record().is_none(),
         "their turn has not come"
     );
     state.acknowledged(1);
     record_all(&mut state);
-    state.expire(1, is_old);
+    state.expire(1, &mut Turn::any(), is_old);
     let record = state.begin_due_record().unwrap();
     assert_eq!(
         record.expired,
@@ -512,7 +644,11 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
     );
     assert!(record.deletes && !record.is_synced);
     assert_eq!(record.deleted_rows(), [1, 2, 3], "and what was noted");
-    assert_eq!(state.take(1).map(|message| message.id), Some(4), "at once");
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(4),
+        "at once"
+    );
     assert!(
         !state.is_sent(Awaited::Message(3)),
         "not before it is recorded"
@@ -527,11 +663,11 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
 #[test]
 fn what_expired_and_could_not_be_deleted_is_tried_again_and_never_sent() {
     let mut state = with_lanes(&[(Priority::Normal, 1)]);
-    state.expire(1, |_| true);
+    state.expire(1, &mut Turn::any(), |_| true);
     let record = state.begin_due_record().unwrap();
     assert!(!state.record_failed(record));
     assert!(state.is_stalled());
-    assert!(state.take(1).is_none());
+    assert!(state.take(1, &mut Turn::any()).is_none());
     state.unstall();
     let again = state.begin_delete().unwrap();
     assert_eq!(again.expired, [1]);

@@ -1,8 +1,8 @@
-//! One of something for each lane. Pure, as the state.
+//! One of something for each lane.
 
 use std::ops::{Index, IndexMut};
 
-use crate::message::priority::Priority;
+use super::priority::Priority;
 
 /// One for each lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,11 @@ impl<T> Lanes<T> {
     /// What `make` makes for each.
     pub fn each(make: impl FnMut(Priority) -> T) -> Lanes<T> {
         Lanes(Priority::ALL.map(make))
+    }
+
+    /// What `make` makes of each.
+    pub fn map<U>(&self, make: impl FnMut(&T) -> U) -> Lanes<U> {
+        Lanes(self.0.each_ref().map(make))
     }
 
     /// The highest first.
