@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::support::{DEVICE, LogCapture, PATIENCE, sender, within};
-use crate::wire::{on_a_wire, plug_in, slow_down, unplug};
+use crate::wire::{on_a_wire, plug_in, unplug};
 
 /// How often the device did not wait any longer because of such news.
 fn hurried() -> usize {
@@ -86,38 +84,5 @@ fn links_that_come_and_go_all_the_time_do_not_make_it_try_all_the_time() {
         assert!(hurries <= most, "{hurries} within {took:?}");
         stage.platform.accept_connections(true).unwrap();
         sender(&client).send_message("1").unwrap();
-    });
-}
-
-#[test]
-fn an_upload_that_fills_a_modems_queue_ends_no_connection() {
-    /// After which few bytes without an answer say that the path is interrupted, if there is nothing before them.
-    const INTERRUPTED: Duration = Duration::from_secs(10);
-    let name = "links::an_upload_that_fills_a_modems_queue_ends_no_connection";
-    on_a_wire(name, |stage| {
-        let client = stage.start();
-        let connected = stage.platform.wait_for_connected(DEVICE, true, PATIENCE);
-        connected.unwrap();
-        slow_down();
-        let content: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
-            .take(400_000)
-            .collect();
-        sender(&client).enqueue_message(content).unwrap();
-        let report = |number: u32| {
-            let stated = json!({ "number": number });
-            let begun = Instant::now();
-            client.update_reported_properties(&stated).unwrap();
-            let is_there = |reported: &_| *reported == stated;
-            let wait = stage
-                .platform
-                .wait_for_reported(DEVICE, is_there, 4 * PATIENCE);
-            wait.unwrap();
-            begun.elapsed()
-        };
-        let longest = (0..8).map(report).find(|took| *took > INTERRUPTED);
-        println!("a report took {longest:?}");
-        assert!(longest.is_some(), "the queue was full");
-        assert_eq!(client.status().reconnects, 0);
-        assert_eq!(stage.platform.connection_count(), 1);
     });
 }

@@ -59,24 +59,8 @@ pub fn plug_in() {
     ip("link set near up");
 }
 
-/// A modem at the device's end: it sends 4 KB a second, and its queue holds half a minute of that, which the device may
-/// fill at once.
-pub fn slow_down() {
-    let control = "/proc/sys/net/ipv4/tcp_congestion_control";
-    std::fs::write(control, "reno").expect("the oldest way to fill a queue");
-    ip("route change 10.77.0.0/24 dev near initcwnd 45");
-    run(
-        "tc",
-        "qdisc add dev near root tbf rate 32kbit burst 4kb limit 128kb",
-    );
-}
-
 fn ip(arguments: &str) {
-    run("ip", arguments);
-}
-
-fn run(program: &str, arguments: &str) {
-    let status = Command::new(program).args(arguments.split(' ')).status();
-    let status = status.expect("`ip` and `tc` (iproute2) are needed to make a network");
-    assert!(status.success(), "{program} {arguments}");
+    let status = Command::new("ip").args(arguments.split(' ')).status();
+    let status = status.expect("`ip` (iproute2) is needed to make a network");
+    assert!(status.success(), "ip {arguments}");
 }
