@@ -1,4 +1,4 @@
-//! The upload thread: brings large content up ahead of its turn, one Message at a time, oldest
+//! The upload thread: brings large content up ahead of its turn, one Message at a time, the oldest of the highest lane
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
 //!
 //! Here is what comes after success and failure; the way of one content is in [`steps`].

@@ -130,12 +130,15 @@ impl Worker {
     }
 }
 
-/// Says that the thread is over, also when the work panics.
+/// Says that the thread is over, also when the work panics. Else [`goes_on`](Worker::goes_on) has said so before: the
+/// next may be running by now.
 struct End(Arc<Worker>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.state.lock().running = false;
+        if std::thread::panicking() {
+            self.0.state.lock().running = false;
+        }
         self.0.changed.notify_all();
     }
 }
@@ -176,5 +179,31 @@ mod tests {
         worker.join("test", Instant::now() + std::time::Duration::from_secs(30));
         assert_eq!(crate::log_lines::of(|| assert!(start())), [""; 0]);
         run.recv().unwrap();
+    }
+
+    #[test]
+    fn the_last_instructions_of_a_thread_do_not_count_for_the_next_one() {
+        let worker = Arc::<Worker>::default();
+        let (release, released) = mpsc::channel::<()>();
+        let released = Mutex::new(released);
+        // A thread before has found no more work, and has not come to its end.
+        worker.state.lock().running = true;
+        let end = End(Arc::clone(&worker));
+        assert!(!worker.goes_on());
+        let work = move || released.lock().recv().unwrap();
+        assert!(worker.start("test-next", work, || {}));
+        drop(end);
+        assert!(worker.is_running());
+        release.send(()).unwrap();
+        worker.join("test", Instant::now() + std::time::Duration::from_secs(30));
+        assert!(!worker.is_running());
+    }
+
+    #[test]
+    fn a_thread_that_panics_counts_as_over() {
+        let worker = Arc::<Worker>::default();
+        assert!(worker.start("test-panic", || panic!("on purpose"), || {}));
+        worker.join("test", Instant::now() + std::time::Duration::from_secs(30));
+        assert!(!worker.is_running());
     }
 }

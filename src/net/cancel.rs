@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Registry, Token, Waker};
@@ -101,7 +101,20 @@ impl SocketPoll {
         if left.is_some_and(|left| left.is_zero()) {
             return Err(WaitError::TimedOut);
         }
-        match self.poll.poll(&mut self.events, left) {
+        self.look_for(left, on_socket)
+    }
+
+    /// The same without waiting.
+    pub fn look(&mut self, on_socket: impl FnMut(&Event)) -> Result<(), WaitError> {
+        self.look_for(Some(Duration::ZERO), on_socket)
+    }
+
+    fn look_for(
+        &mut self,
+        limit: Option<Duration>,
+        on_socket: impl FnMut(&Event),
+    ) -> Result<(), WaitError> {
+        match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             Err(error) => return Err(WaitError::System(error)),
             Ok(()) => {}
@@ -115,8 +128,6 @@ impl SocketPoll {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -140,5 +151,14 @@ mod tests {
         let deadline = Instant::now() + Duration::from_millis(10);
         while poll.wait(Some(deadline), |_| {}).is_ok() {}
         assert!(Instant::now() >= deadline);
+    }
+
+    #[test]
+    fn a_look_does_not_wait_and_sees_a_cancellation() {
+        let cancellation = Arc::<Cancellation>::default();
+        let mut poll = SocketPoll::new(&cancellation).unwrap();
+        poll.look(|_| panic!("there is no socket")).unwrap();
+        cancellation.cancel();
+        assert!(matches!(poll.look(|_| {}), Err(WaitError::Cancelled)));
     }
 }

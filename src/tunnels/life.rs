@@ -53,7 +53,10 @@ impl Life {
         {
             return Look::Idle(limit);
         }
-        let idle_due = self.idle_limit.map(|limit| self.used_at + limit);
+        // None for a limit beyond what the clock can say.
+        let idle_due = self
+            .idle_limit
+            .and_then(|limit| self.used_at.checked_add(limit));
         if !can_be_heard {
             self.heard(now);
             return Look::Wait(idle_due);
@@ -114,5 +117,13 @@ mod tests {
         assert_eq!(life.look(true, end - SECOND), Look::Wait(Some(end)));
         assert_eq!(life.look(true, end), Look::Idle(10 * SECOND));
         assert_eq!(life.look(false, end), Look::Idle(10 * SECOND));
+    }
+
+    #[test]
+    fn an_idle_limit_beyond_all_time_is_none() {
+        let begin = Instant::now();
+        let mut life = Life::new(Some(Duration::MAX), begin);
+        assert_eq!(life.look(false, begin), Look::Wait(None));
+        assert_eq!(life.look(true, begin), Look::Wait(Some(begin + PING_AFTER)));
     }
 }

@@ -26,6 +26,9 @@ pub(super) const RELAY: Token = Token(1);
 /// Payload that waits for one end; more is not read from the other.
 const BUFFER_BYTES: usize = 16 << 10;
 const PIECE_BYTES: usize = 16 << 10;
+/// After so many pieces each way both ends are looked at, also when there is more to do: between two fast ones there
+/// always is.
+const PIECES_MAX: usize = 64;
 
 /// The relay's side of a tunnel, its handshakes done.
 pub(super) struct Relay {
@@ -144,8 +147,7 @@ impl Tunnel {
     fn step(&mut self, budget: &mut Budget, life: &mut Life, entry: &Entry) -> Result<(), End> {
         let now = Instant::now();
         let (mut moved, mut is_out_of_budget) = (true, false);
-        while moved {
-            moved = false;
+        for _ in 0..PIECES_MAX {
             let allowed = budget.allows(PIECE_BYTES, now);
             is_out_of_budget = allowed == 0;
             let received = self.read_relay(allowed)?;
@@ -166,14 +168,19 @@ impl Tunnel {
             received_bytes.fetch_add(received as u64, Ordering::Relaxed);
             sent_bytes.fetch_add(sent as u64, Ordering::Relaxed);
             // What either end takes makes room to read from the other, which tells of its bytes only once.
-
-            moved |= self.write_local()? | self.write_relay()? | (received + sent > 0);
+            moved = self.write_local()? | self.write_relay()? | (received + sent > 0);
+            if !moved {
+                break;
+            }
         }
         if self.is_over() {
             return Err(End::Closed);
         }
         let due = self.look(life, now)?;
         let budget_due = budget.due().filter(|_| is_out_of_budget);
+        if moved {
+            return self.look_at_ends();
+        }
         let was_blocked = self.relay.socket.is_blocked();
         self.wait(budget_due.into_iter().chain(due).min())?;
         if was_blocked && !self.relay.socket.is_blocked() {
@@ -304,19 +311,14 @@ impl Tunnel {
 
     fn wait(&mut self, due: Option<Instant>) -> Result<(), End> {
         let (local, relay) = (&mut self.local, &mut self.relay.socket);
-        let waited = self.poll.wait(due, |event| match event.token() {
-            LOCAL => {
-                local.readable |= event.is_readable() || event.is_read_closed();
-                local.writable |= event.is_writable() || event.is_write_closed();
-            }
-            RELAY => relay.note(event),
-            _ => {}
-        });
-        match waited {
-            Ok(()) | Err(WaitError::TimedOut) => Ok(()),
-            Err(WaitError::Cancelled) => Err(End::Cancelled),
-            Err(WaitError::System(error)) => Err(End::Local(error)),
-        }
+        let waited = self.poll.wait(due, |event| note(local, relay, event));
+        heard(waited)
+    }
+
+    fn look_at_ends(&mut self) -> Result<(), End> {
+        let (local, relay) = (&mut self.local, &mut self.relay.socket);
+        let looked = self.poll.look(|event| note(local, relay, event));
+        heard(looked)
     }
 
     /// As far as that needs no waiting.
@@ -328,5 +330,24 @@ impl Tunnel {
         drop(self.write_relay());
         drop(self.relay.socket.shutdown());
         drop(self.local.socket.shutdown(Shutdown::Both));
+    }
+}
+
+fn note(local: &mut Local, relay: &mut TlsSocket, event: &mio::event::Event) {
+    match event.token() {
+        LOCAL => {
+            local.readable |= event.is_readable() || event.is_read_closed();
+            local.writable |= event.is_writable() || event.is_write_closed();
+        }
+        RELAY => relay.note(event),
+        _ => {}
+    }
+}
+
+fn heard(waited: Result<(), WaitError>) -> Result<(), End> {
+    match waited {
+        Ok(()) | Err(WaitError::TimedOut) => Ok(()),
+        Err(WaitError::Cancelled) => Err(End::Cancelled),
+        Err(WaitError::System(error)) => Err(End::Local(error)),
     }
 }

@@ -108,7 +108,7 @@ impl Steps {
     }
 
     /// Brings this content up, by all three steps or by those that are left; returns the name by which
-    /// the Platform finds it, or `None` if the Message is gone.
+    /// the Platform finds it, or `None` if the Message is gone, or its turn has not come.
     pub fn bring_up(
         &self,
         id: i64,
@@ -192,7 +192,7 @@ impl Steps {
         Ok(Some(Content { bytes, up }))
     }
 
-    /// Step 2; `false` if the Message is gone.
+    /// Step 2; `false` if the Message is gone, or its turn has not come.
     fn put(&self, place: &Place, content: &mut Content) -> Result<bool, UploadError> {
         if content.block_count() > 1 && !self.open.lock().blocks_are_refused {
             match self.put_blocks(place, content) {
@@ -218,7 +218,12 @@ impl Steps {
     }
 
     fn put_blocks(&self, place: &Place, content: &mut Content) -> Result<bool, UploadError> {
+        let id = content.up.message;
         while content.up.count < content.block_count() {
+            // It goes on behind content of a higher lane that has come meanwhile.
+            if self.outbox.uploads.next() != Some(id) {
+                return Ok(false);
+            }
             let Some(block) = self.part(content, content.next_block())? else {
                 return Ok(false);
             };
@@ -234,7 +239,6 @@ impl Steps {
         let committed = place.commit_blocks(&self.agent, content.up.count);
         if matches!(committed, Err(UploadError::Permanent(_))) {
             // Most likely they are gone, after a week. Another name keeps clear of what may be left of them.
-            let id = content.up.message;
             let begun_anew = self.outbox.uploads.begin_anew(id);
             begun_anew.map_err(UploadError::Transient)?;
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use spotflow_device::{DeviceClient, UploadStatus};
+use spotflow_device::{DeviceClient, Priority, SenderOptions, UploadStatus};
 use spotflow_emulator::{HttpAnswer, Platform, Route, StorageWrite, WriteKind};
 
 use crate::support::{PATIENCE, Stage, eventually, sender};
@@ -240,4 +240,60 @@ fn a_list_of_blocks_that_is_cut_is_sent_again_and_no_block() {
     assert_arrives(&stage, &client, &content);
     assert_none_repeated(&stage.platform, 2, 0);
     assert_eq!(counts(&stage.platform), [0, 2, 2]);
+}
+
+#[test]
+fn content_of_a_higher_lane_goes_up_between_two_blocks_and_the_others_are_not_sent_again() {
+    let stage = Stage::new();
+    stage.platform.http_hang(Route::BlockPut, true);
+    let client = stage.start();
+    let sender = |priority| {
+        let options = SenderOptions::new().priority(priority);
+        client.create_stream_sender_with(None, None, options)
+    };
+    let (bulk, urgent) = (content(5 * BLOCK), content(3 * BLOCK));
+    let of_bulk = sender(Priority::Bulk).unwrap();
+    of_bulk.enqueue_message(bulk.clone()).unwrap();
+    eventually("the first block is on its way", || {
+        stage.platform.http_request_count(Route::BlockPut) > 0
+    });
+    let of_urgent = sender(Priority::Urgent).unwrap();
+    of_urgent.enqueue_message(urgent.clone()).unwrap();
+    stage.platform.http_hang(Route::BlockPut, false);
+    client
+        .wait_enqueued_messages_sent_timeout(4 * PATIENCE)
+        .unwrap();
+    let messages = stage.platform.messages();
+    assert!(messages[0].payload == urgent && messages[1].payload == bulk);
+    assert_none_repeated(&stage.platform, 8, 0);
+}
+
+#[test]
+fn what_was_begun_in_blocks_of_another_size_is_begun_anew_under_another_name() {
+    let stage = Stage::new();
+    let content = content(4 * BLOCK);
+    stage.platform.storage_rate(Some(BLOCK as f64 / 2.0));
+    let client = stage.start();
+    send(&client, &content);
+    eventually("a block is up", || {
+        let upload = client.status().upload;
+        upload.is_some_and(|upload| upload.uploaded_bytes > 0)
+    });
+    client.close();
+    // As a version would have noted it that cuts content otherwise.
+    let sql = rusqlite::Connection::open(stage.database()).unwrap();
+    let changed = sql.execute(
+        "UPDATE document SET text = replace(text, '1048576', '524288') WHERE kind = 'blocks'",
+        (),
+    );
+    assert_eq!(changed.unwrap(), 1);
+    drop(sql);
+    stage.platform.storage_rate(None);
+    let client = stage.start();
+    assert_arrives(&stage, &client, &content);
+    let uploads = stage.platform.uploads();
+    assert_ne!(
+        uploads.first().unwrap().blob_name,
+        uploads.last().unwrap().blob_name
+    );
 }

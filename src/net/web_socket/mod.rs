@@ -16,6 +16,8 @@ use handshake::Handshake;
 
 /// RFC 6455, section 5.5.
 const CONTROL_BYTES_MAX: u64 = 125;
+/// While the peer has so much to take, its pings are not answered: more than who writes payload lets gather.
+const UNTAKEN_BYTES_MAX: usize = 64 << 10;
 
 /// What to ask for.
 #[derive(Debug)]
@@ -221,7 +223,10 @@ impl WebSocket {
 
     fn control(&mut self, control: OpCode, payload: &[u8]) {
         match control {
-            OpCode::Control(Control::Ping) => self.frame(OpCode::Control(Control::Pong), payload),
+            // Who asks, and takes nothing, would not get the answer either.
+            OpCode::Control(Control::Ping) if self.output.len() < UNTAKEN_BYTES_MAX => {
+                self.frame(OpCode::Control(Control::Pong), payload);
+            }
             OpCode::Control(Control::Close) => self.is_ended = true,
             _ => {}
         }

@@ -211,6 +211,17 @@ fn a_ping_is_answered_and_a_close_is_told_but_not_answered() {
 }
 
 #[test]
+fn a_peer_that_asks_and_takes_no_answer_costs_no_memory() {
+    let mut socket = open();
+    let pings = frame(0x89, b"are you there?").repeat(100_000);
+    receive(&mut socket, &pings).unwrap();
+    assert!(socket.output().len() < 2 * UNTAKEN_BYTES_MAX);
+    socket.output().clear();
+    receive(&mut socket, &frame(0x89, b"again")).unwrap();
+    assert_eq!(sent(&mut socket), [(0x8a, b"again".to_vec())]);
+}
+
+#[test]
 fn what_is_written_is_masked_binary_frames_of_any_size() {
     for length in [0, 1, 125, 126, 65_535, 65_536] {
         let mut socket = open();

@@ -1,6 +1,6 @@
 //! How long a tunnel lasts, and that nothing is left of it.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,22 @@ fn close_ends_all_tunnels() {
     // However the other ends learn of it: nothing more comes.
     assert!(matches!(service.read(&mut [0; 1]), Ok(0) | Err(_)));
     assert!(matches!(technician.read(&mut [0; 1]), Ok(0) | Err(_)));
+}
+
+#[test]
+fn close_ends_a_tunnel_that_is_never_at_rest() {
+    let access = Access::new();
+    let (mut technician, mut service) = access.open();
+    std::thread::spawn(move || while service.write_all(&[7; 64 << 10]).is_ok() {});
+    std::thread::spawn(
+        move || while technician.read(&mut [0; 256 << 10]).is_ok_and(|it| it > 0) {},
+    );
+    eventually("it is in full flow", || {
+        let tunnels = access.client.status().tunnels;
+        tunnels.iter().any(|tunnel| tunnel.sent_bytes > 16 << 20)
+    });
+    access.client.close();
+    assert!(access.client.status().tunnels.is_empty());
 }
 
 #[test]
