@@ -62,6 +62,11 @@ pub enum Error {
     #[error("a Message that was waited for was not sent: it was older than its time to live")]
     Expired,
 
+    /// What was waited for was not sent: a newer Message took its place, as
+    /// [`SenderOptions::keep_latest`](crate::SenderOptions::keep_latest) says.
+    #[error("a Message that was waited for was not sent: a newer one took its place")]
+    Replaced,
+
     /// A [limit of the outbox](crate::OutboxLimits) is reached. Nothing of this call was stored. There is
     /// room again as stored Messages are sent, or the disk has space.
     #[error("the outbox has reached {limit}")]
@@ -248,6 +253,7 @@ impl Error {
             | Error::SetAside
             | Error::Dropped
             | Error::Expired
+            | Error::Replaced
             | Error::Lost
             | Error::Database { .. }
             | Error::OutcomeUnknown { .. }

@@ -50,6 +50,7 @@ pub use rules::{MAX_FILE_BYTES, MAX_PAYLOAD_BYTES};
 pub struct Message {
     pub(crate) payload: Vec<u8>,
     pub(crate) ids: MessageIds,
+    pub(crate) latest_key: Option<String>,
 }
 
 impl Message {
@@ -58,6 +59,7 @@ impl Message {
         Message {
             payload: payload.into(),
             ids: MessageIds::default(),
+            latest_key: None,
         }
     }
 
@@ -86,6 +88,19 @@ impl Message {
         self
     }
 
+    /// For a sender that [keeps the latest](crate::SenderOptions::keep_latest): the Message takes the place of unsent
+    /// ones of its Stream with the same key, instead of those without one. At most 1,024 bytes, and not empty. The
+    /// Platform does not see it.
+    ///
+    /// ```
+    /// # use spotflow_device::Message;
+    /// let reading = Message::new("21.5").latest_key("boiler temperature");
+    /// ```
+    pub fn latest_key(mut self, key: impl Into<String>) -> Message {
+        self.latest_key = Some(key.into());
+        self
+    }
+
     /// The payload as it was given.
     pub fn payload(&self) -> &[u8] {
         &self.payload
@@ -94,6 +109,7 @@ impl Message {
     /// Checks what can be checked before the Message is compressed.
     pub(crate) fn validate(&self) -> Result<()> {
         rules::check_payload(&self.payload)?;
+        rules::check_latest_key(self.latest_key.as_deref())?;
         self.ids.validate()
     }
 }
@@ -104,6 +120,7 @@ impl fmt::Debug for Message {
         f.debug_struct("Message")
             .field("payload_bytes", &self.payload.len())
             .field("ids", &self.ids)
+            .field("latest_key", &self.latest_key)
             .finish()
     }
 }

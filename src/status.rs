@@ -54,6 +54,9 @@ pub struct Status {
     /// Messages that were not sent, since the start, as they were older than their
     /// [time to live](crate::SenderOptions::time_to_live).
     pub expired_messages: u64,
+    /// Messages that were not sent, since the start, as a newer one took their place; see
+    /// [`keep_latest`](crate::SenderOptions::keep_latest).
+    pub replaced_messages: u64,
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,

@@ -96,7 +96,9 @@ impl Uploader {
         let mut failures = FailureLog::new(module_path!());
         let mut refusals = Refusals::default();
         while !self.worker.is_closed() {
-            match self.upload_next(&mut refusals) {
+            let ended = self.upload_next(&mut refusals);
+            self.parts.outbox.uploads.under_way(None);
+            match ended {
                 Ok(true) => {
                     backoff.reset();
                     failures.succeeded();

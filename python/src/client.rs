@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::arguments::{count, ids, optional_text, seconds};
+use crate::arguments::{boolean, count, ids, optional_text, seconds};
 use crate::choices::choice;
 use crate::cloud_message::CloudMessage;
 use crate::desired_properties::DesiredProperties;
@@ -235,7 +235,15 @@ impl DeviceClient {
     /// Messages of a higher `priority` go first, in the order in which they were stored; without one it is
     /// `Priority.NORMAL`. What is older than `time_to_live`, in seconds, when its turn comes is not sent, and
     /// counted in the status; without one nothing is too old.
-    #[pyo3(signature = (stream_group=None, stream=None, compression=None, *, priority=None, time_to_live=None))]
+    ///
+    /// With `keep_latest=True` a Message takes the place of those of its Stream that are not sent yet, or of
+    /// those with the same `latest_key`: only the newest is kept, and what it replaces is counted in the status.
+    /// What is in flight, or whose upload has begun, is sent all the same.
+    #[pyo3(
+        signature = (stream_group=None, stream=None, compression=None, *, priority=None, time_to_live=None, keep_latest=None),
+        text_signature = "($self, stream_group=None, stream=None, compression=None, *, priority=None, time_to_live=None, keep_latest=False)"
+    )]
+    #[allow(clippy::too_many_arguments)]
     fn create_stream_sender<'py>(
         &self,
         py: Python<'py>,
@@ -244,6 +252,7 @@ impl DeviceClient {
         compression: Argument<'_, '_>,
         priority: Argument<'_, '_>,
         time_to_live: Argument<'_, '_>,
+        keep_latest: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let client = self.client.open(py)?;
         let group = optional_text("stream_group", stream_group)?;
@@ -258,6 +267,12 @@ impl DeviceClient {
         }
         if let Some(time_to_live) = seconds("time_to_live", time_to_live)? {
             options = options.time_to_live(time_to_live);
+        }
+        if let Some(true) = keep_latest
+            .map(|it| boolean("keep_latest", it))
+            .transpose()?
+        {
+            options = options.keep_latest();
         }
         let sender = client
             .create_stream_sender_with(group.as_deref(), stream.as_deref(), options)
@@ -320,8 +335,9 @@ impl DeviceClient {
     /// prolong the wait.
     ///
     /// With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-    /// everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError` or
-    /// `ExpiredError` if something that it waits for was set aside, dropped or too old.
+    /// everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError`,
+    /// `ExpiredError` or `ReplacedError` if something that it waits for was set aside, dropped, too old or
+    /// replaced.
     #[pyo3(signature = (timeout=None))]
     fn wait_enqueued_messages_sent(
         &self,

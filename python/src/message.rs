@@ -8,7 +8,7 @@ use crate::arguments::{optional_text, payload};
 type Argument<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 type Id<'a> = &'a Option<String>;
-type Arguments<'a, 'py> = (Bound<'py, PyBytes>, Id<'a>, Id<'a>, Id<'a>, Id<'a>);
+type Arguments<'a, 'py> = (Bound<'py, PyBytes>, Id<'a>, Id<'a>, Id<'a>, Id<'a>, Id<'a>);
 
 /// A Message with its ids, for `StreamSender.enqueue_messages`.
 ///
@@ -19,19 +19,20 @@ pub struct Message {
     ids: Ids,
 }
 
-/// As they were given, to make the same again.
-type Ids = [Option<String>; 4];
+/// The ids and the key, as they were given, to make the same again.
+type Ids = [Option<String>; 5];
 
 #[pymethods]
 impl Message {
     #[new]
-    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, latest_key=None))]
     fn new(
         payload: &Bound<'_, PyAny>,
         batch_id: Argument<'_, '_>,
         message_id: Argument<'_, '_>,
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
+        latest_key: Argument<'_, '_>,
     ) -> PyResult<Message> {
         let arguments = MessageArguments {
             payload,
@@ -39,6 +40,7 @@ impl Message {
             message_id,
             batch_slice_id,
             chunk_id,
+            latest_key,
         };
         Ok(Message {
             message: arguments.message()?,
@@ -47,9 +49,16 @@ impl Message {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> (Bound<'py, PyType>, Arguments<'_, 'py>) {
-        let [batch_id, message_id, batch_slice_id, chunk_id] = &self.ids;
+        let [batch_id, message_id, batch_slice_id, chunk_id, latest_key] = &self.ids;
         let payload = PyBytes::new(py, self.message.payload());
-        let arguments = (payload, batch_id, message_id, batch_slice_id, chunk_id);
+        let arguments = (
+            payload,
+            batch_id,
+            message_id,
+            batch_slice_id,
+            chunk_id,
+            latest_key,
+        );
         (py.get_type::<Message>(), arguments)
     }
 
@@ -68,13 +77,14 @@ pub struct MessageArguments<'a, 'py> {
     pub message_id: Argument<'a, 'py>,
     pub batch_slice_id: Argument<'a, 'py>,
     pub chunk_id: Argument<'a, 'py>,
+    pub latest_key: Argument<'a, 'py>,
 }
 
 impl MessageArguments<'_, '_> {
     /// The library's Message.
     pub fn message(&self) -> PyResult<spotflow_device::Message> {
         let mut message = spotflow_device::Message::new(payload("payload", self.payload)?);
-        let [batch_id, message_id, batch_slice_id, chunk_id] = self.ids()?;
+        let [batch_id, message_id, batch_slice_id, chunk_id, latest_key] = self.ids()?;
         if let Some(id) = batch_id {
             message = message.batch_id(id);
         }
@@ -87,6 +97,9 @@ impl MessageArguments<'_, '_> {
         if let Some(id) = chunk_id {
             message = message.chunk_id(id);
         }
+        if let Some(key) = latest_key {
+            message = message.latest_key(key);
+        }
         Ok(message)
     }
 
@@ -96,6 +109,7 @@ impl MessageArguments<'_, '_> {
             optional_text("message_id", self.message_id)?,
             optional_text("batch_slice_id", self.batch_slice_id)?,
             optional_text("chunk_id", self.chunk_id)?,
+            optional_text("latest_key", self.latest_key)?,
         ])
     }
 }

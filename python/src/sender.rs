@@ -70,12 +70,14 @@ impl StreamSender {
     /// bytes after compression it is uploaded as a file, in its turn.
     ///
     /// `batch_id`, `message_id`, `batch_slice_id` and `chunk_id` say where the Message belongs; what is not
-    /// said, the Platform decides.
+    /// said, the Platform decides. `latest_key` is for a sender with `keep_latest`: the Message takes the place
+    /// of unsent ones with the same key alone.
     ///
     /// Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
     /// `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
     /// `OutboxFullError` if a limit of the outbox is reached.
-    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, latest_key=None))]
+    #[allow(clippy::too_many_arguments)]
     fn enqueue_message(
         &self,
         py: Python<'_>,
@@ -84,6 +86,7 @@ impl StreamSender {
         message_id: Argument<'_, '_>,
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
+        latest_key: Argument<'_, '_>,
     ) -> PyResult<()> {
         let sender = self.open(py)?;
         let arguments = MessageArguments {
@@ -92,6 +95,7 @@ impl StreamSender {
             message_id,
             batch_slice_id,
             chunk_id,
+            latest_key,
         };
         let message = arguments.message()?;
         waiting(py, || sender.enqueue_message(message))
@@ -113,7 +117,7 @@ impl StreamSender {
     /// Without a network it waits; with a `timeout` in seconds it raises `WaitTimeoutError` when that has
     /// passed. Then, and after Ctrl+C, the Message stays stored and will be sent: do not send it again. The
     /// other arguments are those of `enqueue_message`.
-    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, timeout=None))]
+    #[pyo3(signature = (payload, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, timeout=None, latest_key=None))]
     #[allow(clippy::too_many_arguments)]
     fn send_message(
         &self,
@@ -124,6 +128,7 @@ impl StreamSender {
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
         timeout: Argument<'_, '_>,
+        latest_key: Argument<'_, '_>,
     ) -> PyResult<()> {
         let sender = self.open(py)?;
         let arguments = MessageArguments {
@@ -132,6 +137,7 @@ impl StreamSender {
             message_id,
             batch_slice_id,
             chunk_id,
+            latest_key,
         };
         let message = arguments.message()?;
         match seconds("timeout", timeout)? {

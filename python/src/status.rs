@@ -46,6 +46,8 @@ pub struct Status {
     dropped_bytes: u64,
     /// Messages that were not sent, since the start, as they were older than their `time_to_live`.
     expired_messages: u64,
+    /// Messages that were not sent, since the start, as a newer one took their place: see `keep_latest`.
+    replaced_messages: u64,
     /// Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`.
     set_aside_messages: u64,
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
@@ -73,6 +75,7 @@ value! {
         dropped_messages,
         dropped_bytes,
         expired_messages,
+        replaced_messages,
         set_aside_messages,
         recovery,
         tunnels,
@@ -103,6 +106,7 @@ impl Status {
             dropped_messages: status.dropped_messages,
             dropped_bytes: status.dropped_bytes,
             expired_messages: status.expired_messages,
+            replaced_messages: status.replaced_messages,
             set_aside_messages: status.set_aside_messages,
             recovery: recovery.map(|recovery| Py::new(py, recovery)).transpose()?,
             tunnels: tunnels.collect::<PyResult<_>>()?,

@@ -22,6 +22,7 @@ from spotflow_device import (
     OutcomeUnknownError,
     Pace,
     RegistrationError,
+    ReplacedError,
     SetAsideError,
     SpotflowError,
     StorageFullError,
@@ -40,6 +41,7 @@ KINDS = {
     SetAsideError: (SpotflowError, False),
     DroppedError: (SpotflowError, False),
     ExpiredError: (SpotflowError, False),
+    ReplacedError: (SpotflowError, False),
     OutboxFullError: (SpotflowError, True),
     LostError: (SpotflowError, False),
     RegistrationError: (SpotflowError, False),
@@ -96,7 +98,10 @@ START = {
     "slow_down_when_throttled": (NOT_BOOL, []),
 }
 
-IDS = {name: (NOT_TEXT, ["", TOO_LONG, SURROGATE]) for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id")}
+IDS = {
+    name: (NOT_TEXT, ["", TOO_LONG, SURROGATE])
+    for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id", "latest_key")
+}
 PAYLOAD = {"payload": ([5, None, object()], [SURROGATE, memoryview(b"abcd")[::2]])}
 TIMEOUT = {"timeout": (NOT_SECONDS, [-1, -0.001, NAN, -INFINITY, 10 ** 400])}
 REQUIRED = {name: (NOT_TEXT + [None], bad[1]) for name, bad in IDS.items()}
@@ -113,6 +118,7 @@ CALLS = {
             "compression": ([0, 1, "FASTEST", Compression, spotflow_device.Codec.GZIP], []),
             "priority": ([0, 1, "URGENT", spotflow_device.Priority, Compression.FASTEST], []),
             "time_to_live": (["1", True, b"1", []], [0, -1, float("nan"), 0.0001]),
+            "keep_latest": (NOT_BOOL, []),
         },
     ),
     "set_outbox_limits": (

@@ -1,9 +1,10 @@
 """The options of a sender that the published package does not have."""
 
+import copy
 from datetime import timedelta
 
 import pytest
-from spotflow_device import ExpiredError, Priority
+from spotflow_device import ExpiredError, InvalidArgumentError, Message, Priority, ReplacedError
 
 from support import PATIENCE, eventually, in_thread, payloads
 
@@ -49,3 +50,34 @@ def test_what_is_too_old_when_its_turn_comes_is_not_sent(spotflow_emulator, star
     client.wait_enqueued_messages_sent(timeout=PATIENCE)
     assert payloads(spotflow_emulator) == [b"in flight", b"fresh"]
     assert client.status().expired_messages == 1
+
+
+def test_of_the_unsent_only_the_newest_is_kept(spotflow_emulator, start_client):
+    client = start_client(spotflow_emulator)
+    spotflow_emulator.acknowledge("withhold")
+    newest = client.create_stream_sender(stream="newest", keep_latest=True)
+    newest.enqueue_message(b"in flight")
+    spotflow_emulator.wait_messages(1)
+    sending = in_thread(newest.send_message, b"replaced")
+    eventually("it is stored", lambda: client.pending_messages_count == 2)
+    client.create_stream_sender(stream="newest", keep_latest=False).enqueue_message(b"kept")
+    newest.enqueue_messages([b"replaced", Message(b"of a", latest_key="a"), b"newest"])
+    with pytest.raises(ReplacedError):
+        sending.result(PATIENCE)
+    newest.enqueue_message(b"newest of a", latest_key="a")
+    assert client.pending_messages_count == 4
+    assert client.status().replaced_messages == 3
+    spotflow_emulator.acknowledge("immediately")
+    client.wait_enqueued_messages_sent(timeout=PATIENCE)
+    assert payloads(spotflow_emulator) == [b"in flight", b"kept", b"newest", b"newest of a"]
+
+
+def test_a_key_is_for_a_sender_that_keeps_the_latest(spotflow_emulator, start_client):
+    client = start_client(spotflow_emulator)
+    message = Message(b"1", latest_key="a")
+    for same in [message, copy.copy(message)]:
+        with pytest.raises(InvalidArgumentError, match="^latest_key: "):
+            client.create_stream_sender().enqueue_messages([same])
+    with pytest.raises(InvalidArgumentError, match="^chunk_id: "):
+        client.create_stream_sender(keep_latest=True).enqueue_message(b"1", chunk_id="a")
+    assert client.pending_messages_count == 0

@@ -70,8 +70,9 @@ ADDED = {
         ("lane_pacing", None),
         ("slow_down_when_throttled", True),
     ],
-    DeviceClient.create_stream_sender: [("priority", None), ("time_to_live", None)],
-    StreamSender.send_message: [("timeout", None)],
+    DeviceClient.create_stream_sender: [("priority", None), ("time_to_live", None), ("keep_latest", False)],
+    StreamSender.enqueue_message: [("latest_key", None)],
+    StreamSender.send_message: [("timeout", None), ("latest_key", None)],
 }
 
 

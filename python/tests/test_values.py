@@ -67,6 +67,7 @@ FIELDS = {
         "dropped_messages",
         "dropped_bytes",
         "expired_messages",
+        "replaced_messages",
         "set_aside_messages",
         "recovery",
         "tunnels",

@@ -215,8 +215,9 @@ impl DeviceClient {
     /// the Platform. What is enqueued later does not prolong the wait.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`], [`Error::Dropped`] or [`Error::Expired`] if
-    /// a Message of them was set aside, dropped or too old meanwhile; [`Error::Closed`] if the client is closed meanwhile.
+    /// [`Error::Interrupted`] by the interrupt check; [`Error::SetAside`], [`Error::Dropped`], [`Error::Expired`] or
+    /// [`Error::Replaced`] if a Message of them was set aside, dropped, too old or replaced by a newer one meanwhile;
+    /// [`Error::Closed`] if the client is closed meanwhile.
     ///
     /// ```no_run
     /// # fn f(client: &spotflow_device::DeviceClient) -> Result<(), spotflow_device::Error> {
@@ -378,6 +379,7 @@ impl DeviceClient {
             dropped_messages: dropped.count,
             dropped_bytes: dropped.bytes,
             expired_messages: self.core.outbox.expired().count,
+            replaced_messages: self.core.outbox.replaced().count,
             set_aside_messages: self.core.outbox.shelf.count(),
             upload: self.core.uploader.status(),
             tunnels: self

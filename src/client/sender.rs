@@ -10,11 +10,10 @@ use super::file_content::{FileContent, Taking};
 use super::sender_options::SenderOptions;
 use super::source_file::SourceFile;
 use crate::compression::compress;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::rules::check_packet;
-use crate::message::{
-    Completion, FileMessage, Message, MessageIds, StreamAddress, property_bag, terms,
-};
+use crate::message::terms::{self, Terms};
+use crate::message::{Completion, FileMessage, Message, MessageIds, StreamAddress, property_bag};
 use crate::outbox::{NewBody, NewMessage};
 use crate::wait::deadline_after;
 
@@ -125,6 +124,7 @@ impl StreamSender {
         let FileMessage { path, ids } = file.into();
         ids.validate()?;
         check_packet(&self.address, &ids, 0)?;
+        let latest = self.latest(&ids, None)?;
         let mut file = SourceFile::open(&path)?;
         let taking = Taking {
             contents: &self.core.outbox.contents,
@@ -139,7 +139,8 @@ impl StreamSender {
             content_encoding,
             copy,
         } = content;
-        let stored = self.store(vec![self.new_message(&ids, content_encoding, body)?]);
+        let message = self.new_message(&ids, content_encoding, body, latest)?;
+        let stored = self.store(vec![message]);
         drop(copy);
         stored
     }
@@ -151,7 +152,8 @@ impl StreamSender {
     /// As [`enqueue_message`](Self::enqueue_message);
     /// [`Error::SetAside`](crate::Error::SetAside) if the Message is set aside, not sent;
     /// [`Error::Dropped`](crate::Error::Dropped) if it is dropped, to make room for newer ones;
-    /// [`Error::Expired`](crate::Error::Expired) if it is too old when its turn comes. After
+    /// [`Error::Expired`](crate::Error::Expired) if it is too old when its turn comes;
+    /// [`Error::Replaced`](crate::Error::Replaced) if a newer one takes its place. After
     /// [`Error::Interrupted`](crate::Error::Interrupted), or
     /// [`Error::Closed`](crate::Error::Closed) while waiting, the Message stays stored and will be sent.
     ///
@@ -235,7 +237,10 @@ impl StreamSender {
         self.store(vec![NewMessage {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: self.with_terms(property_bag::render_completion(&self.address, completion)),
+            properties: self.with_terms(
+                property_bag::render_completion(&self.address, completion),
+                None,
+            ),
             body: NewBody::Inline(Bytes::new()),
         }])
     }
@@ -244,12 +249,17 @@ impl StreamSender {
     fn prepare(&self, message: Message) -> Result<NewMessage> {
         self.core.check_open()?;
         message.validate()?;
-        let Message { payload, ids } = message;
+        let Message {
+            payload,
+            ids,
+            latest_key,
+        } = message;
+        let latest = self.latest(&ids, latest_key.as_deref())?;
         let (body, encoding) = match compress(&payload, self.options.compression, self.core.codec) {
             Some(compressed) => (compressed.body, Some(compressed.content_encoding)),
             None => (payload, None),
         };
-        self.new_message(&ids, encoding, NewBody::of_payload(body))
+        self.new_message(&ids, encoding, NewBody::of_payload(body), latest)
     }
 
     fn new_message(
@@ -257,6 +267,7 @@ impl StreamSender {
         ids: &MessageIds,
         encoding: Option<&str>,
         body: NewBody,
+        latest: Option<String>,
     ) -> Result<NewMessage> {
         let (inline_bytes, upload) = match &body {
             NewBody::Inline(body) => (body.len(), false),
@@ -267,13 +278,30 @@ impl StreamSender {
         Ok(NewMessage {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: self.with_terms(bag),
+            properties: self.with_terms(bag, latest),
             body,
         })
     }
 
-    fn with_terms(&self, bag: String) -> String {
-        terms::with_time_to_live(bag, self.options.time_to_live)
+    /// The key by which it takes the place of older ones.
+    fn latest(&self, ids: &MessageIds, named: Option<&str>) -> Result<Option<String>> {
+        if !self.options.keep_latest {
+            let rule = "is for a sender that keeps the latest";
+            return named.map_or(Ok(None), |_| Err(Error::invalid("latest_key", rule)));
+        }
+        if ids.chunk_id.is_some() {
+            let rule = "is not for a sender that keeps the latest: it would drop the other chunks";
+            return Err(Error::invalid("chunk_id", rule));
+        }
+        Ok(Some(terms::latest_key(&self.address, named)))
+    }
+
+    fn with_terms(&self, bag: String, latest: Option<String>) -> String {
+        let terms = Terms {
+            time_to_live: self.options.time_to_live,
+            latest,
+        };
+        terms::with(bag, &terms)
     }
 
     fn store(&self, mut messages: Vec<NewMessage>) -> Result<()> {

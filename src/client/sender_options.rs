@@ -27,10 +27,11 @@ pub struct SenderOptions {
     pub(super) compression: Compression,
     pub(super) priority: Priority,
     pub(super) time_to_live: Option<Duration>,
+    pub(super) keep_latest: bool,
 }
 
 impl SenderOptions {
-    /// No compression, the usual priority, and no time to live.
+    /// No compression, the usual priority, no time to live, and every Message is kept.
     pub fn new() -> SenderOptions {
         SenderOptions::default()
     }
@@ -74,6 +75,35 @@ impl SenderOptions {
     /// ```
     pub fn time_to_live(mut self, time_to_live: Duration) -> SenderOptions {
         self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    /// A Message takes the place of those of its Stream, by senders with this option, that are not sent yet: only the
+    /// newest is kept. With a [`latest_key`](crate::Message::latest_key) it takes the place of those with the same key
+    /// alone: so one sender keeps the newest of each sensor. A file has no key. Without this option, the default, every Message is kept.
+    ///
+    /// The older one is deleted in the commit that stores the newer one: after a kill or the loss of power exactly one
+    /// of them is there. The newer one goes behind all that is stored, as any other. Of several in one call of
+    /// [`enqueue_messages`](crate::StreamSender::enqueue_messages) the last alone is stored. What is replaced is
+    /// counted in the [status](crate::Status), not against the limits of the outbox, and logged as ranges; those who
+    /// wait for it get [`Error::Replaced`].
+    ///
+    /// What is in flight, or about to be, is never replaced, however often it has to be sent again; nor is large
+    /// content whose upload has begun. What an earlier run left is replaced, too. If that was in flight when it ended,
+    /// the Platform may have it all the same, before the newer one; it is not repeated. Put back, a Message that was set
+    /// aside is an unsent one again.
+    ///
+    /// Completions of a Batch or Message replace nothing and are not replaced. A Message with a
+    /// [`chunk_id`](crate::Message::chunk_id) is refused: the Platform wants all its chunks.
+    ///
+    /// In the file a Message takes its names and key twice more. The first one reads the outbox once, to make an index.
+    ///
+    /// ```
+    /// # use spotflow_device::SenderOptions;
+    /// let options = SenderOptions::new().keep_latest();
+    /// ```
+    pub fn keep_latest(mut self) -> SenderOptions {
+        self.keep_latest = true;
         self
     }
 

@@ -78,6 +78,11 @@ pub(super) fn encoded_bytes(value: &str) -> usize {
     utf8_percent_encode(value, RESERVED).map(str::len).sum()
 }
 
+/// A value as it is in a bag.
+pub(super) fn encoded(value: &str) -> String {
+    utf8_percent_encode(value, RESERVED).collect()
+}
+
 fn render_ids(address: &StreamAddress, ids: &MessageIds) -> String {
     let mut bag = String::new();
     for (key, _, value) in named(address, ids) {
@@ -94,8 +99,7 @@ fn push_pair(bag: &mut String, key: &str, value: &str) {
 
 /// Adds a pair of any text.
 pub(crate) fn push_encoded(bag: &mut String, key: &str, value: &str) {
-    let key: String = utf8_percent_encode(key, RESERVED).collect();
-    push_pair(bag, &key, value);
+    push_pair(bag, &encoded(key), value);
 }
 
 /// Adds a pair that needs no encoding.

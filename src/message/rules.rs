@@ -28,6 +28,9 @@ pub const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
 /// What is larger than this after compression is uploaded, and its link sent in its place.
 pub(crate) const UPLOAD_THRESHOLD_BYTES: usize = 250_000;
 
+/// Ours: it is stored with each Message.
+const LATEST_KEY_BYTES_MAX: usize = 1024;
+
 /// IoT Hub closes the connection on a larger packet.
 const MAX_PACKET_BYTES: usize = 256 * 1024;
 
@@ -55,6 +58,16 @@ pub(super) fn check_id(argument: &'static str, id: Option<&str>) -> Result<()> {
         Some("") => Err(Error::invalid(argument, "must not be empty")),
         _ => Ok(()),
     }
+}
+
+pub(super) fn check_latest_key(key: Option<&str>) -> Result<()> {
+    check_id("latest_key", key)?;
+    let bytes = key.map_or(0, str::len);
+    if bytes > LATEST_KEY_BYTES_MAX {
+        let rule = format!("is {bytes} bytes, at most {LATEST_KEY_BYTES_MAX} are allowed");
+        return Err(Error::invalid("latest_key", rule));
+    }
+    Ok(())
 }
 
 pub(super) fn check_payload(payload: &[u8]) -> Result<()> {

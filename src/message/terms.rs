@@ -3,16 +3,50 @@
 
 use std::time::Duration;
 
-/// Ends a property bag, in which everything but unreserved characters is encoded.
+use super::StreamAddress;
+use super::property_bag::encoded;
+
+/// Ends a property bag, and each term but the last: in both everything but unreserved characters is encoded.
 const SEPARATOR: char = '\n';
 const TIME_TO_LIVE_MS: &str = "time-to-live-ms=";
+/// The last term, as the index of the rows that have it wants it.
+pub(crate) const LATEST: &str = "latest=";
 
-/// A property bag, with the time to live behind it.
-pub(crate) fn with_time_to_live(bag: String, time_to_live: Option<Duration>) -> String {
-    match time_to_live {
-        None => bag,
-        Some(time) => format!("{bag}{SEPARATOR}{TIME_TO_LIVE_MS}{}", time.as_millis()),
+/// What a sender wants of its Messages.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// For how long after it was stored a Message is worth being sent.
+    pub time_to_live: Option<Duration>,
+    /// Of the unsent Messages with this key only the newest is kept.
+    pub latest: Option<String>,
+}
+
+/// The key of what is kept as the latest: of a Stream, or of those among its Messages that are `named` so.
+pub(crate) fn latest_key(address: &StreamAddress, named: Option<&str>) -> String {
+    let StreamAddress {
+        stream_group,
+        stream,
+    } = address;
+    // No name is empty, and none has a slash when it is encoded.
+    let parts = [stream_group.as_deref(), stream.as_deref(), named];
+    parts
+        .map(|part| part.map_or_else(String::new, encoded))
+        .join("/")
+}
+
+/// A property bag, with the terms behind it.
+pub(crate) fn with(mut bag: String, terms: &Terms) -> String {
+    if let Some(time) = terms.time_to_live {
+        bag.push(SEPARATOR);
+        bag.push_str(TIME_TO_LIVE_MS);
+        bag.push_str(&time.as_millis().to_string());
     }
+    if let Some(key) = &terms.latest {
+        bag.push(SEPARATOR);
+        bag.push_str(LATEST);
+        bag.push_str(key);
+    }
+    bag
 }
 
 /// What goes on the wire.
@@ -22,31 +56,85 @@ pub(crate) fn bag(stored: &str) -> &str {
 
 /// For how long after it was stored a Message is worth being sent; always, if that cannot be read.
 pub(crate) fn time_to_live(stored: &str) -> Option<Duration> {
-    let (_, terms) = stored.split_once(SEPARATOR)?;
-    let ms = terms.strip_prefix(TIME_TO_LIVE_MS)?;
+    let ms = term(stored, TIME_TO_LIVE_MS)?;
     ms.parse().ok().map(Duration::from_millis)
+}
+
+/// The key of those of which only the newest is kept, if it is one of them.
+pub(crate) fn latest(stored: &str) -> Option<&str> {
+    term(stored, LATEST)
+}
+
+fn term<'a>(stored: &'a str, name: &str) -> Option<&'a str> {
+    let (_, terms) = stored.split_once(SEPARATOR)?;
+    let mut terms = terms.split(SEPARATOR);
+    terms.find_map(|term| term.strip_prefix(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn address(stream_group: Option<&str>, stream: Option<&str>) -> StreamAddress {
+        StreamAddress {
+            stream_group: stream_group.map(str::to_owned),
+            stream: stream.map(str::to_owned),
+        }
+    }
+
     #[test]
-    fn the_time_to_live_is_behind_the_bag_and_does_not_go_on_the_wire() {
+    fn the_terms_are_behind_the_bag_and_do_not_go_on_the_wire() {
         let wire = "stream-name=a%0Ab&message-id=1";
-        let time = Duration::from_millis(86_400_001);
-        let stored = with_time_to_live(wire.to_owned(), Some(time));
-        assert_eq!((bag(&stored), time_to_live(&stored)), (wire, Some(time)));
-        let stored = with_time_to_live(wire.to_owned(), None);
-        assert_eq!((stored.as_str(), time_to_live(&stored)), (wire, None));
-        assert_eq!(bag(&stored), wire);
+        let time = Some(Duration::from_millis(86_400_001));
+        let key = Some(latest_key(&address(None, Some("a\nb")), Some("x/y=z")));
+        for time_to_live in [None, time] {
+            for key in [&None, &key] {
+                let terms = Terms {
+                    time_to_live,
+                    latest: key.clone(),
+                };
+                let stored = with(wire.to_owned(), &terms);
+                assert_eq!(bag(&stored), wire);
+                assert_eq!(self::time_to_live(&stored), time_to_live);
+                assert_eq!(latest(&stored), key.as_deref());
+            }
+        }
+        assert_eq!(with(wire.to_owned(), &Terms::default()), wire);
     }
 
     #[test]
     fn a_time_to_live_that_cannot_be_read_or_is_longer_than_all_time_is_none() {
-        let longest = with_time_to_live("a=b".to_owned(), Some(Duration::MAX));
+        let terms = Terms {
+            time_to_live: Some(Duration::MAX),
+            latest: None,
+        };
+        let longest = with("a=b".to_owned(), &terms);
         for stored in [&longest, "a=b\ntime-to-live-ms=x", "a=b\nother=1", "\n", ""] {
             assert_eq!(time_to_live(stored), None, "{stored:?}");
         }
+    }
+
+    #[test]
+    fn what_differs_in_stream_or_name_has_another_key() {
+        let texts = [
+            None,
+            Some("a"),
+            Some("a/"),
+            Some("/a"),
+            Some("%2F"),
+            Some("a\nlatest="),
+        ];
+        let mut keys = Vec::new();
+        for stream_group in texts {
+            for stream in texts {
+                let address = address(stream_group, stream);
+                keys.extend(texts.map(|named| latest_key(&address, named)));
+            }
+        }
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+        assert!(keys.iter().all(|key| !key.contains(SEPARATOR)));
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Request {
     /// The number of the transaction under way.
     pub transaction: u64,
     pub added: Totals,
+    /// Older ones of their keys, which go in their favour.
+    pub replaced: Totals,
     /// If it matters, and is known.
     pub free_disk_bytes: Option<u64>,
 }
@@ -43,6 +45,17 @@ pub(super) struct Stored {
     pub ids: Vec<i64>,
     /// What had to go for them.
     pub dropped: Option<Dropped>,
+    /// The older ones of their keys.
+    pub replaced: Replaced,
+}
+
+/// Messages that went in favour of a newer one of their key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Replaced {
+    /// They were stored: one row each.
+    pub rows: Vec<DroppedRows>,
+    /// They had newer ones in the call that was to store them.
+    pub at_once: Option<DroppedRows>,
 }
 
 /// The oldest Messages were dropped, to keep to a limit.
@@ -63,6 +76,8 @@ pub(super) struct Admission {
     /// them before that is committed.
     held_behind: Option<Lanes<i64>>,
     drops: usize,
+    /// Messages that are about to be replaced: neither must the link take them.
+    held: Vec<i64>,
     link_was_held_up: Option<Priority>,
 }
 
@@ -93,7 +108,17 @@ impl Admission {
         *self.held_behind.get_or_insert(droppable_behind)
     }
 
-    /// So much was dropped for what is added.
+    /// Keeps the link from these Messages, until each is [released](Self::release) or the transaction has ended.
+    pub fn hold_each(&mut self, ids: impl Iterator<Item = i64>) {
+        self.held.extend(ids);
+    }
+
+    /// It was replaced, or stays.
+    pub fn release(&mut self, id: i64) {
+        self.held.retain(|held| *held != id);
+    }
+
+    /// So much went for what is added.
     pub fn replaced(&mut self, dropped: Totals, added: Totals) {
         self.dropped = self.dropped.and(dropped);
         self.added(added);
@@ -122,10 +147,10 @@ impl Admission {
         !is_held
     }
 
-    /// Whether it may be dropped by the transaction that is under way.
+    /// Whether it may be dropped or replaced by the transaction that is under way.
     pub fn is_held(&self, id: i64) -> bool {
         let priority = lane::priority(id);
-        self.held_behind.is_some_and(|behind| id > behind[priority])
+        self.held_behind.is_some_and(|behind| id > behind[priority]) || self.held.contains(&id)
     }
 
     /// In which lane.

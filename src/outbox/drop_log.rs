@@ -18,6 +18,7 @@ const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 pub(super) enum Why {
     Full(OutboxLimit),
     Expired,
+    Replaced,
 }
 
 impl fmt::Display for Why {
@@ -25,6 +26,7 @@ impl fmt::Display for Why {
         match self {
             Why::Full(limit) => write!(f, "as the outbox has reached {limit}"),
             Why::Expired => write!(f, "as they were older than their time to live"),
+            Why::Replaced => write!(f, "as newer ones took their place"),
         }
     }
 }

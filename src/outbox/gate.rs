@@ -1,10 +1,12 @@
-//! Step 1: inside the transaction that stores, the limits hold, or the oldest Messages go, or the call fails.
+//! Step 1: inside the transaction that stores, what is replaced goes; and the limits hold, or the oldest Messages go, or
+//! the call fails.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Answer, Dropped, Request, Stored};
+use super::latest;
 use super::limits::{OutboxLimit, OutboxLimits};
 use super::records::Record;
 use super::shared::Shared;
@@ -13,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::message::priority::Priority;
 use crate::store::rows;
 use crate::store::rows::lane;
+use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 use crate::store::{Transaction, free_disk_bytes};
 use crate::sync::Mutex;
@@ -30,6 +33,8 @@ pub(super) struct Entry {
     gate: Arc<Gate>,
     pub messages: Vec<NewMessage>,
     added: Totals,
+    /// What is not stored, as newer ones of the same call take its place.
+    replaced_at_once: Totals,
     /// Of the last of them: those of one call are of one sender.
     priority: Priority,
     /// The transaction in which they were written last.
@@ -39,6 +44,7 @@ pub(super) struct Entry {
 impl Gate {
     /// Fails if the Messages never fit, as they exceed a limit by themselves.
     pub fn entry(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Arc<Entry>> {
+        let (messages, replaced_at_once) = latest::newest_of_each_key(messages);
         let added = Totals {
             count: messages.len() as u64,
             bytes: messages.iter().map(|it| it.body.bytes()).sum(),
@@ -49,6 +55,7 @@ impl Gate {
             gate: Arc::clone(self),
             messages,
             added,
+            replaced_at_once,
             priority,
             transaction: AtomicU64::new(0),
         }))
@@ -76,12 +83,14 @@ impl Gate {
         }
     }
 
-    /// Sees to it that there is room for `added`, or says which limit is reached.
+    /// Sees to it that there is room for `added` when the rows that it replaces are gone, or says which limit is
+    /// reached.
     fn make_room(
         &self,
         transaction: &mut Transaction,
         added: Totals,
         priority: Priority,
+        replaced: &[DroppedRows],
     ) -> rusqlite::Result<Result<Option<Dropped>, OutboxLimit>> {
         let limits = *self.limits.lock();
         if limits.is_unlimited() || added.count == 0 {
@@ -90,6 +99,7 @@ impl Gate {
         let request = Request {
             transaction: transaction.number(),
             added,
+            replaced: latest::totals(replaced),
             free_disk_bytes: self.free_disk_bytes(&limits),
         };
         let answer = self
@@ -113,13 +123,12 @@ impl Gate {
             .map(|(lane, behind)| behind.saturating_add(1)..=*lane::ids(lane).end())
             .collect();
         let droppable: Vec<_> = droppable.into_iter().rev().collect();
-        match rows::outbox::drop_oldest(transaction, &droppable, excess)? {
+        let replaced_ids: Vec<i64> = replaced.iter().map(|row| row.first).collect();
+        match rows::outbox::drop_oldest(transaction, &droppable, &replaced_ids, excess)? {
             Some(rows) => {
-                let totals = rows
-                    .iter()
-                    .fold(Totals::default(), |sum, rows| sum.and(rows.totals));
+                let gone = latest::totals(&rows).and(latest::totals(replaced));
                 let messages = &mut self.shared.lock().messages;
-                messages.replaced(totals, added);
+                messages.replaced(gone, added);
                 Ok(Ok(Some(Dropped { rows, limit })))
             }
             None => {
@@ -149,13 +158,19 @@ impl Entry {
     ) -> rusqlite::Result<Result<Stored, OutboxLimit>> {
         self.transaction
             .store(transaction.number(), Ordering::Relaxed);
-        let dropped = match self
-            .gate
-            .make_room(transaction, self.added, self.priority)?
-        {
+        let (gate, priority) = (&self.gate, self.priority);
+        let replaced = latest::hold_older(transaction, &self.messages, &gate.shared, gate.window)?;
+        let dropped = match gate.make_room(transaction, self.added, priority, &replaced)? {
             Ok(dropped) => dropped,
-            Err(limit) => return Ok(Err(limit)),
+            Err(limit) => {
+                if !replaced.is_empty() {
+                    gate.shared.change(|it| it.messages.release(&replaced));
+                }
+                return Ok(Err(limit));
+            }
         };
+        let at_once = self.replaced_at_once;
+        let replaced = latest::replace(transaction, replaced, at_once, priority)?;
         let insert = |message: &NewMessage| {
             let (priority, at_ms) = (message.priority, message.stored_at_ms);
             let properties = &message.properties;
@@ -173,7 +188,11 @@ impl Entry {
             }
         };
         let ids = self.messages.iter().map(insert).collect::<Result<_, _>>()?;
-        Ok(Ok(Stored { ids, dropped }))
+        Ok(Ok(Stored {
+            ids,
+            dropped,
+            replaced,
+        }))
     }
 
     /// They are not stored. On a full disk, to delete what is sent may help.

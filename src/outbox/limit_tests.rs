@@ -333,6 +333,7 @@ fn the_link_takes_nothing_that_is_about_to_be_dropped_and_then_has_its_turn() {
     let request = Request {
         transaction: u64::MAX,
         added: Totals { count: 1, bytes: 1 },
+        replaced: Totals::default(),
         free_disk_bytes: None,
     };
     let answer = outbox.shared.lock().messages.admit(request, &limits, 1);

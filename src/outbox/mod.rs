@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  1 enqueue      the caller's thread or the storage thread commits the row,         gate
-//!                 and drops the oldest where a limit wants it
+//!                 drops the oldest where a limit wants it, and what it replaces
 //!  2 ready        the oldest rows of each lane wait in memory, in order, within       ready, queues,
 //!                 a budget                                                           loader
 //!  3 take         the link takes the oldest of the highest lane while its in-flight   state
@@ -23,15 +23,19 @@
 //! connection, a kill or a power cut can repeat is of the lane that was sent from last.
 //!
 //! What happens to a Message is decided by pure code: [`state`], of which [`admission`], [`queues`] and [`records`] are
-//! parts. [`shared`] puts one lock around it. Above are those that use the database: [`gate`], [`loader`], then
-//! [`contents`], which asks the gate, then [`uploads`] and [`shelf`], which use both, then [`recorder`], which uses the
-//! shelf and the sent log. What they put into the store's queue holds the parts that it needs, and nothing above them.
+//! parts. [`shared`] puts one lock around it. Above are those that use the database: [`latest`], [`gate`], [`loader`],
+//! then [`contents`], which asks the gate, then [`uploads`] and [`shelf`], which use both, then [`recorder`], which uses
+//! the shelf and the sent log. What they put into the store's queue holds the parts that it needs, and nothing above
+//! them.
 
 mod admission;
 mod ages;
 mod contents;
 mod drop_log;
 mod gate;
+mod latest;
+#[cfg(test)]
+mod latest_tests;
 #[cfg(test)]
 mod limit_tests;
 mod limits;
@@ -175,7 +179,7 @@ impl Outbox {
     }
 
     /// Step 1, and waits until the Message and all before it in its lane are sent, and recorded. Fails if it is set
-    /// aside, dropped or too old.
+    /// aside, dropped, replaced or too old.
     pub fn send(
         &self,
         message: NewMessage,
@@ -225,7 +229,7 @@ impl Outbox {
         );
         match outcome {
             Ok(Ok(stored)) => {
-                if stored.dropped.is_some() {
+                if stored.dropped.is_some() || !stored.replaced.rows.is_empty() {
                     self.contents.sweep();
                 }
                 Ok(stored.ids.last().copied().unwrap_or(0))
@@ -341,8 +345,8 @@ impl Outbox {
         self.loader.load_if(load_is_due);
     }
 
-    /// Waits until everything stored so far is sent, and recorded. Fails if anything of it is set aside, dropped or too
-    /// old meanwhile.
+    /// Waits until everything stored so far is sent, and recorded. Fails if anything of it is set aside, dropped, replaced
+    /// or too old meanwhile.
     pub fn wait_all_sent(
         &self,
         deadline: Option<Instant>,
@@ -369,6 +373,11 @@ impl Outbox {
     /// How much was too old to be sent, since the start.
     pub fn expired(&self) -> Totals {
         self.shared.lock().expired_totals()
+    }
+
+    /// How much went in favour of newer Messages, since the start.
+    pub fn replaced(&self) -> Totals {
+        self.shared.lock().replaced_totals()
     }
 
     /// How old the oldest pending Message is.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::admission::{Dropped, Stored};
+use super::admission::{Dropped, Replaced, Stored};
 use super::drop_log::{DropLog, Why};
 use super::records::Record;
 use super::state::{NewMessage, State};
@@ -48,8 +48,10 @@ pub(super) struct Guarded {
     /// Since the start.
     dropped: Totals,
     expired: Totals,
+    replaced: Totals,
     drop_log: DropLog,
     expiry_log: DropLog,
+    replacement_log: DropLog,
     is_closed: bool,
 }
 
@@ -72,8 +74,10 @@ impl Shared {
                 has_deleted: false,
                 dropped: Totals::default(),
                 expired: Totals::default(),
+                replaced: Totals::default(),
                 drop_log: DropLog::default(),
                 expiry_log: DropLog::default(),
+                replacement_log: DropLog::default(),
                 is_closed: false,
             }),
             recorded: Condvar::new(),
@@ -138,8 +142,8 @@ impl Shared {
         self.wait(&waiting, deadline, check)
     }
 
-    /// Waits until what is awaited is sent. Fails if anything of it is set aside, dropped or expires meanwhile; at once,
-    /// if it is one Message that is dropped.
+    /// Waits until what is awaited is sent. Fails if anything of it is set aside, dropped, replaced or expires meanwhile;
+    /// at once, if it is one Message that is dropped or replaced.
     pub fn wait(
         &self,
         waiting: &Waiting,
@@ -154,7 +158,7 @@ impl Shared {
         } = waiting;
         let is_one = matches!(awaited, Awaited::Message(_));
         let (mut it, sent) = wait_for(&self.guarded, it, changed, deadline, check, |it| {
-            if it.messages.is_sent(*awaited) || (is_one && it.waiters.is_dropped(*key)) {
+            if it.messages.is_sent(*awaited) || (is_one && it.waiters.is_gone(*key)) {
                 Some(Ok(()))
             } else {
                 it.is_closed.then_some(Err(Error::Closed))
@@ -190,15 +194,33 @@ impl Guarded {
     /// Step 2, to be called in the order of the commits. Returns whether rows are to be loaded.
     #[must_use]
     pub fn stored(&mut self, stored: &Stored, messages: &[NewMessage]) -> bool {
-        let load_is_due = stored.dropped.as_ref().is_some_and(|dropped| {
+        if let Some(dropped) = &stored.dropped {
             self.dropped(dropped);
-            self.begin_load()
-        });
+        }
+        self.replaced(&stored.replaced);
+        let has_room = stored.dropped.is_some() || !stored.replaced.rows.is_empty();
+        let load_is_due = has_room && self.begin_load();
         for (id, message) in stored.ids.iter().zip(messages) {
             self.messages.stored(*id, message);
         }
         tell(self.drop_log.lines_if_due(Instant::now()));
+        tell_as_wanted(self.replacement_log.lines_if_due(Instant::now()));
         load_is_due
+    }
+
+    fn replaced(&mut self, Replaced { rows, at_once }: &Replaced) {
+        for row in rows {
+            self.messages.replaced_by_newer(row);
+            self.waiters
+                .not_sent(row.first..=row.last, NotSent::Replaced);
+        }
+        if !rows.is_empty() {
+            self.wake_waiters();
+        }
+        for rows in rows.iter().chain(at_once) {
+            self.replaced = self.replaced.and(rows.totals);
+            self.replacement_log.dropped(*rows, Why::Replaced);
+        }
     }
 
     fn dropped(&mut self, Dropped { rows, limit }: &Dropped) {
@@ -224,6 +246,11 @@ impl Guarded {
         self.expired
     }
 
+    /// How much was replaced since the start.
+    pub fn replaced_totals(&self) -> Totals {
+        self.replaced
+    }
+
     /// How much was dropped since the start.
     pub fn dropped_totals(&self) -> Totals {
         self.dropped
@@ -242,7 +269,7 @@ impl Guarded {
         self.has_deleted |= record.deletes;
         let is_empty = self.messages.pending().count == 0;
         tell(self.drop_log.lines_if_due(Instant::now()));
-        tell_expired(self.expiry_log.lines_if_due(Instant::now()));
+        tell_as_wanted(self.expiry_log.lines_if_due(Instant::now()));
         Next {
             may_shrink: is_empty && std::mem::take(&mut self.has_deleted),
             record: self.messages.begin_delete(),
@@ -253,14 +280,15 @@ impl Guarded {
     pub fn close(&mut self) {
         self.is_closed = true;
         tell(self.drop_log.lines());
-        tell_expired(self.expiry_log.lines());
+        tell_as_wanted(self.expiry_log.lines());
+        tell_as_wanted(self.replacement_log.lines());
         self.waiters.wake_all();
     }
 }
 
-/// As the application wants it.
-fn tell_expired(expired: Vec<String>) {
-    for line in expired {
+/// What went as the application wants it.
+fn tell_as_wanted(gone: Vec<String>) {
+    for line in gone {
         log::info!("{line}");
     }
 }

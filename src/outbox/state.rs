@@ -19,6 +19,7 @@ use crate::message::rules::UPLOAD_THRESHOLD_BYTES;
 use crate::pacing::pacer::Turn;
 use crate::store::rows::chunks::StoredContent;
 use crate::store::rows::lane;
+use crate::store::rows::latest::LatestRow;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 
@@ -89,6 +90,8 @@ pub(crate) struct State {
     stored_through: i64,
     pending: Totals,
     admission: Admission,
+    /// Its content is being uploaded.
+    uploading: Option<i64>,
 }
 
 /// What an earlier run left.
@@ -139,9 +142,10 @@ impl State {
     pub fn admit(&mut self, request: Request, limits: &OutboxLimits, window: usize) -> Answer {
         self.admission.enter(request.transaction);
         let pending = self.admission.pending(self.pending);
+        let pending = pending.without(request.replaced);
         let excess = limits.excess(pending, request.added, request.free_disk_bytes);
         let Some((limit, excess)) = excess else {
-            self.admission.added(request.added);
+            self.admission.replaced(request.replaced, request.added);
             return Answer::Fits;
         };
         if !limits.drops_oldest() {
@@ -155,7 +159,37 @@ impl State {
         }
     }
 
-    /// So much was dropped for what is added, in the transaction that is under way.
+    /// Which of these rows may be replaced, in the transaction that is under way: those that are not in flight, and are
+    /// not being uploaded. The link does not take them before it has ended.
+    pub fn hold_replaceable(
+        &mut self,
+        transaction: u64,
+        mut rows: Vec<LatestRow>,
+        window: usize,
+    ) -> Vec<LatestRow> {
+        self.admission.enter(transaction);
+        rows.retain(|row| {
+            let is_uploading = row.is_partly_up || self.uploading == Some(row.id);
+            !is_uploading && row.id > self.droppable_behind(lane::priority(row.id), window)
+        });
+        self.admission.hold_each(rows.iter().map(|row| row.id));
+        rows
+    }
+
+    /// These are not replaced after all.
+    pub fn release(&mut self, rows: &[DroppedRows]) {
+        rows.iter()
+            .for_each(|row| self.admission.release(row.first));
+    }
+
+    /// This row was replaced, in the transaction that has just been committed.
+    pub fn replaced_by_newer(&mut self, row: &DroppedRows) {
+        self.ready.of(row.first).remove(row.first);
+        self.pending = self.pending.without(row.totals);
+        self.admission.release(row.first);
+    }
+
+    /// So much went for what is added, in the transaction that is under way.
     pub fn replaced(&mut self, dropped: Totals, added: Totals) {
         self.admission.replaced(dropped, added);
     }
@@ -252,6 +286,11 @@ impl State {
     /// See [`Queues::next_upload`].
     pub fn next_upload(&mut self) -> Option<i64> {
         self.ready.next_upload()
+    }
+
+    /// The content of this Message is being uploaded, or of none.
+    pub fn uploading(&mut self, id: Option<i64>) {
+        self.uploading = id;
     }
 
     /// From now on the Message is this link.

@@ -25,6 +25,11 @@ impl Uploads {
         self.shared.lock().messages.next_upload()
     }
 
+    /// The content of this Message is on its way now, or of none: it is not replaced by a newer one.
+    pub fn under_way(&self, id: Option<i64>) {
+        self.shared.lock().messages.uploading(id);
+    }
+
     /// How large the content of a Message is that is to be uploaded; `None` if it is not there any more.
     pub fn content_bytes(&self, id: i64) -> Result<Option<u64>> {
         self.store

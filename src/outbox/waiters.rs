@@ -19,6 +19,8 @@ pub(super) enum NotSent {
     Dropped,
     /// Older than its time to live when its turn came.
     Expired,
+    /// By a newer one of its key.
+    Replaced,
     /// Lost with a damaged database file.
     Lost,
 }
@@ -29,6 +31,7 @@ impl From<NotSent> for Error {
             NotSent::SetAside => Error::SetAside,
             NotSent::Dropped => Error::Dropped,
             NotSent::Expired => Error::Expired,
+            NotSent::Replaced => Error::Replaced,
             NotSent::Lost => Error::Lost,
         }
     }
@@ -118,11 +121,11 @@ impl Waiters {
         }
     }
 
-    /// Whether something that is waited for was dropped.
-    pub fn is_dropped(&self, key: u64) -> bool {
-        let is_dropped =
-            |waiter: &Waiter| waiter.key == key && waiter.not_sent == Some(NotSent::Dropped);
-        self.0.iter().any(is_dropped)
+    /// Whether something that is waited for has gone before its turn.
+    pub fn is_gone(&self, key: u64) -> bool {
+        let gone = [Some(NotSent::Dropped), Some(NotSent::Replaced)];
+        let is_gone = |waiter: &Waiter| waiter.key == key && gone.contains(&waiter.not_sent);
+        self.0.iter().any(is_gone)
     }
 
     #[cfg(test)]

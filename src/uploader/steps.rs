@@ -135,6 +135,8 @@ impl Steps {
         };
         *self.status.lock() = Some(content.status());
         let place = hub.ask_for_place(&content.up.blob_name)?;
+        // From now on a newer Message waits for it: else none would ever come up on a slow link.
+        self.outbox.uploads.under_way(Some(id));
         let upload = OpenUpload {
             correlation_id: place.correlation_id.clone(),
             device,

@@ -10,6 +10,7 @@ mod files;
 mod identity;
 mod lanes;
 mod large_content;
+mod latest;
 mod lifetimes;
 mod methods;
 mod offline;

@@ -42,6 +42,10 @@ class ExpiredError(SpotflowError):
     """What was waited for was not sent: it was older than its time to live when its turn came."""
 
 
+class ReplacedError(SpotflowError):
+    """What was waited for was not sent: a newer Message took its place, as the sender's ``keep_latest`` says."""
+
+
 class OutboxFullError(SpotflowError):
     """A limit of the outbox is reached; the message says which. Nothing of the call was stored."""
 
@@ -90,6 +94,7 @@ __all__ = [
     "OutboxFullError",
     "OutcomeUnknownError",
     "RegistrationError",
+    "ReplacedError",
     "SetAsideError",
     "SpotflowError",
     "StorageFullError",

@@ -179,6 +179,7 @@ class DeviceClient:
         *,
         priority: Optional[Priority] = None,
         time_to_live: Optional[float] = None,
+        keep_latest: bool = False,
     ) -> _held.StreamSender:
         """Make a `StreamSender` for Messages to a Stream in a Stream Group. If either is omitted, the Platform
         takes its default. Without a `compression` payloads are sent as they are.
@@ -186,6 +187,10 @@ class DeviceClient:
         Messages of a higher `priority` go first, in the order in which they were stored; without one it is
         `Priority.NORMAL`. What is older than `time_to_live`, in seconds, when its turn comes is not sent, and
         counted in the status; without one nothing is too old.
+
+        With `keep_latest=True` a Message takes the place of those of its Stream that are not sent yet, or of
+        those with the same `latest_key`: only the newest is kept, and what it replaces is counted in the status.
+        What is in flight, or whose upload has begun, is sent all the same.
         """
     def set_outbox_limits(
         self,
@@ -217,8 +222,9 @@ class DeviceClient:
         prolong the wait.
 
         With a `timeout` in seconds it raises `WaitTimeoutError` when that has passed. Then, and after Ctrl+C,
-        everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError` or
-        `ExpiredError` if something that it waits for was set aside, dropped or too old.
+        everything stays stored and goes on being sent. Raises `SetAsideError`, `DroppedError`,
+        `ExpiredError` or `ReplacedError` if something that it waits for was set aside, dropped, too old or
+        replaced.
         """
     def get_desired_properties(self) -> DesiredProperties:
         """Get the current Desired Properties. Blocks only if none were ever received. Offline, they are those
@@ -286,6 +292,8 @@ class StreamSender:
         message_id: Optional[str] = None,
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
+        *,
+        latest_key: Optional[str] = None,
     ) -> None:
         """Store a Message to be sent, and return when it is stored: it then survives the end of the program and,
         unless the client was started with `Durability.KILL_SAFE`, the loss of power.
@@ -294,7 +302,8 @@ class StreamSender:
         bytes after compression it is uploaded as a file, in its turn.
 
         `batch_id`, `message_id`, `batch_slice_id` and `chunk_id` say where the Message belongs; what is not
-        said, the Platform decides.
+        said, the Platform decides. `latest_key` is for a sender with `keep_latest`: the Message takes the place
+        of unsent ones with the same key alone.
 
         Blocks for one commit to the disk, and for the compression. Raises `InvalidArgumentError` or
         `InvalidTypeError` that names the argument and the rule; `DatabaseError` if the disk fails or is full;
@@ -315,6 +324,7 @@ class StreamSender:
         chunk_id: Optional[str] = None,
         *,
         timeout: Optional[float] = None,
+        latest_key: Optional[str] = None,
     ) -> None:
         """Store a Message, and return when it and all before it of its priority are sent, that is,
         acknowledged by the Platform.
@@ -341,6 +351,7 @@ class Message:
         message_id: Optional[str] = None,
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
+        latest_key: Optional[str] = None,
     ) -> Message: ...
 
 @final
@@ -442,6 +453,9 @@ class Status:
     @property
     def expired_messages(self) -> int:
         """Messages that were not sent, since the start, as they were older than their `time_to_live`."""
+    @property
+    def replaced_messages(self) -> int:
+        """Messages that were not sent, since the start, as a newer one took their place: see `keep_latest`."""
     @property
     def set_aside_messages(self) -> int:
         """Messages that will not be sent as things stand: see `DeviceClient.set_aside_messages`."""

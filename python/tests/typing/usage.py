@@ -126,6 +126,12 @@ def send(client: DeviceClient) -> None:
     sender: StreamSender = client.create_stream_sender(stream="readings", compression=Compression.SMALLEST_SIZE)
     alarms: StreamSender = client.create_stream_sender(stream="alarms", priority=Priority.URGENT, time_to_live=3600)
     alarms.enqueue_message("the door is open")
+    newest: StreamSender = client.create_stream_sender(stream="newest", keep_latest=True)
+    newest.enqueue_message("21.5", latest_key="boiler")
+    newest.send_message("21.5", latest_key="boiler", timeout=1)
+    newest.enqueue_messages([Message("21.5", latest_key="boiler")])
+    replaced: int = client.status().replaced_messages
+    print(replaced)
     client.set_outbox_limits(outbox_bytes_max=20_000_000, when_full=None)
     slowly = Pace(messages_per_second=0.5, bytes_per_second=2_000, burst=10)
     client.set_pacing(pacing=Pace(messages_per_second=50), lane_pacing={Priority.BULK: slowly})

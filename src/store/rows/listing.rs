@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Result};
 
 use super::chunks::{CONTENT_BYTES, IN_CHUNKS, StoredContent};
 use super::lane;
+use super::outbox;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
 use crate::message::priority::Priority;
@@ -194,7 +195,7 @@ pub(crate) fn store(transaction: &mut Transaction, message: &StoredElsewhere) ->
         .connection()
         .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((id, stored_at_ms, properties, upload, body))?;
-    transaction.wrote(properties.len() + body.len());
+    outbox::wrote(transaction, properties, body.len());
     Ok(())
 }
 

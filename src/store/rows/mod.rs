@@ -10,6 +10,7 @@ pub(super) mod in_use;
 pub(crate) mod inbox;
 pub(crate) mod lane;
 pub(crate) mod last_way;
+pub(crate) mod latest;
 #[cfg(feature = "tool")]
 pub(crate) mod listing;
 pub(crate) mod open_upload;

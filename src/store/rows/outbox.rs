@@ -12,6 +12,7 @@ use super::totals::{self, Totals};
 use super::transaction::Transaction;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::message::priority::Priority;
+use crate::message::terms;
 
 /// The oldest rows of a lane but those in flight, without a gap: what is dropped to make space for newer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,27 +23,28 @@ pub(crate) struct DroppedRows {
 }
 
 impl DroppedRows {
-    /// These, and others that follow.
+    /// These, and others of their lane.
     pub fn and(self, next: DroppedRows) -> DroppedRows {
         DroppedRows {
-            first: self.first,
-            last: next.last,
+            first: self.first.min(next.first),
+            last: self.last.max(next.last),
             totals: self.totals.and(next.totals),
         }
     }
 }
 
 /// Deletes the oldest Messages of these ranges, of one lane each, in their order, until they are as much as `enough`;
-/// none, if all of them are not.
+/// none, if all of them are not. Those `but` these count for nothing.
 pub(crate) fn drop_oldest(
     transaction: &mut Transaction,
     ranges: &[RangeInclusive<i64>],
+    but: &[i64],
     enough: Totals,
 ) -> Result<Option<Vec<DroppedRows>>> {
     let mut all = Vec::new();
     let mut missing = enough;
     for range in ranges {
-        let Some(dropped) = oldest(transaction, range, missing)? else {
+        let Some(dropped) = oldest(transaction, range, but, missing)? else {
             continue;
         };
         all.push(dropped);
@@ -69,6 +71,7 @@ pub(crate) fn drop_oldest(
 fn oldest(
     transaction: &Transaction,
     ids: &RangeInclusive<i64>,
+    but: &[i64],
     enough: Totals,
 ) -> Result<Option<DroppedRows>> {
     let mut statement = transaction.connection().prepare_cached(&format!(
@@ -78,6 +81,9 @@ fn oldest(
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
         let id = row.get(0)?;
+        if but.contains(&id) {
+            continue;
+        }
         let row = DroppedRows {
             first: id,
             last: id,
@@ -141,7 +147,7 @@ fn insert_row(
         .connection()
         .prepare_cached("INSERT INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute((id, stored_at_ms, properties, upload, body))?;
-    transaction.wrote(properties.len() + body.len());
+    wrote(transaction, properties, body.len());
     Ok(id)
 }
 
@@ -155,8 +161,16 @@ pub(crate) fn put_back(
         .connection()
         .prepare_cached("INSERT OR IGNORE INTO outbox (id, stored_at_ms, properties, upload, body) VALUES (?1, ?2, ?3, 0, ?4)")?
         .execute((message.id, message.stored_at_ms, &message.properties, body))?;
-    transaction.wrote(message.properties.len() + body.len());
+    wrote(transaction, &message.properties, body.len());
     Ok(())
+}
+
+/// Notes that a Message was written, and its entry in the [index](super::latest), if it may have one.
+pub(super) fn wrote(transaction: &mut Transaction, properties: &str, body_bytes: usize) {
+    transaction.wrote(properties.len() + body_bytes);
+    if terms::latest(properties).is_some() {
+        transaction.wrote(properties.len());
+    }
 }
 
 /// The ids of these rows.

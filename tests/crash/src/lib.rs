@@ -1,6 +1,9 @@
 //! What the device and its tests agree on.
 #![forbid(unsafe_code)]
 
+/// So many Messages in turn have the same key, by a sender that keeps the newest of each.
+pub const OF_A_KEY: u64 = 8;
+
 /// The content of the Message that takes long to upload: as much as a Message takes, and each block of it different.
 #[must_use]
 pub fn content() -> Vec<u8> {

@@ -109,23 +109,28 @@ fn drain(client: &DeviceClient, ledger: &Path) -> Result<()> {
 fn run(client: &DeviceClient, ledger: &Path, lanes: Lanes, time: Option<Duration>) -> Result<()> {
     let ends = AtomicBool::new(false);
     let goes_on = || !ends.load(Ordering::Relaxed);
-    let sender = |compression, priority| {
-        let options = SenderOptions::new()
+    let options = |compression, priority| {
+        SenderOptions::new()
             .compression(compression)
             .priority(match lanes {
                 Lanes::One => Priority::Normal,
                 Lanes::OfThreads => priority,
-            });
-        client.create_stream_sender_with(None, None, options)
+            })
+    };
+    let sender = |compression, priority| {
+        client.create_stream_sender_with(None, None, options(compression, priority))
     };
     let plain = sender(Compression::Uncompressed, Priority::Normal)?;
     let packed = sender(Compression::Fastest, Priority::Urgent)?;
     let large = sender(Compression::Uncompressed, Priority::Bulk)?;
+    let newest = options(Compression::Uncompressed, Priority::High).keep_latest();
+    let newest = client.create_stream_sender_with(None, None, newest)?;
     std::thread::scope(|scope| {
         let threads = [
             scope.spawn(|| store_plain(client, &plain, Ledger::open(ledger, "0")?, &goes_on)),
             scope.spawn(|| store_batches(client, &packed, Ledger::open(ledger, "1")?, &goes_on)),
             scope.spawn(|| store_large(client, &large, Ledger::open(ledger, "2")?, &goes_on)),
+            scope.spawn(|| store_newest(client, &newest, Ledger::open(ledger, "3")?, &goes_on)),
             scope.spawn(|| report(client, Ledger::open(ledger, "reported")?, &goes_on)),
             scope.spawn(|| process(client, Ledger::open(ledger, "cloud")?, &goes_on)),
         ];
@@ -178,6 +183,24 @@ fn store_batches(
                 sender.enqueue_message(Message::new(content).batch_id(format!("1 {batch}")))?;
             }
         }
+        ledger.accepted(numbers)?;
+        wait_while_full(client);
+    }
+    Ok(())
+}
+
+/// Several of a key in turn, of which the newest is kept.
+fn store_newest(
+    client: &DeviceClient,
+    sender: &StreamSender,
+    mut ledger: Ledger,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<()> {
+    while goes_on() {
+        let numbers = ledger.try_next(1)?;
+        let number = numbers.start;
+        let key = (number / spotflow_crash::OF_A_KEY).to_string();
+        sender.enqueue_message(Message::new(format!("3 {number}")).latest_key(key))?;
         ledger.accepted(numbers)?;
         wait_while_full(client);
     }

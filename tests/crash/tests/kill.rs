@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
+use spotflow_crash::OF_A_KEY;
 use spotflow_emulator::{AckMode, CutPoint, Message, Platform, Route};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -283,6 +284,33 @@ fn check_messages(run: &Run) -> usize {
     accepted.len()
 }
 
+/// Of each key the newest that was accepted came, or one that was tried behind it.
+fn check_newest(run: &Run) {
+    let messages = run.platform.messages_of(DEVICE);
+    let received: HashSet<String> = messages.iter().map(name).collect();
+    let accepted = numbers(&run.ledger(), "3", "ok");
+    let mut newest: BTreeMap<u64, u64> = BTreeMap::new();
+    for number in &accepted {
+        let of_key = newest.entry(number / OF_A_KEY).or_default();
+        *of_key = (*of_key).max(*number);
+    }
+    let came = |number: u64| received.contains(&format!("3 {number}"));
+    let lost: Vec<u64> = newest
+        .iter()
+        .filter(|(key, newest)| !(**newest..(*key + 1) * OF_A_KEY).any(came))
+        .map(|(_, newest)| *newest)
+        .collect();
+    let replaced = accepted.iter().filter(|number| !came(**number)).count();
+    println!(
+        "        {} of {} keys accepted, {replaced} replaced, the newest of {} lost",
+        accepted.len(),
+        newest.len(),
+        lost.len()
+    );
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(replaced > 0);
+}
+
 /// What the cloud sent is in the ledger of what was processed.
 fn check_commands(run: &Run) {
     let processed = numbers(&run.ledger(), "cloud", "command");
@@ -346,6 +374,7 @@ fn kill(mut run: Run, kills: usize) {
         run.pending.iter().max(),
     );
     let accepted = check_messages(&run);
+    check_newest(&run);
     check_commands(&run);
     check_reported(&run);
     run.platform
