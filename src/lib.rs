@@ -37,7 +37,7 @@
 //! 2. **Deleted means acknowledged.** A Message is forgotten when the hub has acknowledged exactly this
 //!    Message on the connection on which it was sent, and not before; unless the application chose to have
 //!    the oldest dropped when the [outbox is full](OutboxLimits), or set a
-//!    [time to live](SenderOptions::time_to_live).
+//!    [time to live](SenderOptions::time_to_live), or has a sender [keep the latest](SenderOptions::keep_latest) alone.
 //! 3. **In order.** Messages leave in the order in which they were stored, across threads, senders,
 //!    restarts and large uploads; those of a higher [priority](Priority) first. A lost connection or a kill
 //!    can repeat a Message only directly after itself; the Platform drops such a repeat. After the loss of

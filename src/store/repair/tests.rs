@@ -18,7 +18,7 @@ use crate::store::rows::chunks::{self, CHUNK_BYTES, StoredContent};
 use crate::store::rows::device::{self, DeviceRow};
 use crate::store::rows::documents::{self, DocumentKind};
 use crate::store::rows::set_aside::{self, Cause};
-use crate::store::rows::{inbox, outbox};
+use crate::store::rows::{inbox, latest, outbox};
 use crate::store::{Durability, Recovery, Store, Transaction};
 
 fn device_row() -> DeviceRow {
@@ -43,6 +43,15 @@ fn body(number: i64) -> Vec<u8> {
     format!("{number} {}", "x".repeat(bytes)).into_bytes()
 }
 
+/// Some are kept as the latest, each of its own key.
+fn properties(number: i64) -> String {
+    if number % 4 == 0 {
+        format!("p\nlatest=/stream/{number}")
+    } else {
+        "p".to_owned()
+    }
+}
+
 /// A database with rows of all kinds, some Messages sent, and free pages; in the file if `in_file`, else
 /// in the WAL as after a kill.
 fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
@@ -53,6 +62,8 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
             Durability::PowerSafe,
             |transaction| {
                 device::save(transaction, &device_row())?;
+                // Makes its index.
+                latest::find(transaction, "none")?;
                 let twin = (7, "{\"a\":1}".to_owned());
                 documents::save(transaction, DocumentKind::Desired, Some(&twin))?;
                 inbox::insert(transaction, "c2d", &[1; 3000])?;
@@ -77,7 +88,7 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
                         transaction,
                         Priority::Normal,
                         number,
-                        "p",
+                        &properties(number),
                         false,
                         &body(number),
                     )

@@ -17,6 +17,7 @@ const CHUNKS: &str = "CREATE TABLE chunk (id INTEGER PRIMARY KEY, body BLOB NOT 
 /// - `outbox`: Messages not yet acknowledged, oldest id of each [lane](super::lane) first. `properties` is the property
 ///   bag of the topic as it goes on the wire, with its [terms](crate::message::terms) behind it; `upload` says that `body` goes up as a file first,
 ///   or, if it is 2, that `body` names content in `chunk` that does.
+///   A program with Messages that [replace each other](super::latest) adds an index.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `document`: one JSON document of each kind: the properties `desired`, `reported` (what the Platform has) and
