@@ -198,6 +198,7 @@
 //! |---|---|
 //! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression; that of a [file](StreamSender::enqueue_file) [`MAX_FILE_BYTES`] (1 GiB) |
 //! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, beside a large payload 11,000: see [`Message`] |
+//! | [key](Message::latest_key) of what is kept as the latest | not empty, 1,024 bytes |
 //! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
 //! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 64 bits (IoT Hub documents 53) |
 //! | unprocessed cloud-to-device messages | 1,000 or 16 MiB; more wait in the hub, which keeps 50 |

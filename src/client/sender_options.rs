@@ -85,8 +85,8 @@ impl SenderOptions {
     /// The older one is deleted in the commit that stores the newer one: after a kill or the loss of power exactly one
     /// of them is there. The newer one goes behind all that is stored, as any other. Of several in one call of
     /// [`enqueue_messages`](crate::StreamSender::enqueue_messages) the last alone is stored. What is replaced is
-    /// counted in the [status](crate::Status), not against the limits of the outbox, and logged as ranges; those who
-    /// wait for it get [`Error::Replaced`].
+    /// counted in the [status](crate::Status) and logged as ranges, and those who wait for it get [`Error::Replaced`]. A
+    /// [limit of the outbox](crate::OutboxLimits) counts what is left then.
     ///
     /// What is in flight, or about to be, is never replaced, however often it has to be sent again; nor is large
     /// content whose upload has begun. What an earlier run left is replaced, too. If that was in flight when it ended,
@@ -96,7 +96,8 @@ impl SenderOptions {
     /// Completions of a Batch or Message replace nothing and are not replaced. A Message with a
     /// [`chunk_id`](crate::Message::chunk_id) is refused: the Platform wants all its chunks.
     ///
-    /// In the file a Message takes its names and key twice more. The first one reads the outbox once, to make an index.
+    /// The first such Message ever reads the outbox once, to make an index in the file. There and in its row each takes
+    /// its names and key once more. To replace a small one writes nearly twice as much to the disk as to store one.
     ///
     /// ```
     /// # use spotflow_device::SenderOptions;

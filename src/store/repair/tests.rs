@@ -43,12 +43,12 @@ fn body(number: i64) -> Vec<u8> {
     format!("{number} {}", "x".repeat(bytes)).into_bytes()
 }
 
-/// Some are kept as the latest, each of its own key.
-fn properties(number: i64) -> String {
+/// Some are kept as the latest.
+fn properties(number: i64) -> &'static str {
     if number % 4 == 0 {
-        format!("p\nlatest=/stream/{number}")
+        "p\nlatest=/stream/"
     } else {
-        "p".to_owned()
+        "p"
     }
 }
 
@@ -60,10 +60,12 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
     store
         .execute(
             Durability::PowerSafe,
-            |transaction| {
+            move |transaction| {
                 device::save(transaction, &device_row())?;
-                // Makes its index.
-                latest::find(transaction, "none")?;
+                if in_file {
+                    // Makes its index.
+                    latest::find(transaction, "none")?;
+                }
                 let twin = (7, "{\"a\":1}".to_owned());
                 documents::save(transaction, DocumentKind::Desired, Some(&twin))?;
                 inbox::insert(transaction, "c2d", &[1; 3000])?;
@@ -84,11 +86,12 @@ fn database(directory: &Path, in_file: bool) -> std::path::PathBuf {
             .execute(
                 Durability::KillSafe,
                 move |transaction| {
+                    let properties = if in_file { properties(number) } else { "p" };
                     outbox::insert(
                         transaction,
                         Priority::Normal,
                         number,
-                        &properties(number),
+                        properties,
                         false,
                         &body(number),
                     )
