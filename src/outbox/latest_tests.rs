@@ -150,7 +150,7 @@ fn whatever_happens_one_of_each_key_is_kept_beside_what_is_in_flight() {
                         Err(_) => assert_eq!(rows(&outbox), before, "round {round}"),
                     }
                 }
-                6..9 => in_flight.extend(outbox.take().map(|taken| taken.id)),
+                6..9 => in_flight.extend(outbox.take(&mut Turn::any()).map(|taken| taken.id)),
                 9 => {
                     if let Some(id) = in_flight.pop_first() {
                         acknowledge(&outbox, [id]);
@@ -212,7 +212,7 @@ fn threads_that_replace_without_end_do_not_keep_the_link_out_and_nothing_taken_i
         let mut sent = 0;
         while sent < 30 {
             assert!(Instant::now() < deadline, "{sent} sent");
-            match outbox.take() {
+            match outbox.take(&mut Turn::any()) {
                 Some(taken) => {
                     acknowledge(&outbox, [taken.id]);
                     sent += 1;
@@ -257,7 +257,10 @@ fn a_newer_one_needs_only_the_room_that_it_takes_more_and_a_refused_one_replaces
         assert_eq!(outbox.pending().count, left.len() as u64);
         assert!(left.first() != Some(&newer));
         // Nothing keeps the link out.
-        assert_eq!(outbox.take().map(|taken| taken.id), left.first().copied());
+        assert_eq!(
+            outbox.take(&mut Turn::any()).map(|taken| taken.id),
+            left.first().copied()
+        );
     }
 }
 
@@ -270,7 +273,10 @@ fn a_replacement_that_is_rolled_back_replaces_nothing_and_lets_the_link_go_on() 
     assert!(enqueue(&outbox, vec![newest(0, 2)]).is_err());
     assert_eq!(rows(&outbox).into_keys().collect::<Vec<_>>(), [older]);
     assert_eq!(outbox.replaced().count, 0);
-    assert_eq!(outbox.take().map(|taken| taken.id), Some(older));
+    assert_eq!(
+        outbox.take(&mut Turn::any()).map(|taken| taken.id),
+        Some(older)
+    );
 }
 
 #[test]
@@ -288,11 +294,14 @@ fn the_link_takes_nothing_that_is_about_to_be_replaced_and_then_has_its_turn() {
         messages.hold_replaceable(u64::MAX, vec![row], 1).len()
     };
     assert_eq!(held(&outbox), 1);
-    assert!(outbox.take().is_none());
+    assert!(outbox.take(&mut Turn::any()).is_none());
     let newer = enqueue(&outbox, vec![newest(0, 1)]).unwrap();
     let left: Vec<i64> = rows(&outbox).into_keys().collect();
     assert_eq!(left, [older, newer], "kept for the link");
-    assert_eq!(outbox.take().map(|taken| taken.id), Some(older));
+    assert_eq!(
+        outbox.take(&mut Turn::any()).map(|taken| taken.id),
+        Some(older)
+    );
     assert_eq!(held(&outbox), 0, "in flight");
     let newest = enqueue(&outbox, vec![newest(0, 1)]).unwrap();
     let left: Vec<i64> = rows(&outbox).into_keys().collect();
@@ -376,7 +385,10 @@ fn who_waits_for_all_is_told_when_the_rest_is_sent() {
         }
         enqueue(&outbox, vec![newest(0, 1)]).unwrap();
         assert!(!outbox.shared.lock().waiters.is_empty(), "for the other");
-        assert_eq!(outbox.take().map(|taken| taken.id), Some(kept));
+        assert_eq!(
+            outbox.take(&mut Turn::any()).map(|taken| taken.id),
+            Some(kept)
+        );
         acknowledge(&outbox, [kept]);
         let waited = waits.join().unwrap();
         assert!(matches!(waited, Err(Error::Replaced)), "{waited:?}");
