@@ -121,7 +121,8 @@ impl Pace {
 ///
 /// There is a [`Pace`] for all together, and one for each [`Priority`]; a Message goes when both let it. A priority that
 /// has to wait holds up no other. Uploads share the bytes: those of content with a priority count for that, and for all.
-/// Large content waits piece by piece, so that Messages go between the pieces.
+/// Large content waits piece by piece, so that Messages go between the pieces. It goes up one at a time: a slow pace makes
+/// content of a higher priority wait for the block that is under way, of 1 MiB at most.
 ///
 /// Everything else goes at once: keep-alive, properties, methods, cloud-to-device messages, tunnels. What a lost
 /// connection repeats counts, and waits only for the pace of all. Nothing wakes up for a pace while there is nothing to
