@@ -98,6 +98,17 @@ pub enum Error {
         source: Source,
     },
 
+    /// A file that was to be [enqueued](crate::StreamSender::enqueue_file) is not there, cannot be read, or changed
+    /// while it was copied. Nothing of this call was stored.
+    #[error("{path}: the file cannot be read")]
+    #[non_exhaustive]
+    UnreadableFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Source,
+    },
+
     /// There is no space left for the database file: on its disk, in the quota of its user, or as files may not be
     /// larger. Nothing of this call was stored. What was stored before goes on being sent, and makes room as it is
     /// acknowledged.
@@ -223,6 +234,7 @@ impl Error {
             Error::Interrupted
             | Error::TimedOut
             | Error::DatabaseInUse { .. }
+            | Error::UnreadableFile { .. }
             | Error::StorageFull { .. }
             | Error::OutboxFull { .. }
             | Error::Unavailable { .. }
@@ -280,6 +292,13 @@ impl Error {
             };
         }
         Error::database(path, action, source)
+    }
+
+    pub(crate) fn unreadable(path: &Path, source: std::io::Error) -> Error {
+        Error::UnreadableFile {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
     }
 
     pub(crate) fn network(action: &'static str, source: impl Into<Cause>) -> Error {

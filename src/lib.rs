@@ -345,7 +345,7 @@ pub use client::{
 pub use compression::{Codec, Compression};
 pub use error::{Error, Result};
 pub use inbox::CloudMessage;
-pub use message::{MAX_PAYLOAD_BYTES, Message, Priority};
+pub use message::{FileMessage, MAX_FILE_BYTES, MAX_PAYLOAD_BYTES, Message, Priority};
 pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use pacing::{Pace, Pacing};

@@ -10,11 +10,12 @@ pub(crate) mod rules;
 pub(crate) mod terms;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 
 pub use priority::Priority;
-pub use rules::MAX_PAYLOAD_BYTES;
+pub use rules::{MAX_FILE_BYTES, MAX_PAYLOAD_BYTES};
 
 /// One Message to the Platform: a payload and, optionally, where it belongs.
 ///
@@ -113,6 +114,70 @@ impl<T: Into<Vec<u8>>> From<T> for Message {
     }
 }
 
+/// One Message whose payload is the content of a file, for
+/// [`enqueue_file`](crate::StreamSender::enqueue_file).
+///
+/// A path converts into one without ids. The ids are those of a [`Message`].
+///
+/// ```
+/// use spotflow_device::FileMessage;
+///
+/// let image = FileMessage::new("/var/spool/camera/0017.jpg").batch_id("2026-05-04").message_id("0017");
+/// let same_without_ids = FileMessage::from("/var/spool/camera/0017.jpg");
+/// assert_ne!(image, same_without_ids);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct FileMessage {
+    pub(crate) path: PathBuf,
+    pub(crate) ids: MessageIds,
+}
+
+impl FileMessage {
+    /// The content of this file, without ids. The file is opened by the call that stores it.
+    pub fn new(path: impl Into<PathBuf>) -> FileMessage {
+        FileMessage {
+            path: path.into(),
+            ids: MessageIds::default(),
+        }
+    }
+
+    /// See [`Message::batch_id`].
+    pub fn batch_id(mut self, id: impl Into<String>) -> FileMessage {
+        self.ids.batch_id = Some(id.into());
+        self
+    }
+
+    /// See [`Message::batch_slice_id`].
+    pub fn batch_slice_id(mut self, id: impl Into<String>) -> FileMessage {
+        self.ids.batch_slice_id = Some(id.into());
+        self
+    }
+
+    /// See [`Message::message_id`].
+    pub fn message_id(mut self, id: impl Into<String>) -> FileMessage {
+        self.ids.message_id = Some(id.into());
+        self
+    }
+
+    /// See [`Message::chunk_id`].
+    pub fn chunk_id(mut self, id: impl Into<String>) -> FileMessage {
+        self.ids.chunk_id = Some(id.into());
+        self
+    }
+
+    /// The file's path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl<T: Into<PathBuf>> From<T> for FileMessage {
+    fn from(path: T) -> FileMessage {
+        FileMessage::new(path)
+    }
+}
+
 /// What places a Message within its Stream. An unset id is chosen by the Platform.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct MessageIds {
@@ -125,7 +190,7 @@ pub(crate) struct MessageIds {
 }
 
 impl MessageIds {
-    fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         rules::check_id("batch_id", self.batch_id.as_deref())?;
         rules::check_id("batch_slice_id", self.batch_slice_id.as_deref())?;
         rules::check_id("message_id", self.message_id.as_deref())?;

@@ -4,11 +4,13 @@ mod builder;
 #[cfg(test)]
 mod clock_tests;
 mod core;
+mod file_content;
 mod fork;
 mod options;
 mod sender;
 mod sender_options;
 mod set_aside;
+mod source_file;
 mod start;
 mod wiring;
 

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::core::Core;
+use super::file_content::{FileContent, Taking};
 use super::sender_options::SenderOptions;
+use super::source_file::SourceFile;
 use crate::compression::compress;
 use crate::error::Result;
-use crate::message::rules::{UPLOAD_THRESHOLD_BYTES, check_packet};
-use crate::message::{Completion, Message, StreamAddress, property_bag, terms};
-use crate::outbox::NewMessage;
+use crate::message::rules::check_packet;
+use crate::message::{
+    Completion, FileMessage, Message, MessageIds, StreamAddress, property_bag, terms,
+};
+use crate::outbox::{NewBody, NewMessage};
 use crate::wait::deadline_after;
 
 /// Sends Messages to one Stream. Made by
@@ -81,6 +85,63 @@ impl StreamSender {
             .map(|message| self.prepare(message.into()))
             .collect();
         self.store(messages?)
+    }
+
+    /// Stores the content of a file as a Message to be sent, and returns when it is stored. From then on the file can
+    /// change or go. It may have up to [`MAX_FILE_BYTES`](crate::MAX_FILE_BYTES) (1 GiB), of which less than 2 MiB are
+    /// in memory at any time; [`Compression::SmallestSize`](crate::Compression::SmallestSize) takes more.
+    ///
+    /// Blocks while the file is read, compressed if the sender says so, and copied into the database file, in commits
+    /// of 256 KiB: other threads store meanwhile. The Message has its place in the order from the last of these commits
+    /// on. If it fails before, or the process ends, nothing is stored; what was copied is deleted, in the background or
+    /// with the next start. The copy writes the content twice to the disk, and needs as much space, which is free again
+    /// when the content is uploaded.
+    ///
+    /// Content that is up to 250,000 bytes after compression is sent directly, as that of
+    /// [`enqueue_message`](Self::enqueue_message), and more is uploaded. Whether a file over 256 KiB becomes smaller is
+    /// tried with so much of its beginning: if not, all of it is taken as it is.
+    ///
+    /// # Errors
+    /// As [`enqueue_message`](Self::enqueue_message), all of which store nothing but
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown);
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) also for what is no regular file: a directory, a pipe,
+    /// a device;
+    /// [`Error::UnreadableFile`](crate::Error::UnreadableFile) if there is no such file, it cannot be read, or it changes
+    /// meanwhile: in its size, the time of its last change, or as another takes its name;
+    /// [`Error::OutboxFull`](crate::Error::OutboxFull) as soon as what is copied shows it: a limit of bytes as for any
+    /// Message, and less free space than is to [stay](crate::OutboxLimits::free_disk_bytes) also where the oldest
+    /// Messages are dropped; [`Error::Interrupted`](crate::Error::Interrupted) by the interrupt check.
+    ///
+    /// ```no_run
+    /// # use spotflow_device::{Error, FileMessage, StreamSender};
+    /// # fn f(sender: &StreamSender) -> Result<(), Error> {
+    /// sender.enqueue_file("/var/log/gateway.log")?;
+    /// let video = FileMessage::new("/tmp/camera.mp4").batch_id("2026-11-22").message_id("camera-1");
+    /// sender.enqueue_file(video)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn enqueue_file(&self, file: impl Into<FileMessage>) -> Result<()> {
+        self.core.check_open()?;
+        let FileMessage { path, ids } = file.into();
+        ids.validate()?;
+        check_packet(&self.address, &ids, 0)?;
+        let mut file = SourceFile::open(&path)?;
+        let taking = Taking {
+            contents: &self.core.outbox.contents,
+            compression: self.options.compression,
+            codec: self.core.codec,
+            check: self.core.check(),
+        };
+        let content = taking.take(&mut file)?;
+        file.check_unchanged()?;
+        let FileContent {
+            body,
+            content_encoding,
+            copy,
+        } = content;
+        let stored = self.store(vec![self.new_message(&ids, content_encoding, body)?]);
+        drop(copy);
+        stored
     }
 
     /// Stores a Message, and returns when it and all before it of its [priority](crate::Priority) are sent, that is,
@@ -175,8 +236,7 @@ impl StreamSender {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
             properties: self.with_terms(property_bag::render_completion(&self.address, completion)),
-            body: Bytes::new(),
-            upload: false,
+            body: NewBody::Inline(Bytes::new()),
         }])
     }
 
@@ -189,19 +249,26 @@ impl StreamSender {
             Some(compressed) => (compressed.body, Some(compressed.content_encoding)),
             None => (payload, None),
         };
-        check_packet(&self.address, &ids, body.len())?;
-        let upload = body.len() > UPLOAD_THRESHOLD_BYTES;
+        self.new_message(&ids, encoding, NewBody::of_payload(body))
+    }
+
+    fn new_message(
+        &self,
+        ids: &MessageIds,
+        encoding: Option<&str>,
+        body: NewBody,
+    ) -> Result<NewMessage> {
+        let (inline_bytes, upload) = match &body {
+            NewBody::Inline(body) => (body.len(), false),
+            NewBody::Upload(_) | NewBody::Stored(_) => (0, true),
+        };
+        check_packet(&self.address, ids, inline_bytes)?;
+        let bag = property_bag::render(&self.address, ids, encoding, upload);
         Ok(NewMessage {
             priority: self.options.priority,
             stored_at_ms: self.core.clock.wall_ms(),
-            properties: self.with_terms(property_bag::render(
-                &self.address,
-                &ids,
-                encoding,
-                upload,
-            )),
-            body: Bytes::from(body),
-            upload,
+            properties: self.with_terms(bag),
+            body,
         })
     }
 

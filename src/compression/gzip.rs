@@ -2,14 +2,35 @@
 
 use std::io::{self, Write};
 
+use flate2::write::GzEncoder;
+
 use super::Effort;
+use super::stream::Encoder;
 
 pub(super) fn compress(payload: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
+    let mut encoder = stream(effort);
+    encoder.write_all(payload)?;
+    GzEncoder::finish(encoder)
+}
+
+pub(super) fn stream(effort: Effort) -> GzEncoder<Vec<u8>> {
     let level = match effort {
         Effort::Least => flate2::Compression::fast(),
         Effort::Most => flate2::Compression::best(),
     };
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-    encoder.write_all(payload)?;
-    encoder.finish()
+    GzEncoder::new(Vec::new(), level)
+}
+
+impl Encoder for GzEncoder<Vec<u8>> {
+    fn write(&mut self, part: &[u8]) -> io::Result<()> {
+        self.write_all(part)
+    }
+
+    fn output(&mut self) -> &mut Vec<u8> {
+        self.get_mut()
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Vec<u8>> {
+        GzEncoder::finish(*self)
+    }
 }

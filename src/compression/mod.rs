@@ -6,6 +6,7 @@
 mod brotli;
 #[cfg(feature = "gzip")]
 mod gzip;
+mod stream;
 #[cfg(feature = "zstd")]
 mod zstd;
 
@@ -14,6 +15,7 @@ use std::io;
 use log::debug;
 
 use crate::error::{Error, Result};
+pub(crate) use stream::CompressedStream;
 
 /// How much effort to spend on making payloads smaller.
 ///
@@ -121,6 +123,16 @@ impl Codec {
     }
 }
 
+impl Compression {
+    fn effort(self) -> Option<Effort> {
+        match self {
+            Compression::Uncompressed => None,
+            Compression::Fastest => Some(Effort::Least),
+            Compression::SmallestSize => Some(Effort::Most),
+        }
+    }
+}
+
 /// How hard a codec works; [`Compression`] without the case in which none does.
 #[derive(Debug, Clone, Copy)]
 enum Effort {
@@ -157,11 +169,7 @@ pub(crate) fn compress(
     compression: Compression,
     codec: Option<Codec>,
 ) -> Option<Compressed> {
-    let effort = match compression {
-        Compression::Uncompressed => return None,
-        Compression::Fastest => Effort::Least,
-        Compression::SmallestSize => Effort::Most,
-    };
+    let effort = compression.effort()?;
     let codec = codec?;
     let encoder = codec.encoder()?;
     if payload.is_empty() {
@@ -280,6 +288,27 @@ mod tests {
                         "{codec:?} {compression:?} {bytes}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_compressed_in_parts_decompresses_to_the_content() {
+        for codec in codecs() {
+            for compression in EFFORTS {
+                let mut content = telemetry(300_000);
+                content.extend(noise(100_000));
+                let bytes = content.len() as u64;
+                let stream = CompressedStream::begin(compression, Some(codec), bytes);
+                let mut stream = stream.unwrap().unwrap();
+                let mut compressed = Vec::new();
+                for part in content.chunks(70_000) {
+                    compressed.extend(stream.write(part).unwrap());
+                }
+                compressed.extend(stream.finish().unwrap());
+                let what = format!("{codec:?} {compression:?} {}", compressed.len());
+                assert!(compressed.len() < 200_000, "{what}");
+                assert!(decompress(&compressed, codec) == content, "{what}");
             }
         }
     }

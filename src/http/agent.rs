@@ -1,6 +1,6 @@
 //! One HTTP client for all calls of a device: its limits, and how it is interrupted.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -159,14 +159,26 @@ impl Agent {
         request: &Request<'_>,
         limits: CallLimits,
     ) -> Result<Answer> {
-        let answer = self.run(request, limits.of_steps(), None);
+        let answer = self.run(request, None, limits.of_steps(), None);
         answer.map_err(|error| error.into_error(action))
     }
 
     /// Makes a request with a large body, for as long as the body makes progress.
     pub fn transfer(&self, action: &'static str, request: &Request<'_>) -> Result<Answer> {
         let _transfer = self.dialer.uplink.begin_transfer();
-        let answer = self.run(request, TRANSFER, self.pace.clone());
+        let answer = self.run(request, None, TRANSFER, self.pace.clone());
+        answer.map_err(|error| error.into_error(action))
+    }
+
+    /// The same with a body that is never in memory as a whole, in the place of the request's own.
+    pub fn transfer_from(
+        &self,
+        action: &'static str,
+        request: &Request<'_>,
+        body: StreamedBody<'_>,
+    ) -> Result<Answer> {
+        let _transfer = self.dialer.uplink.begin_transfer();
+        let answer = self.run(request, Some(body), TRANSFER, self.pace.clone());
         answer.map_err(|error| error.into_error(action))
     }
 
@@ -179,6 +191,7 @@ impl Agent {
     fn run(
         &self,
         request: &Request<'_>,
+        body: Option<StreamedBody<'_>>,
         limits: Limits,
         pace: Option<Arc<UploadPace>>,
     ) -> Result<Answer, HttpError> {
@@ -196,10 +209,47 @@ impl Agent {
         let request = request.build().ok_or(HttpError::Unmade)?;
         // One for each call: it tells how that call went, and keeps nothing for another.
         let agent = ureq::Agent::with_parts(config(limits), connector, NoResolver);
-        let response = agent
-            .run(request)
-            .map_err(|error| course.explain(error.into()))?;
+        let response = match body {
+            None => agent.run(request),
+            Some(body) => {
+                let mut request = request.map(drop);
+                let headers = request.headers_mut();
+                headers.insert(http::header::CONTENT_LENGTH, body.bytes.into());
+                let mut reader = UntilAnswered {
+                    body: body.reader,
+                    course: &course,
+                };
+                agent.run(request.map(|()| ureq::SendBody::from_reader(&mut reader)))
+            }
+        };
+        let response = response.map_err(|error| course.explain(error.into()))?;
         read(response, &course)
+    }
+}
+
+/// A body that is read while it is sent.
+pub(crate) struct StreamedBody<'a> {
+    /// Gives exactly so many bytes, or an error.
+    pub bytes: u64,
+    pub reader: &'a mut dyn Read,
+}
+
+/// Nothing of a body is sent any more once there is an answer, but ureq goes on reading it.
+struct UntilAnswered<'a> {
+    body: &'a mut dyn Read,
+    course: &'a Course,
+}
+
+impl Read for UntilAnswered<'_> {
+    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+        if self.course.is_early() {
+            part.fill(0);
+            return Ok(part.len());
+        }
+        match self.body.read(part) {
+            Ok(0) if !part.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::agent::{Agent, CALL_TIMEOUT, CallLimits};
+use super::agent::{Agent, CALL_TIMEOUT, CallLimits, StreamedBody};
 use super::answer::Answer;
 use super::registration::HubCredentials;
 use super::request::{HTTPS_PORT, Method, Request};
@@ -150,12 +150,15 @@ pub(crate) struct Place {
 
 impl Place {
     /// Step 2, as a whole: uploads, for as long as that makes progress.
-    pub fn put(&self, agent: &Agent, content: &[u8]) -> Result<(), UploadError> {
+    pub fn put(&self, agent: &Agent, content: StreamedBody<'_>) -> Result<(), UploadError> {
         let headers = [
             ("x-ms-blob-type", "BlockBlob"),
             ("content-type", "application/octet-stream"),
         ];
-        match self.write(agent, "", &headers, content)?.status {
+        let answer = self.request("", &headers, &[], |request| {
+            agent.transfer_from(ACTION, request, content)
+        });
+        match answer?.status {
             200..=299 => Ok(()),
             // The sasToken has run out; the next try gets a new one.
             403 => Err(UploadError::Transient(unavailable(403))),
@@ -171,6 +174,18 @@ impl Place {
         headers: &[(&'static str, &str)],
         body: &[u8],
     ) -> Result<Answer, UploadError> {
+        self.request(query, headers, body, |request| {
+            agent.transfer(ACTION, request)
+        })
+    }
+
+    fn request(
+        &self,
+        query: &str,
+        headers: &[(&'static str, &str)],
+        body: &[u8],
+        make: impl FnOnce(&Request<'_>) -> Result<Answer>,
+    ) -> Result<Answer, UploadError> {
         let no_address = || Error::protocol(ACTION, "the hub named no usable address");
         let (host, target) = self
             .address()
@@ -182,7 +197,7 @@ impl Place {
             headers: &[headers, &[("accept", "*/*")]].concat(),
             body,
         };
-        own_word(agent.transfer(ACTION, &request))
+        own_word(make(&request))
     }
 
     /// The host, and the path with the signature.

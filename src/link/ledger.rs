@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::identity::HubDeviceId;
 use crate::message::Priority;
 use crate::message::outgoing::{Body, Outgoing};
-use crate::outbox::{Left, Loaded, NewMessage, Record, State};
+use crate::outbox::{Left, Loaded, NewBody, NewMessage, Record, State};
 use crate::pacing::pacer::Turn;
 use crate::secret::Secret;
 use crate::store::rows::lane;
@@ -128,8 +128,7 @@ impl World {
             priority,
             stored_at_ms: 0,
             properties: format!("message-id={id}"),
-            body: Bytes::from_static(b"body"),
-            upload: false,
+            body: NewBody::Inline(Bytes::from_static(b"body")),
         };
         self.rows.insert(id);
         self.outbox.stored(id, &message);

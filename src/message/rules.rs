@@ -15,6 +15,16 @@ use crate::error::{Error, Result};
 /// ```
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
 
+/// The largest file that [`enqueue_file`](crate::StreamSender::enqueue_file) takes, before compression: 1 GiB.
+///
+/// The limit is ours: so much fits the upload's 50,000 blocks many times over, but a device's flash holds it only once
+/// or twice.
+///
+/// ```
+/// assert_eq!(spotflow_device::MAX_FILE_BYTES, 1024 * 1024 * 1024);
+/// ```
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+
 /// What is larger than this after compression is uploaded, and its link sent in its place.
 pub(crate) const UPLOAD_THRESHOLD_BYTES: usize = 250_000;
 

@@ -8,7 +8,7 @@ use super::admission::{Answer, Dropped, Request, Stored};
 use super::limits::{OutboxLimit, OutboxLimits};
 use super::records::Record;
 use super::shared::Shared;
-use super::state::NewMessage;
+use super::state::{NewBody, NewMessage};
 use crate::error::{Error, Result};
 use crate::message::priority::Priority;
 use crate::store::rows;
@@ -41,7 +41,7 @@ impl Gate {
     pub fn entry(self: &Arc<Self>, messages: Vec<NewMessage>) -> Result<Arc<Entry>> {
         let added = Totals {
             count: messages.len() as u64,
-            bytes: messages.iter().map(|m| m.body.len() as u64).sum(),
+            bytes: messages.iter().map(|it| it.body.bytes()).sum(),
         };
         self.limits.lock().check_alone(added)?;
         let priority = messages.last().map_or(Priority::Normal, |it| it.priority);
@@ -52,6 +52,28 @@ impl Gate {
             priority,
             transaction: AtomicU64::new(0),
         }))
+    }
+
+    /// Fails if a Message with so much content, of which a part is copied before, would not be let in as things stand:
+    /// nothing is copied in vain. To drop others makes no room on the disk, so what has to stay free there counts
+    /// whatever happens when it is full.
+    pub fn check_copy(&self, bytes: u64) -> Result<()> {
+        let limits = *self.limits.lock();
+        if limits.is_unlimited() {
+            return Ok(());
+        }
+        let added = Totals { count: 1, bytes };
+        limits.check_alone(added)?;
+        let free_disk_bytes = self.free_disk_bytes(&limits);
+        let pending = self.shared.lock().messages.pending();
+        match limits.excess(pending, added, free_disk_bytes) {
+            Some((limit, _))
+                if !limits.drops_oldest() || matches!(limit, OutboxLimit::FreeDiskBytes(_)) =>
+            {
+                Err(Error::OutboxFull { limit })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sees to it that there is room for `added`, or says which limit is reached.
@@ -135,14 +157,20 @@ impl Entry {
             Err(limit) => return Ok(Err(limit)),
         };
         let insert = |message: &NewMessage| {
-            rows::outbox::insert(
-                transaction,
-                message.priority,
-                message.stored_at_ms,
-                &message.properties,
-                message.upload,
-                &message.body,
-            )
+            let (priority, at_ms) = (message.priority, message.stored_at_ms);
+            let properties = &message.properties;
+            use rows::outbox::{insert, insert_with_content};
+            match &message.body {
+                NewBody::Inline(body) => {
+                    insert(transaction, priority, at_ms, properties, false, body)
+                }
+                NewBody::Upload(body) => {
+                    insert(transaction, priority, at_ms, properties, true, body)
+                }
+                NewBody::Stored(content) => {
+                    insert_with_content(transaction, priority, at_ms, properties, *content)
+                }
+            }
         };
         let ids = self.messages.iter().map(insert).collect::<Result<_, _>>()?;
         Ok(Ok(Stored { ids, dropped }))

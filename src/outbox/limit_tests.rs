@@ -37,8 +37,7 @@ fn message(bytes: usize) -> NewMessage {
         priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
-        body: Bytes::from(vec![0; bytes]),
-        upload: false,
+        body: NewBody::Inline(Bytes::from(vec![0; bytes])),
     }
 }
 

@@ -23,12 +23,13 @@
 //! connection, a kill or a power cut can repeat is of the lane that was sent from last.
 //!
 //! What happens to a Message is decided by pure code: [`state`], of which [`admission`], [`queues`] and [`records`] are
-//! parts. [`shared`] puts one lock around it. Above are those that use the database: [`gate`], [`loader`],
-//! [`uploads`], then [`shelf`], which uses the loader, then [`recorder`], which uses the shelf and the sent log. What
-//! they put into the store's queue holds the parts that it needs, and nothing above them.
+//! parts. [`shared`] puts one lock around it. Above are those that use the database: [`gate`], [`loader`], then
+//! [`contents`], which asks the gate, then [`uploads`] and [`shelf`], which use both, then [`recorder`], which uses the
+//! shelf and the sent log. What they put into the store's queue holds the parts that it needs, and nothing above them.
 
 mod admission;
 mod ages;
+mod contents;
 mod drop_log;
 mod gate;
 #[cfg(test)]
@@ -60,6 +61,7 @@ use crate::store::{Durability, Store, rows};
 use crate::sync::Mutex;
 use crate::wait::InterruptCheck;
 use ages::Ages;
+pub(crate) use contents::{ContentCopy, Contents};
 use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use loader::Loader;
@@ -76,8 +78,8 @@ pub(crate) use shelf::IdentityChange;
 use shelf::Shelf;
 #[cfg(test)]
 pub(crate) use state::Left;
-pub(crate) use state::{NewMessage, State};
-use uploads::Uploads;
+pub(crate) use state::{NewBody, NewMessage, State};
+pub(crate) use uploads::Uploads;
 use waiters::Awaited;
 
 /// The outbox in memory, over its rows in the store.
@@ -95,6 +97,8 @@ pub(crate) struct Outbox {
     pub shelf: Arc<Shelf>,
     /// Content that is to be uploaded.
     pub uploads: Uploads,
+    /// Content that is copied into the store before its Message.
+    pub contents: Arc<Contents>,
 }
 
 impl Outbox {
@@ -125,6 +129,7 @@ impl Outbox {
             database: store.path().to_owned(),
             shared: Arc::clone(&shared),
         });
+        let contents = Arc::new(Contents::open(Arc::clone(&store), Arc::clone(&gate))?);
         let loader = Arc::new(Loader {
             store: Arc::clone(&store),
             shared: Arc::clone(&shared),
@@ -133,6 +138,7 @@ impl Outbox {
             Arc::clone(&store),
             Arc::clone(&shared),
             Arc::clone(&loader),
+            Arc::clone(&contents),
             set_aside,
         );
         let recorder = Arc::new(Recorder {
@@ -140,10 +146,12 @@ impl Outbox {
             shared: Arc::clone(&shared),
             sent_log: Arc::clone(&sent_log),
             shelf: Arc::clone(&shelf),
+            contents: Arc::clone(&contents),
         });
         let uploads = Uploads {
             store: Arc::clone(&store),
             shared: Arc::clone(&shared),
+            contents: Arc::clone(&contents),
         };
         Ok(Outbox {
             store,
@@ -156,6 +164,7 @@ impl Outbox {
             sent_log,
             shelf,
             uploads,
+            contents,
         })
     }
 
@@ -215,7 +224,12 @@ impl Outbox {
             },
         );
         match outcome {
-            Ok(Ok(stored)) => Ok(stored.ids.last().copied().unwrap_or(0)),
+            Ok(Ok(stored)) => {
+                if stored.dropped.is_some() {
+                    self.contents.sweep();
+                }
+                Ok(stored.ids.last().copied().unwrap_or(0))
+            }
             Ok(Err(limit)) => Err(Error::OutboxFull { limit }),
             Err(error) => {
                 if let Some(record) = entry.failed(&error) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::contents::Contents;
 use super::records::Record;
 use super::sent::{self, SentLog};
 use super::shared::{Next, Shared};
@@ -18,6 +19,7 @@ pub(super) struct Recorder {
     pub shared: Arc<Shared>,
     pub sent_log: Arc<Mutex<SentLog>>,
     pub shelf: Arc<Shelf>,
+    pub contents: Arc<Contents>,
 }
 
 /// What was written to the database.
@@ -95,6 +97,9 @@ impl Recorder {
                 // First: who is told then looks at it.
                 if let Some(count) = written.set_aside {
                     self.shelf.recorded(count);
+                }
+                if !record.expired.is_empty() {
+                    self.contents.sweep();
                 }
                 self.go_on(self.shared.change(|it| it.recorded(&record)));
             }

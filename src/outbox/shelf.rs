@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::contents::Contents;
 use super::loader::Loader;
 use super::records::SetAside;
 use super::shared::Shared;
@@ -19,6 +20,7 @@ pub(crate) struct Shelf {
     store: Arc<Store>,
     shared: Arc<Shared>,
     loader: Arc<Loader>,
+    contents: Arc<Contents>,
     count: Arc<AtomicU64>,
 }
 
@@ -38,6 +40,7 @@ impl Shelf {
         store: Arc<Store>,
         shared: Arc<Shared>,
         loader: Arc<Loader>,
+        contents: Arc<Contents>,
         count: u64,
     ) -> Arc<Shelf> {
         let count = Arc::new(AtomicU64::new(count));
@@ -50,6 +53,7 @@ impl Shelf {
             store,
             shared,
             loader,
+            contents,
             count,
         })
     }
@@ -173,6 +177,7 @@ impl Shelf {
             },
             move |(_, left)| count.store(*left, Ordering::Release),
         )?;
+        self.contents.sweep();
         Ok(deleted)
     }
 }

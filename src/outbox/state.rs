@@ -15,7 +15,9 @@ use super::waiters::Awaited;
 use crate::message::lanes::Lanes;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::message::priority::Priority;
+use crate::message::rules::UPLOAD_THRESHOLD_BYTES;
 use crate::pacing::pacer::Turn;
+use crate::store::rows::chunks::StoredContent;
 use crate::store::rows::lane;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
@@ -25,8 +27,46 @@ pub(crate) struct NewMessage {
     pub priority: Priority,
     pub stored_at_ms: i64,
     pub properties: String,
-    pub body: Bytes,
-    pub upload: bool,
+    pub body: NewBody,
+}
+
+/// Its content.
+pub(crate) enum NewBody {
+    /// Is published as it is.
+    Inline(Bytes),
+    /// Is uploaded first.
+    Upload(Bytes),
+    /// The same, and is in the store already.
+    Stored(StoredContent),
+}
+
+impl NewBody {
+    /// For this payload.
+    pub fn of_payload(payload: Vec<u8>) -> NewBody {
+        if payload.len() > UPLOAD_THRESHOLD_BYTES {
+            NewBody::Upload(Bytes::from(payload))
+        } else {
+            NewBody::Inline(Bytes::from(payload))
+        }
+    }
+
+    /// How much it is.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            NewBody::Inline(bytes) | NewBody::Upload(bytes) => bytes.len() as u64,
+            NewBody::Stored(content) => content.bytes,
+        }
+    }
+
+    /// As it waits for its turn in memory.
+    fn waiting(&self) -> Body {
+        match self {
+            NewBody::Inline(bytes) => Body::Inline(bytes.clone()),
+            NewBody::Upload(_) | NewBody::Stored(_) => {
+                Body::Upload(usize::try_from(self.bytes()).unwrap_or(usize::MAX))
+            }
+        }
+    }
 }
 
 /// Where every pending Message is.
@@ -160,7 +200,7 @@ impl State {
     pub fn stored(&mut self, id: i64, message: &NewMessage) {
         self.stored_through = lane::number(id);
         self.pending.count += 1;
-        self.pending.bytes += message.body.len() as u64;
+        self.pending.bytes += message.body.bytes();
         let ready = self.ready.of(id);
         if !ready.has_room() {
             ready.more_in_store();
@@ -170,11 +210,7 @@ impl State {
             id,
             stored_at_ms: message.stored_at_ms,
             properties: message.properties.clone(),
-            body: if message.upload {
-                Body::Upload(message.body.len())
-            } else {
-                Body::Inline(message.body.clone())
-            },
+            body: message.body.waiting(),
         });
     }
 

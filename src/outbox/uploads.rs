@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::contents::Contents;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::store::rows::blocks_up::BlocksUp;
@@ -15,6 +16,7 @@ use crate::store::{Durability, Store, Transaction, rows};
 pub(crate) struct Uploads {
     pub(super) store: Arc<Store>,
     pub(super) shared: Arc<Shared>,
+    pub(super) contents: Arc<Contents>,
 }
 
 impl Uploads {
@@ -78,6 +80,8 @@ impl Uploads {
                 rows::outbox::replace_content(transaction, id, &row)
             },
             move |()| shared.change(|it| it.messages.uploaded(id, link)),
-        )
+        )?;
+        self.contents.sweep();
+        Ok(())
     }
 }

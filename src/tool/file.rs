@@ -1,12 +1,15 @@
 //! A database file as the tool reads it, at rest or beside its client.
 
 use std::collections::HashSet;
+use std::io::{self, Read};
 use std::path::Path;
 
 use super::failure::Failure;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::message::MAX_PAYLOAD_BYTES;
 use crate::outbox::noted_as_sent;
 use crate::store::Holder;
+use crate::store::rows::chunks::{self, StoredContent};
 use crate::store::rows::device::{self, DeviceRow};
 use crate::store::rows::listing::{self, Range, Shelf, StoredMessage};
 use crate::store::rows::outbox::sent_generation;
@@ -67,9 +70,10 @@ impl DatabaseFile {
                 with_bodies: true,
             };
             let found = self.page(range)?.pop().filter(|found| found.id == id);
-            if let Some(found) = found {
+            if let Some(mut found) = found {
                 let is_sent = shelf == Shelf::Outbox && self.sent.1.contains(&id);
-                return Ok((!is_sent).then_some(found));
+                let is_there = !is_sent && self.fill_in(&mut found)?;
+                return Ok(is_there.then_some(found));
             }
         }
         Ok(None)
@@ -95,12 +99,44 @@ impl DatabaseFile {
                 return Ok(());
             };
             range.after = last.id;
-            for message in page {
+            for mut message in page {
                 let is_sent = shelf == Shelf::Outbox && self.sent.1.contains(&message.id);
-                if !is_sent && each(message)? == Next::Enough {
+                let is_there = !is_sent && (!with_bodies || self.fill_in(&mut message)?);
+                if is_there && each(message)? == Next::Enough {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Reads the payload if it lies in chunks, and is one that the memory is to hold. `false`: it is no longer there, as
+    /// its client has sent it since.
+    fn fill_in(&mut self, message: &mut StoredMessage) -> Result<bool> {
+        let Some(content) = message.content else {
+            return Ok(true);
+        };
+        if content.bytes > MAX_PAYLOAD_BYTES as u64 {
+            return Ok(true);
+        }
+        let mut body = Vec::new();
+        match self.content(content).read_to_end(&mut body) {
+            Ok(_) => {
+                message.body = Some(body);
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::database(self.path(), "read the database", error)),
+        }
+    }
+
+    /// Content that lies in chunks, of which only a part is in memory.
+    pub fn content(&mut self, content: StoredContent) -> ContentReader<'_> {
+        ContentReader {
+            file: self,
+            content,
+            at: 0,
+            part: Vec::new(),
+            read: 0,
         }
     }
 
@@ -119,6 +155,42 @@ impl DatabaseFile {
             self.sent.1.extend(noted_as_sent(self.path(), generation));
         }
         Ok(page)
+    }
+}
+
+/// See [`DatabaseFile::content`].
+pub(crate) struct ContentReader<'a> {
+    file: &'a mut DatabaseFile,
+    content: StoredContent,
+    at: u64,
+    part: Vec<u8>,
+    /// So much of the part.
+    read: usize,
+}
+
+impl ContentReader<'_> {
+    fn next_part(&mut self) -> io::Result<()> {
+        let (content, part) = (self.content, self.at..self.at + PAGE_BYTES);
+        let reader = &mut self.file.reader;
+        let part = reader.read(|it| chunks::read_if_there(it, content, part.clone()));
+        let gone = "the content is no longer there: its client has sent it meanwhile";
+        let part = part.map_err(io::Error::other)?;
+        self.part = part.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, gone))?;
+        self.at += self.part.len() as u64;
+        self.read = 0;
+        Ok(())
+    }
+}
+
+impl Read for ContentReader<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.part.len() && self.at < self.content.bytes {
+            self.next_part()?;
+        }
+        let mut rest = self.part.get(self.read..).unwrap_or_default();
+        let read = rest.read(target)?;
+        self.read += read;
+        Ok(read)
     }
 }
 

@@ -29,6 +29,11 @@ impl Output {
         self.0.write_all(bytes).map_err(Failure::Output)
     }
 
+    /// For bytes that come in parts.
+    pub fn writer(&mut self) -> &mut impl Write {
+        &mut self.0
+    }
+
     /// Names and values in two columns.
     pub fn facts(&mut self, facts: &[(&str, String)]) -> Result<(), Failure> {
         let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

@@ -6,7 +6,9 @@
 //! 3  the hub is told
 //! ```
 //!
-//! Content is in memory one block at a time, unless the storage takes it only as a whole.
+//! Content is in memory one block at a time.
+
+mod whole;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use crate::status::UploadStatus;
 use crate::store::rows::blocks_up::BlocksUp;
 use crate::store::rows::open_upload::OpenUpload;
 use crate::sync::Mutex;
+use whole::{Ended, Whole};
 
 /// What a broken connection costs at most, and the memory of an upload. Each block takes a connection of its own, of
 /// some 5 KB. What is not larger goes as a whole.
@@ -206,15 +209,21 @@ impl Steps {
                 ended => return ended,
             }
         }
-        let whole = self.part(content, 0..content.bytes)?;
-        let Some(whole) = whole else {
-            return Ok(false);
-        };
-        let put = place.put(&self.agent, &whole);
+        let put = self.put_whole(place, content);
         if put.is_err() {
             self.open.lock().blocks_are_refused = false;
         }
-        put.map(|()| true)
+        put
+    }
+
+    fn put_whole(&self, place: &Place, content: &Content) -> Result<bool, UploadError> {
+        let mut whole = Whole::new(&self.outbox.uploads, content.up.message, content.bytes);
+        let put = place.put(&self.agent, whole.body());
+        match whole.ended_by {
+            None => put.map(|()| true),
+            Some(Ended::MessageIsGone) => Ok(false),
+            Some(Ended::Failed(error)) => Err(UploadError::Transient(error)),
+        }
     }
 
     fn put_blocks(&self, place: &Place, content: &mut Content) -> Result<bool, UploadError> {

@@ -6,6 +6,7 @@ mod blocks;
 mod closing;
 mod cloud_messages;
 mod delivery;
+mod files;
 mod identity;
 mod lanes;
 mod large_content;

@@ -43,7 +43,11 @@ fn run(peer: &Peer, content: &[u8]) -> Result<(), UploadError> {
     let agent = peer.agent();
     let hub = UploadHub::new(&agent, &credentials).unwrap();
     let place = hub.ask_for_place("uuid")?;
-    match place.put(&agent, content) {
+    let body = StreamedBody {
+        bytes: content.len() as u64,
+        reader: &mut &content[..],
+    };
+    match place.put(&agent, body) {
         Ok(()) => hub.notify_success(&place.correlation_id),
         Err(error) => {
             hub.notify_failure(&place.correlation_id).unwrap();

@@ -10,7 +10,7 @@ use super::ROWS_KEPT;
 use crate::clock::SystemClock;
 use crate::identity::HubDeviceId;
 use crate::message::Priority;
-use crate::outbox::{IdentityChange, NewMessage, Outbox, OutboxLimits, Wake, recovery};
+use crate::outbox::{IdentityChange, NewBody, NewMessage, Outbox, OutboxLimits, Wake, recovery};
 use crate::pacing::pacer::Turn;
 use crate::store::{Durability, Recovery, Store, Transaction};
 
@@ -43,8 +43,7 @@ fn enqueue(outbox: &Outbox, count: usize) -> i64 {
         priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
-        body: Bytes::from_static(b"body"),
-        upload: false,
+        body: NewBody::Inline(Bytes::from_static(b"body")),
     };
     outbox
         .enqueue((0..count).map(message).collect(), Durability::PowerSafe)

@@ -9,8 +9,7 @@ fn new_message(bytes: usize) -> NewMessage {
         priority: Priority::Normal,
         stored_at_ms: 0,
         properties: String::new(),
-        body: Bytes::from(vec![0; bytes]),
-        upload: false,
+        body: NewBody::Inline(Bytes::from(vec![0; bytes])),
     }
 }
 
@@ -254,8 +253,10 @@ fn every_so_many_records_one_is_synced() {
 #[test]
 fn an_upload_holds_back_what_follows_until_it_is_a_link() {
     let mut state = State::default();
-    let mut large = new_message(300_000);
-    large.upload = true;
+    let large = NewMessage {
+        body: NewBody::Upload(Bytes::from(vec![0; 300_000])),
+        ..new_message(0)
+    };
     state.stored(1, &large);
     state.stored(2, &new_message(1));
     assert!(state.take(8, &mut Turn::any()).is_none());
@@ -445,8 +446,8 @@ fn an_upload_holds_up_its_own_lane_alone() {
     let mut state = State::default();
     let upload = NewMessage {
         priority: Priority::High,
-        upload: true,
-        ..new_message(300_000)
+        body: NewBody::Upload(Bytes::from(vec![0; 300_000])),
+        ..new_message(0)
     };
     let camera = lane::id(Priority::High, 1);
     state.stored(camera, &upload);

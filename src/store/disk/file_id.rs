@@ -29,15 +29,16 @@ pub(crate) fn of_handle(file: &File) -> io::Result<FileId> {
     Ok(of_metadata(&file.metadata()?))
 }
 
+/// What this is the metadata of.
 #[cfg(unix)]
-fn of_metadata(metadata: &Metadata) -> FileId {
+pub(crate) fn of_metadata(metadata: &Metadata) -> FileId {
     use std::os::unix::fs::MetadataExt;
     Some((metadata.dev(), metadata.ino()))
 }
 
 /// An open file cannot be deleted or replaced there.
 #[cfg(not(unix))]
-fn of_metadata(_metadata: &Metadata) -> FileId {
+pub(crate) fn of_metadata(_metadata: &Metadata) -> FileId {
     None
 }
 

@@ -13,7 +13,7 @@ use super::{saved_rows, tree};
 use crate::error::{Error, Result};
 use crate::store::disk::files::{behind_links, private, with_suffix};
 use crate::store::disk::kept::{self, KeptFile};
-use crate::store::rows::lane;
+use crate::store::rows::{chunks, lane};
 
 /// What was stored there.
 #[derive(Default)]
@@ -107,6 +107,8 @@ impl Behind {
         for (id, row) in self.messages.iter().filter(newer) {
             saved_rows::insert(connection, "outbox", *id, row)?;
         }
+        // Chunks are not read here.
+        chunks::delete_broken(connection)?;
         let saved = count()?.saturating_sub(before);
         connection.execute_batch("COMMIT")?;
         log::error!(

@@ -8,17 +8,21 @@ use rusqlite::{Connection, ErrorCode, Result, params_from_iter};
 use super::record::{Pages, Record};
 use super::tree::{Ids, Tree, free_pages};
 use crate::store::disk::sqlite::PAGE_BYTES;
-use crate::store::rows::schema;
+use crate::store::rows::{chunks, schema};
 
 /// In the order in which they are saved: who we are comes first.
-pub(super) const TABLES: [&str; 6] = [
+pub(super) const TABLES: [&str; 7] = [
     "device",
     "counter",
     "document",
     "inbox",
     "outbox",
     "set_aside",
+    CHUNKS,
 ];
+
+/// Not in every file.
+const CHUNKS: &str = "chunk";
 
 /// What was saved of a table, and which ids may be missing.
 #[derive(Debug, Default)]
@@ -53,6 +57,12 @@ pub(super) fn save(pages: &impl Pages, new: &Connection) -> Result<SavedTables> 
     let mut seen = HashSet::new();
     let mut saved = SavedTables::default();
     for table in TABLES {
+        if table == CHUNKS {
+            if !roots.contains_key(CHUNKS) && !chunks::are_wanted(new)? {
+                continue;
+            }
+            schema::add_chunks(new)?;
+        }
         let mut tree = Tree::new(pages, &mut seen);
         let mut rows = 0;
         let root = roots.get(table).copied().unwrap_or(0);
@@ -79,6 +89,11 @@ pub(super) fn save(pages: &impl Pages, new: &Connection) -> Result<SavedTables> 
         })?;
         saved_table.gaps = tree.gaps;
     }
+    for (table, id) in chunks::delete_broken(new)? {
+        let saved = saved.tables.entry(table).or_default();
+        saved.rows = saved.rows.saturating_sub(1);
+        saved.gaps.push(id..=id);
+    }
     Ok(saved)
 }
 
@@ -95,12 +110,12 @@ fn roots(pages: &impl Pages) -> Result<HashMap<String, u32>> {
     let mut row = |_, record: Record| {
         if let [Text(kind), Text(name), _, Integer(root), _] = record.as_slice()
             && kind == "table"
-            && let (Some(known), Ok(root)) = (
-                roots.get_mut(schema::name_today(name)),
-                u32::try_from(*root),
-            )
+            && let Ok(root) = u32::try_from(*root)
         {
-            *known = root;
+            let name = schema::name_today(name);
+            if TABLES.contains(&name) {
+                roots.insert(name.to_owned(), root);
+            }
         }
         Ok::<bool, rusqlite::Error>(true)
     };
@@ -128,7 +143,8 @@ pub(super) fn fits(table: &str, id: i64, record: &[Value]) -> bool {
         ("counter", [Text(_), Integer(_)]) => true,
         ("document", [Text(_), Integer(_), Text(_)]) => true,
         ("inbox", [Null, Text(_), Blob(_)]) => id > 0,
-        ("outbox", [Null, Integer(_), Text(_), Integer(0 | 1), Blob(_)]) => id > 0,
+        ("outbox", [Null, Integer(_), Text(_), Integer(0..=2), Blob(_)]) => id > 0,
+        (CHUNKS, [Null, Integer(_) | Blob(_)]) => id > 0,
         (
             "set_aside",
             [
@@ -139,7 +155,7 @@ pub(super) fn fits(table: &str, id: i64, record: &[Value]) -> bool {
                 Text(_),
                 Integer(_),
                 Text(_),
-                Integer(0 | 1),
+                Integer(0..=2),
                 Blob(_),
             ],
         ) => id > 0,

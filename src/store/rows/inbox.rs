@@ -59,5 +59,5 @@ pub(crate) fn delete(transaction: &mut Transaction, id: i64) -> Result<Option<u6
 
 /// Counts the table, at open.
 pub(crate) fn totals(transaction: &Transaction) -> Result<Totals> {
-    totals::of_table(transaction, "inbox")
+    totals::of_table(transaction, "inbox", "length(body)")
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Result};
 
+use super::chunks::{CONTENT_BYTES, IN_CHUNKS, StoredContent};
 use super::lane;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
@@ -33,8 +34,10 @@ pub(crate) struct StoredMessage {
     /// Its content goes up as a file.
     pub upload: bool,
     pub body_bytes: u64,
-    /// If it was asked for.
+    /// If it was asked for, and is not in chunks.
     pub body: Option<Vec<u8>>,
+    /// Content that lies in chunks.
+    pub content: Option<StoredContent>,
     /// Why it will not be sent.
     pub set_aside: Option<WhySetAside>,
 }
@@ -83,9 +86,14 @@ pub(crate) fn page(transaction: &Transaction, range: Range) -> Result<Vec<Stored
         Shelf::Outbox => "NULL, NULL, NULL, NULL",
         Shelf::SetAside => "set_aside_at_ms, reason, workspace_id, device_id",
     };
-    let body = if range.with_bodies { "body" } else { "NULL" };
+    let body = if range.with_bodies {
+        "CASE WHEN upload <> 2 THEN body END"
+    } else {
+        "NULL"
+    };
     let mut statement = transaction.connection().prepare(&format!(
-        "SELECT id, stored_at_ms, properties, upload, length(body), {body}, {why}
+        "SELECT id, stored_at_ms, properties, upload, {CONTENT_BYTES}, {body}, {why},
+             CASE upload WHEN {IN_CHUNKS} THEN body END
          FROM {table} WHERE id > ?1 ORDER BY id"
     ))?;
     let mut rows = statement.query([range.after])?;
@@ -111,8 +119,12 @@ pub(crate) fn page(transaction: &Transaction, range: Range) -> Result<Vec<Stored
                     },
                 }),
             },
+            content: row
+                .get_ref(10)?
+                .as_bytes_or_null()?
+                .and_then(StoredContent::parse),
         };
-        if range.with_bodies {
+        if range.with_bodies && message.content.is_none() {
             body_bytes += message.body_bytes;
         }
         page.push(message);

@@ -1,6 +1,7 @@
 //! The rows: one file for each table, on the [`Transaction`] that a job is given.
 
 pub(crate) mod blocks_up;
+pub(crate) mod chunks;
 pub(crate) mod device;
 pub(crate) mod documents;
 pub(super) mod file;

@@ -6,6 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use bytes::Bytes;
 use rusqlite::{MAIN_DB, OptionalExtension, Result, Row};
 
+use super::chunks::{self, CONTENT_BYTES, IN_CHUNKS, StoredContent};
 use super::lane;
 use super::totals::{self, Totals};
 use super::transaction::Transaction;
@@ -70,9 +71,9 @@ fn oldest(
     ids: &RangeInclusive<i64>,
     enough: Totals,
 ) -> Result<Option<DroppedRows>> {
-    let mut statement = transaction.connection().prepare_cached(
-        "SELECT id, length(body) FROM outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
-    )?;
+    let mut statement = transaction.connection().prepare_cached(&format!(
+        "SELECT id, {CONTENT_BYTES} FROM outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id"
+    ))?;
     let mut rows = statement.query((ids.start(), ids.end()))?;
     let mut found: Option<DroppedRows> = None;
     while let Some(row) = rows.next()? {
@@ -102,6 +103,38 @@ pub(crate) fn insert(
     properties: &str,
     upload: bool,
     body: &[u8],
+) -> Result<i64> {
+    let upload = i64::from(upload);
+    insert_row(
+        transaction,
+        priority,
+        stored_at_ms,
+        properties,
+        (upload, body),
+    )
+}
+
+/// Stores a Message whose content is in chunks; returns its id.
+pub(crate) fn insert_with_content(
+    transaction: &mut Transaction,
+    priority: Priority,
+    stored_at_ms: i64,
+    properties: &str,
+    content: StoredContent,
+) -> Result<i64> {
+    let reference = content.reference();
+    let body = (IN_CHUNKS, reference.as_bytes());
+    let id = insert_row(transaction, priority, stored_at_ms, properties, body)?;
+    chunks::give_to(transaction, content, id)?;
+    Ok(id)
+}
+
+fn insert_row(
+    transaction: &mut Transaction,
+    priority: Priority,
+    stored_at_ms: i64,
+    properties: &str,
+    (upload, body): (i64, &[u8]),
 ) -> Result<i64> {
     let id = lane::id(priority, transaction.next_id()?);
     transaction
@@ -179,16 +212,46 @@ pub(crate) fn delete(transaction: &mut Transaction, id: i64) -> Result<()> {
     Ok(())
 }
 
+/// Where content lies that is to be uploaded.
+enum Content {
+    /// So many bytes, in the row itself.
+    InRow(u64),
+    InChunks(StoredContent),
+}
+
+impl Content {
+    /// `None` if the Message is gone, or is a link already.
+    fn of(transaction: &Transaction, id: i64) -> Result<Option<Content>> {
+        let sql = transaction.connection();
+        // Not the body, which can be large.
+        let mut statement = sql.prepare_cached(
+            "SELECT CASE WHEN typeof(body) IN ('blob', 'text') THEN octet_length(body) END,
+                 CASE upload WHEN 2 THEN body END
+             FROM outbox WHERE id = ?1 AND upload",
+        )?;
+        let content = statement.query_row([id], |row| {
+            let reference = row.get_ref(1)?.as_bytes_or_null()?;
+            let content = match reference {
+                None => Some(Content::InRow(row.get::<_, i64>(0)?.unsigned_abs())),
+                Some(reference) => StoredContent::parse(reference).map(Content::InChunks),
+            };
+            content.ok_or_else(|| chunks::corrupt("a reference to content is none"))
+        });
+        content.optional()
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Content::InRow(bytes) => *bytes,
+            Content::InChunks(content) => content.bytes,
+        }
+    }
+}
+
 /// How large the content is that is to be uploaded, or `None` if the Message is gone, or is a link already.
 pub(crate) fn content_bytes(transaction: &Transaction, id: i64) -> Result<Option<u64>> {
-    transaction
-        .connection()
-        .prepare_cached(
-            "SELECT CASE WHEN typeof(body) IN ('blob', 'text') THEN octet_length(body) END
-             FROM outbox WHERE id = ?1 AND upload",
-        )?
-        .query_row([id], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
-        .optional()
+    let content = Content::of(transaction, id)?;
+    Ok(content.map(|content| content.bytes()))
 }
 
 /// A part of the content that is to be uploaded, of which no more is held in memory; less at its end, and `None` if
@@ -198,17 +261,26 @@ pub(crate) fn content(
     id: i64,
     part: Range<u64>,
 ) -> Result<Option<Vec<u8>>> {
-    let Some(content_bytes) = content_bytes(transaction, id)? else {
-        return Ok(None);
-    };
-    let index = |at: u64| usize::try_from(at.min(content_bytes)).unwrap_or(usize::MAX);
+    match Content::of(transaction, id)? {
+        None => Ok(None),
+        Some(Content::InRow(bytes)) => in_row(transaction, id, bytes, part).map(Some),
+        Some(Content::InChunks(content)) => {
+            let part = chunks::read(transaction, content, part)?;
+            let part = part.ok_or_else(|| chunks::corrupt("a chunk of content is missing"))?;
+            Ok(Some(part))
+        }
+    }
+}
+
+fn in_row(transaction: &Transaction, id: i64, bytes: u64, part: Range<u64>) -> Result<Vec<u8>> {
+    let index = |at: u64| usize::try_from(at.min(bytes)).unwrap_or(usize::MAX);
     let (start, end) = (index(part.start), index(part.end));
     let blob = transaction
         .connection()
         .blob_open(MAIN_DB, "outbox", "body", id, true)?;
     let mut content = vec![0; end.saturating_sub(start)];
     blob.read_at_exact(&mut content, start)?;
-    Ok(Some(content))
+    Ok(content)
 }
 
 /// Puts the link in the place of content that was uploaded.
@@ -230,7 +302,8 @@ pub(crate) fn load(
     budget_bytes: usize,
 ) -> Result<(Vec<Outgoing>, bool)> {
     let mut statement = transaction.connection().prepare_cached(
-        "SELECT id, stored_at_ms, properties, upload, CASE WHEN upload THEN octet_length(body) ELSE body END
+        "SELECT id, stored_at_ms, properties, upload,
+             CASE upload WHEN 0 THEN body WHEN 2 THEN CAST(body AS INTEGER) ELSE octet_length(body) END
          FROM outbox WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
     )?;
     let mut rows = statement.query((ids.start(), ids.end()))?;
@@ -264,5 +337,5 @@ fn read(row: &Row<'_>) -> Result<Outgoing> {
 
 /// Counts what is stored.
 pub(crate) fn totals(transaction: &Transaction) -> Result<Totals> {
-    totals::of_table(transaction, "outbox")
+    totals::of_messages(transaction, "outbox")
 }

@@ -6,10 +6,17 @@ use rusqlite::{Connection, Error, Result, ffi};
 pub(in crate::store) const APPLICATION_ID: i32 = 0x5370_6644;
 /// Of the tables; files of all before are taken over.
 pub(in crate::store) const VERSION: i32 = 2;
+/// Of the same tables and [`CHUNKS`], while there is something in that: what does not know it must not send a Message
+/// whose content is there.
+const VERSION_WITH_CHUNKS: i32 = 3;
+
+/// Content of Messages that was copied from files; see [`chunks`](super::chunks).
+const CHUNKS: &str = "CREATE TABLE chunk (id INTEGER PRIMARY KEY, body BLOB NOT NULL);";
 
 /// - `device`: who we are. One row.
 /// - `outbox`: Messages not yet acknowledged, oldest id of each [lane](super::lane) first. `properties` is the property
-///   bag of the topic as it goes on the wire, with its [terms](crate::message::terms) behind it; `upload` says that `body` goes up as a file first.
+///   bag of the topic as it goes on the wire, with its [terms](crate::message::terms) behind it; `upload` says that `body` goes up as a file first,
+///   or, if it is 2, that `body` names content in `chunk` that does.
 /// - `set_aside`: Messages that will not be sent, and why, for the application to decide about.
 /// - `inbox`: cloud-to-device messages not yet processed by the application.
 /// - `document`: one JSON document of each kind: the properties `desired`, `reported` (what the Platform has) and
@@ -79,9 +86,9 @@ pub(in crate::store) enum Found {
 pub(in crate::store) fn check(connection: &Connection) -> Result<Found> {
     let pragma = |name| pragma(connection, name);
     match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, version @ 1..=VERSION) => Ok(Found::Version(version)),
+        (APPLICATION_ID, version @ 1..=VERSION_WITH_CHUNKS) => Ok(Found::Version(version)),
         (APPLICATION_ID, version) => Err(foreign(format!(
-            "its schema has version {version}; this library knows versions up to {VERSION}"
+            "its schema has version {version}; this library knows versions up to {VERSION_WITH_CHUNKS}"
         ))),
         (0, 0) if is_empty(connection)? => Ok(Found::Empty),
         _ => Err(foreign("it is not a database of this library".to_owned())),
@@ -122,6 +129,19 @@ pub(in crate::store) fn create(connection: &Connection) -> Result<()> {
     connection.execute_batch(&format!(
         "BEGIN IMMEDIATE; {TABLES}
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    ))
+}
+
+/// From now on the file has the table of chunks, and the version that says so.
+pub(in crate::store) fn add_chunks(connection: &Connection) -> Result<()> {
+    let version = VERSION_WITH_CHUNKS;
+    connection.execute_batch(&format!("{CHUNKS} PRAGMA user_version = {version};"))
+}
+
+/// The table is empty: from now on the file is again as versions before know it.
+pub(in crate::store) fn remove_chunks(connection: &Connection) -> Result<()> {
+    connection.execute_batch(&format!(
+        "DROP TABLE chunk; PRAGMA user_version = {VERSION};"
     ))
 }
 

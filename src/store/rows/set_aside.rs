@@ -2,11 +2,13 @@
 
 use rusqlite::{OptionalExtension, Result};
 
+use super::chunks::{CONTENT_BYTES, IN_CHUNKS, StoredContent, corrupt};
 use super::lane;
 use super::outbox;
 use super::totals::Totals;
 use super::transaction::Transaction;
 use crate::identity::HubDeviceId;
+use crate::message::priority::Priority;
 use crate::message::rules::check_rendered;
 use crate::message::terms;
 
@@ -58,9 +60,9 @@ const COPY: &str = "INSERT INTO set_aside (id, set_aside_at_ms, reason, workspac
 
 /// The Messages set aside, oldest first.
 pub(crate) fn list(transaction: &Transaction) -> Result<Vec<SetAsideRow>> {
-    let mut statement = transaction.connection().prepare(
-        "SELECT id, reason, workspace_id, device_id, properties, length(body) FROM set_aside ORDER BY id",
-    )?;
+    let mut statement = transaction.connection().prepare(&format!(
+        "SELECT id, reason, workspace_id, device_id, properties, {CONTENT_BYTES} FROM set_aside ORDER BY id"
+    ))?;
     let rows = statement.query_map((), |row| {
         Ok(SetAsideRow {
             id: row.get(0)?,
@@ -85,44 +87,68 @@ pub(crate) fn put_back(
 ) -> Result<(Totals, i64)> {
     let (mut totals, mut newest) = (Totals::default(), 0);
     for id in ids {
-        let found = transaction
-            .connection()
-            .prepare_cached(
-                "SELECT stored_at_ms, properties, upload, body FROM set_aside
-                 WHERE id = ?1 AND workspace_id = ?2 AND device_id = ?3",
-            )?
-            .query_row((id, &identity.workspace_id, &identity.device_id), |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, bool>(2)?,
-                    row.get_ref(3)?.as_bytes()?.to_vec(),
-                ))
-            })
-            .optional()?;
-        let fits = |properties: &str, upload: bool, body: &[u8]| {
-            let inline_bytes = if upload { 0 } else { body.len() };
-            check_rendered(terms::bag(properties), inline_bytes).is_ok()
+        let Some(found) = Found::load(transaction, *id, identity)? else {
+            continue;
         };
-        if let Some((stored_at_ms, properties, upload, body)) = found
-            && fits(&properties, upload, &body)
-        {
-            let priority = lane::priority(*id);
-            let put = outbox::insert(
-                transaction,
-                priority,
-                stored_at_ms,
-                &properties,
-                upload,
-                &body,
-            )?;
-            newest = lane::number(put);
+        if found.fits() {
+            newest = lane::number(found.insert(transaction, lane::priority(*id))?);
             totals.count += 1;
-            totals.bytes += body.len() as u64;
+            totals.bytes += found.content_bytes;
             delete(transaction, &[*id])?;
         }
     }
     Ok((totals, newest))
+}
+
+/// A row that is to be put back.
+struct Found {
+    stored_at_ms: i64,
+    properties: String,
+    upload: i64,
+    content_bytes: u64,
+    body: Vec<u8>,
+}
+
+impl Found {
+    fn load(transaction: &Transaction, id: i64, identity: &HubDeviceId) -> Result<Option<Found>> {
+        transaction
+            .connection()
+            .prepare_cached(&format!(
+                "SELECT stored_at_ms, properties, upload, {CONTENT_BYTES}, body FROM set_aside
+                 WHERE id = ?1 AND workspace_id = ?2 AND device_id = ?3"
+            ))?
+            .query_row((id, &identity.workspace_id, &identity.device_id), |row| {
+                Ok(Found {
+                    stored_at_ms: row.get(0)?,
+                    properties: row.get(1)?,
+                    upload: row.get(2)?,
+                    content_bytes: row.get::<_, i64>(3)?.unsigned_abs(),
+                    body: row.get_ref(4)?.as_bytes()?.to_vec(),
+                })
+            })
+            .optional()
+    }
+
+    /// Whether a packet can hold it.
+    fn fits(&self) -> bool {
+        let inline_bytes = match self.upload {
+            0 => self.body.len(),
+            _ => 0,
+        };
+        check_rendered(terms::bag(&self.properties), inline_bytes).is_ok()
+    }
+
+    /// Stores it behind all others of the lane; returns its id.
+    fn insert(&self, transaction: &mut Transaction, priority: Priority) -> Result<i64> {
+        let (at_ms, properties) = (self.stored_at_ms, &self.properties);
+        if self.upload == IN_CHUNKS {
+            let content = StoredContent::parse(&self.body);
+            let content = content.ok_or_else(|| corrupt("a reference to content is none"))?;
+            return outbox::insert_with_content(transaction, priority, at_ms, properties, content);
+        }
+        let upload = self.upload != 0;
+        outbox::insert(transaction, priority, at_ms, properties, upload, &self.body)
+    }
 }
 
 /// How many there are.

@@ -2,6 +2,7 @@
 
 use rusqlite::Result;
 
+use super::chunks::CONTENT_BYTES;
 use super::transaction::Transaction;
 
 /// So many Messages, with so much content.
@@ -27,10 +28,19 @@ impl Totals {
     }
 }
 
-/// Counts a table whose content is in `body`.
-pub(super) fn of_table(transaction: &Transaction, table: &'static str) -> Result<Totals> {
+/// Counts a table of Messages.
+pub(super) fn of_messages(transaction: &Transaction, table: &'static str) -> Result<Totals> {
+    of_table(transaction, table, CONTENT_BYTES)
+}
+
+/// Counts a table of which `bytes` says how many bytes the content of a row has.
+pub(super) fn of_table(
+    transaction: &Transaction,
+    table: &'static str,
+    bytes: &'static str,
+) -> Result<Totals> {
     transaction.connection().query_row(
-        &format!("SELECT count(*), coalesce(sum(length(body)), 0) FROM {table}"),
+        &format!("SELECT count(*), coalesce(sum({bytes}), 0) FROM {table}"),
         (),
         |row| {
             Ok(Totals {

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Result, params_from_iter};
 
 use crate::identity::HubDeviceId;
 use crate::store::rows::Transaction;
+use crate::store::rows::chunks;
 use crate::store::rows::documents::{self, DocumentKind};
 use crate::store::rows::schema::{self, Found};
 use crate::store::rows::set_aside::{self, Cause};
@@ -18,6 +19,9 @@ pub(super) fn copy(old: &Connection, new: &Connection) -> Result<()> {
     let Found::Version(version) = schema::check(old)? else {
         return Ok(());
     };
+    if chunks::is_there(old)? {
+        schema::add_chunks(new)?;
+    }
     let mut statement = new.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let mut tables = statement.query(())?;
     while let Some(row) = tables.next()? {

@@ -1,11 +1,13 @@
 //! A database file that no client has, opened to be changed: as a client opens it, with its lock.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::identity::HubDeviceId;
 use crate::outbox::delete_sent;
+use crate::store::rows::chunks::{self, Swept};
 use crate::store::rows::listing::{self, Shelf, StoredElsewhere};
-use crate::store::{Durability, Store, rows};
+use crate::store::{Durability, Store, Transaction, rows};
 use crate::tool::arguments::State;
 use crate::tool::failure::Failure;
 use crate::tool::file::DatabaseFile;
@@ -74,6 +76,8 @@ impl AtRest {
             },
             |_| {},
         )?;
+        let sweep = |transaction: &mut Transaction| chunks::sweep(transaction, &HashSet::new());
+        while self.0.execute(Durability::KillSafe, sweep, |_| {})? == Swept::Some {}
         Ok(deleted)
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::message::{PayloadForm, to_json};
 use super::{count_of, each_of};
 use crate::store::private;
+use crate::store::rows::listing::StoredMessage;
 use crate::tool::arguments::ExportArguments;
 use crate::tool::failure::{Failure, Outcome};
 use crate::tool::file::{DatabaseFile, Next};
@@ -22,18 +23,21 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     } else {
         PayloadForm::Stored
     };
+    let mut left_out = LeftOut::default();
     let Some(path) = &arguments.output else {
-        return each_of(&mut file, arguments.state, true, |message| {
+        each_of(&mut file, arguments.state, true, |message| {
+            left_out.note(&message);
             output.json(&to_json(&message, device.as_ref(), form))?;
             Ok(Next::More)
-        })
-        .map(|()| Outcome::Done);
+        })?;
+        return Ok(left_out.outcome());
     };
     let total = count_of(&mut file, arguments.state)?;
     let mut progress = Progress::new("exported", Some(total));
     let mut target = BufWriter::new(create(path)?);
     let mut count = 0;
     each_of(&mut file, arguments.state, true, |message| {
+        left_out.note(&message);
         let json = to_json(&message, device.as_ref(), form);
         writeln!(target, "{json}").map_err(Failure::file(path))?;
         count += 1;
@@ -46,7 +50,33 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     drop(progress);
     let count = units::count(count);
     output.line(format!("{count} Messages are in {}", path.display()))?;
-    Ok(Outcome::Done)
+    Ok(left_out.outcome())
+}
+
+/// Messages whose payload is too large for a line.
+#[derive(Default)]
+struct LeftOut(Vec<i64>);
+
+impl LeftOut {
+    fn note(&mut self, message: &StoredMessage) {
+        if message.body.is_none() {
+            self.0.push(message.id);
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        for id in &self.0 {
+            eprintln!(
+                "the payload of Message {id} is too large for a line, and left out: \
+                 `outbox show {id} --raw` writes it"
+            );
+        }
+        if self.0.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Findings
+        }
+    }
 }
 
 /// A new file: no other is ever overwritten.

@@ -58,8 +58,10 @@ pub(super) fn to_json(
     put("is_uploaded", message.upload.into());
     put("payload_bytes", message.body_bytes.into());
     let body = message.body.as_deref().unwrap_or_default();
+    let is_left_out = message.body.is_none() && message.content.is_some();
     match form {
         PayloadForm::None => {}
+        _ if is_left_out => drop(put("is_payload_left_out", true.into())),
         PayloadForm::Stored => {
             put("property_bag", message.properties.clone().into());
             put("payload_base64", STANDARD.encode(body).into());
@@ -100,6 +102,8 @@ struct Line {
     #[serde(default)]
     is_uploaded: bool,
     #[serde(default)]
+    is_payload_left_out: bool,
+    #[serde(default)]
     property_bag: Option<String>,
     #[serde(default)]
     payload_base64: Option<String>,
@@ -122,6 +126,11 @@ impl Imported {
         })?;
         if line.is_decoded {
             return Err("it was exported with --decode, and is no copy of what was stored".into());
+        }
+        if line.is_payload_left_out {
+            return Err(
+                "it was exported without its payload, which is too large for a line".into(),
+            );
         }
         let is_set_aside = match line.state.as_str() {
             PENDING => false,
@@ -181,6 +190,7 @@ mod tests {
             upload: false,
             body_bytes: 3,
             body: Some(vec![0, 255, 10]),
+            content: None,
             set_aside: None,
         }
     }

@@ -30,15 +30,23 @@ pub(super) fn decode(properties: &str, body: &[u8]) -> Decoded {
 
 /// The payload's own bytes.
 pub(super) fn decompress(properties: &str, body: &[u8]) -> io::Result<Vec<u8>> {
+    read_all(decoder(properties, body)?)
+}
+
+/// The same for one that is never in memory as a whole.
+pub(super) fn decoder<'a>(
+    properties: &str,
+    body: impl Read + 'a,
+) -> io::Result<Box<dyn Read + 'a>> {
     let encoding = property_bag::parse(bag(properties));
     let encoding = encoding.iter().find(|(key, _)| key == "content-encoding");
-    match encoding.map(|(_, value)| value.as_str()) {
-        None => Ok(body.to_vec()),
-        Some("br") => read_all(brotli::Decompressor::new(body, 4096)),
-        Some("gzip") => read_all(flate2::read::GzDecoder::new(body)),
-        Some("zstd") => read_all(zstd::Decoder::new(body)?),
-        Some(_) => Err(io::Error::other("an unknown content encoding")),
-    }
+    Ok(match encoding.map(|(_, value)| value.as_str()) {
+        None => Box::new(body),
+        Some("br") => Box::new(brotli::Decompressor::new(body, 4096)),
+        Some("gzip") => Box::new(flate2::read::GzDecoder::new(body)),
+        Some("zstd") => Box::new(zstd::Decoder::new(body)?),
+        Some(_) => return Err(io::Error::other("an unknown content encoding")),
+    })
 }
 
 /// No payload was longer when it was stored.

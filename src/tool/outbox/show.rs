@@ -1,7 +1,9 @@
 //! `outbox show`.
 
+use std::io;
+
 use super::message::{PayloadForm, to_json};
-use super::payload::decompress;
+use super::payload::{decoder, decompress};
 use crate::tool::arguments::ShowArguments;
 use crate::tool::failure::{Failure, Outcome};
 use crate::tool::file::DatabaseFile;
@@ -18,6 +20,13 @@ pub(super) fn show(arguments: &ShowArguments, output: &mut Output) -> Result<Out
         return Err(Failure::Refused(rule));
     };
     if arguments.raw {
+        if let Some(content) = message.content {
+            // It can be larger than the memory.
+            let stored = decoder(&message.properties, file.content(content));
+            let copied = stored.and_then(|mut payload| io::copy(&mut payload, output.writer()));
+            copied.map_err(Failure::Output)?;
+            return Ok(Outcome::Done);
+        }
         let body = message.body.as_deref().unwrap_or_default();
         let payload = decompress(&message.properties, body);
         output.bytes(&payload.unwrap_or_else(|_| body.to_vec()))?;
