@@ -13,7 +13,7 @@ use crate::store::rows::{in_use, schema};
 
 /// Is in every file of ours, in the schema.
 const MARK: &[u8] = b"identity_is_open INTEGER NOT NULL";
-const OUR_VERSION: u32 = schema::VERSION.cast_unsigned();
+const NEWEST_VERSION: u32 = schema::VERSION_WITH_CHUNKS.cast_unsigned();
 
 /// Whether the file, which SQLite or we could not open, is one of ours with damage: not another
 /// application's, nor of a newer version of this library.
@@ -25,7 +25,7 @@ pub(in crate::store) fn is_damaged_ours(path: &Path) -> Result<bool> {
             .filter(|page| page.starts_with(b"SQLite format 3\0"));
         let number = |at| header.and_then(|page| record::be32(&page, at));
         let is_newer = number(68) == Some(schema::APPLICATION_ID.cast_unsigned())
-            && number(60).is_some_and(|version| version > OUR_VERSION && version < 1000);
+            && number(60).is_some_and(|version| version > NEWEST_VERSION && version < 1000);
         Ok(!is_newer && (damaged.contains(MARK)? || damaged.is_zero()?))
     };
     look().map_err(|error| Error::file(path, "read the damaged database", error))

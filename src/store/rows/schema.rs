@@ -8,7 +8,7 @@ pub(in crate::store) const APPLICATION_ID: i32 = 0x5370_6644;
 pub(in crate::store) const VERSION: i32 = 2;
 /// Of the same tables and [`CHUNKS`], while there is something in that: what does not know it must not send a Message
 /// whose content is there.
-const VERSION_WITH_CHUNKS: i32 = 3;
+pub(in crate::store) const VERSION_WITH_CHUNKS: i32 = 3;
 
 /// Content of Messages that was copied from files; see [`chunks`](super::chunks).
 const CHUNKS: &str = "CREATE TABLE chunk (id INTEGER PRIMARY KEY, body BLOB NOT NULL);";

@@ -2,7 +2,8 @@
 //! was accepted: each thread appends `ok number` to its file when the call has returned.
 //!
 //! Arguments: `run`, `close` (for so many milliseconds, then ends), `backlogs` (large ones, which drain),
-//! `large` (content that is uploaded), `content` (one that takes long to upload) or `drain`, instance, token, CA file,
+//! `large` (content that is uploaded), `content` (one that takes long to upload), `files` (copies of a file, one after
+//! the other) or `drain`, instance, token, CA file,
 //! database, ledger directory, window, durability, `of-threads` for a lane of each thread's own, milliseconds. Standard
 //! output tells where it is.
 #![forbid(unsafe_code)]
@@ -17,7 +18,8 @@ use std::time::Duration;
 use ledger::Ledger;
 use serde_json::json;
 use spotflow_device::{
-    Compression, DeviceClient, Durability, Message, Priority, SenderOptions, StreamSender,
+    Compression, DeviceClient, Durability, FileMessage, Message, Priority, SenderOptions,
+    StreamSender,
 };
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -78,6 +80,7 @@ fn main() -> Result<()> {
         "drain" => drain(&client, ledger)?,
         "backlogs" => store_backlogs(&client, Ledger::open(ledger, "0")?)?,
         "content" => store_content(&client)?,
+        "files" => store_files(&client, ledger)?,
         "large" => store_uploads(&client, Ledger::open(ledger, "2")?)?,
         "close" => {
             let time = Duration::from_millis(ms.parse()?);
@@ -239,6 +242,20 @@ fn store_content(client: &DeviceClient) -> Result<()> {
     println!("stored");
     client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
     Ok(())
+}
+
+/// The content of the file `file` in the ledger's directory, again and again.
+fn store_files(client: &DeviceClient, directory: &Path) -> Result<()> {
+    let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
+    let mut ledger = Ledger::open(directory, "2")?;
+    loop {
+        let numbers = ledger.try_next(1)?;
+        let file = FileMessage::new(directory.join("file"));
+        sender.enqueue_file(file.message_id(format!("2 {}", numbers.start)))?;
+        ledger.accepted(numbers)?;
+        println!("stored");
+        client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
+    }
 }
 
 fn wait_while_full(client: &DeviceClient) {

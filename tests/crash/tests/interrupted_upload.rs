@@ -1,52 +1,19 @@
 //! Content of 64 MiB takes its way in blocks through kills, cuts and links that expire: each costs one block at most,
 //! and memory one block at any time.
 
+mod device;
+
 use std::collections::HashMap;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use device::{DEVICE, Device, ledger};
 use spotflow_emulator::{Platform, Route, StorageWrite, WriteKind};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const DEVICE: &str = "crash-device";
 const BLOCK_BYTES: u64 = 1 << 20;
 const BLOCKS: usize = 64;
 /// So much more than while it waits.
 const MEMORY_KIB_MAX: u64 = 4 << 10;
-
-struct Device {
-    child: Child,
-}
-
-impl Device {
-    fn start(platform: &Platform, directory: &tempfile::TempDir, mode: &str) -> Device {
-        let path = |name: &str| directory.path().join(name);
-        let child = Command::new(env!("CARGO_BIN_EXE_spotflow-crash"))
-            .args([mode, &platform.instance()])
-            .arg(platform.provisioning_token())
-            .arg(platform.ca_file())
-            .args([path("device.db"), path("ledger")])
-            .args(["1", "power-safe", "one", "0"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the device starts");
-        Device { child }
-    }
-
-    /// In KiB, by its name in `/proc`.
-    fn memory(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.and_then(|line| line.split_whitespace().next());
-        value.expect("it is there").parse().expect("a number")
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it is ours");
-        self.child.wait().expect("it has ended");
-    }
-}
 
 /// How many different blocks the storage has.
 fn blocks_up(writes: &[StorageWrite]) -> usize {
@@ -73,7 +40,7 @@ fn whole_blocks(writes: &[StorageWrite]) -> HashMap<&str, usize> {
 fn content_in_blocks_goes_on_behind_every_interruption() {
     let platform = Platform::start().expect("the embedded Platform starts");
     let directory = tempfile::tempdir().expect("a directory");
-    std::fs::create_dir(directory.path().join("ledger")).expect("a directory");
+    std::fs::create_dir(ledger(&directory)).expect("a directory");
     // 64 KB/s, at which it would take 17 minutes, and 256 times that.
     platform.storage_rate(Some(16.0 * BLOCK_BYTES as f64));
     let wait_up = |count: usize| {

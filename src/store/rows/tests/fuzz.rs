@@ -3,18 +3,21 @@
 //! Nobody but us writes them; but a damaged page can hold anything, and people have an `sqlite3` at hand.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use spotflow_fuzz::{Choices, fuzz};
 
 use super::super::blocks_up::{self, BlocksUp};
+use super::super::chunks::{self, StoredContent, Swept};
 use super::super::documents::{self, DocumentKind};
 use super::super::ids::RowIds;
 use super::super::set_aside::{self, Cause};
 use super::super::{Transaction, device, inbox, open_upload, outbox, schema};
 use crate::identity::HubDeviceId;
 use crate::message::outgoing::Body;
+use crate::message::priority::Priority;
 
 /// A table of ours, and its columns, the first of them the key.
 struct Table {
@@ -26,6 +29,7 @@ struct Table {
 fn tables() -> Vec<Table> {
     let connection = Connection::open_in_memory().unwrap();
     schema::create(&connection).unwrap();
+    schema::add_chunks(&connection).unwrap();
     let texts = |sql: &str, of: &[&str]| -> Vec<String> {
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map(params_from_iter(of), |row| row.get(0));
@@ -91,8 +95,17 @@ fn likely(choices: &mut Choices<'_>, column: &str) -> (Value, &'static str) {
         ),
         "text" => Value::Text(document(choices)),
         "value" | "version" | "stored_at_ms" | "set_aside_at_ms" => Value::Integer(choices.i64()),
-        "upload" | "identity_is_open" => Value::Integer(choices.bool().into()),
-        "body" => Value::Blob(b"content".to_vec()),
+        "identity_is_open" => Value::Integer(choices.bool().into()),
+        "upload" => Value::Integer(choices.pick(&[0, 1, 2])),
+        "body" => {
+            let likely: [&[u8]; 4] = [
+                b"content",
+                b"5 0",
+                b"262145 1",
+                b"4000000000 562949953421311",
+            ];
+            Value::Blob(choices.pick(&likely).to_vec())
+        }
         _ => Value::Text("text".to_owned()),
     };
     (value, "?")
@@ -182,6 +195,7 @@ fn read_all(transaction: &mut Transaction) -> rusqlite::Result<()> {
         open_upload::forget(transaction),
         device::restore_copy(transaction).map(drop),
         move_aside(transaction),
+        copy_content(transaction),
     ];
     results.into_iter().collect()
 }
@@ -219,6 +233,22 @@ fn read_blocks_up(transaction: &mut Transaction) -> rusqlite::Result<()> {
     blocks_up::save(transaction, &blocks)?;
     assert_eq!(blocks_up::load(transaction, 1)?, Some(blocks));
     blocks_up::forget(transaction, 1)
+}
+
+/// As when a file is copied, and what is there of others is swept.
+fn copy_content(transaction: &mut Transaction) -> rusqlite::Result<()> {
+    let id = chunks::begin(transaction)?;
+    chunks::append(transaction, id, 0, b"chunk")?;
+    let content = StoredContent { id, bytes: 5 };
+    outbox::insert_with_content(transaction, Priority::Normal, 0, "", content)?;
+    assert_eq!(
+        chunks::read(transaction, content, 1..3)?,
+        Some(b"hu".to_vec())
+    );
+    while chunks::sweep(transaction, &HashSet::new())? == Swept::Some {}
+    let there = chunks::read(transaction, content, 0..5)?;
+    assert_eq!(there, Some(b"chunk".to_vec()), "it is a Message's");
+    Ok(())
 }
 
 fn read_inbox(transaction: &mut Transaction) -> rusqlite::Result<()> {
