@@ -99,6 +99,8 @@
 //!   everything can pass for one, and two readings can be equal: a timestamp, a number or a
 //!   [message id](Message::message_id) makes them different.
 //! - [`enqueue_messages`](StreamSender::enqueue_messages) stores many in one commit, all or none.
+//! - [`enqueue_file`](StreamSender::enqueue_file) stores the content of a file, of which memory never holds more than a
+//!   part: all of it when it returns, or nothing if it fails or the process ends before.
 //!
 //! # Properties and commands
 //!
@@ -158,6 +160,7 @@
 //! |---|---|
 //! | [`start`](DeviceClientBuilder::start) | the device is registered; without an earlier registration as long as that takes, an approval included, or a [limit](DeviceClientBuilder::start_timeout) says |
 //! | [`enqueue_message`](StreamSender::enqueue_message) and its like, [`update_reported_properties`](DeviceClient::update_reported_properties) | the commit to the disk; before that, compression |
+//! | [`enqueue_file`](StreamSender::enqueue_file) | the file is read, compressed and copied, in many commits |
 //! | [`send_message`](StreamSender::send_message), [`wait_enqueued_messages_sent`](DeviceClient::wait_enqueued_messages_sent) | the hub's acknowledgement; forever without a network. Both have a variant with a time limit |
 //! | [`get_desired_properties`](DeviceClient::get_desired_properties) | the first Desired Properties ever; never after that |
 //! | [`receive_cloud_message`](DeviceClient::receive_cloud_message) | a message, or the time limit |
@@ -193,7 +196,7 @@
 //!
 //! | what | limit |
 //! |---|---|
-//! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression |
+//! | payload of a Message | [`MAX_PAYLOAD_BYTES`] (64 MiB) before compression; that of a [file](StreamSender::enqueue_file) [`MAX_FILE_BYTES`] (1 GiB) |
 //! | Stream names and ids of a Message | not empty; together about 65,000 bytes percent-encoded, beside a large payload 11,000: see [`Message`] |
 //! | Device ID | 4 to 90 characters of `0-9 a-z A-Z - _ .` |
 //! | Reported Properties | a JSON object of 32 KB; keys of 1 KB without `.`, `$`, spaces and control characters; strings of 4 KB; 10 levels; integers of 64 bits (IoT Hub documents 53) |
@@ -206,8 +209,7 @@
 //! | Messages stored | the disk, and what the [outbox's limits](OutboxLimits) say: none unless set |
 //!
 //! Of the Messages stored, at most 256 or 256 KiB (or one, if it is larger) of each [priority](Priority) are held in
-//! memory. Content that is uploaded is in memory one block of 1 MiB at a time, unless the storage takes it only as a
-//! whole.
+//! memory. Content that is uploaded is in memory one block of 1 MiB at a time.
 //!
 //! # The database
 //!
@@ -215,6 +217,9 @@
 //! the database, and must be moved or copied with it; `NAME.db-lock` keeps other clients out, in the same or another
 //! process ([`Error::DatabaseInUse`]); `OPERATING.md` lists them all. There are tokens in them: what others
 //! could read is made the owner's alone at the start.
+//!
+//! While [content of a file](StreamSender::enqueue_file) is in it, the database has a version of its own, which earlier
+//! versions of this library refuse; with the last of that content it is again as they know it.
 //!
 //! The path may be relative, and may be a symbolic link: it is resolved once, at the start, and the other files lie
 //! beside the file itself. It is never read as a URI. A file that has a second name (a hard link), or is no regular

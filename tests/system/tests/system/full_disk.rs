@@ -76,6 +76,37 @@ fn on_a_full_disk_nothing_accepted_is_lost_and_acknowledgements_make_room_again(
 }
 
 #[test]
+fn a_file_that_the_disk_has_no_room_for_is_an_error_and_what_was_copied_makes_room_again() {
+    on_a_disk_of(
+        16 << 10,
+        "full_disk::a_file_that_the_disk_has_no_room_for_is_an_error_and_what_was_copied_makes_room_again",
+        |disk| {
+            let stage = stage_on(&disk);
+            let client = stage.start();
+            stage.cut_off();
+            let sender = sender(&client);
+            sender.enqueue_message("before").unwrap();
+            let elsewhere = tempfile::tempdir().unwrap();
+            let path = elsewhere.path().join("file");
+            fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+            let database_bytes = || fs::metadata(stage.database()).unwrap().len();
+            let before = database_bytes();
+            assert_full(&stage, sender.enqueue_file(&path));
+            eventually("what was copied is deleted", || {
+                sender.enqueue_message("x".repeat(100_000)).is_ok()
+            });
+            drain(&stage, &client);
+            eventually("the file shrinks", || database_bytes() < before + (2 << 20));
+            assert_eq!(stage.received()[0], "before");
+            // One that fits is stored.
+            fs::File::create(&path).unwrap().set_len(2 << 20).unwrap();
+            sender.enqueue_file(&path).unwrap();
+            drain(&stage, &client);
+        },
+    );
+}
+
+#[test]
 fn what_others_fill_the_disk_with_does_not_keep_acknowledgements_from_being_recorded() {
     on_a_disk_of(
         4096,
