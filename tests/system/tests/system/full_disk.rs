@@ -81,7 +81,7 @@ fn a_file_that_the_disk_has_no_room_for_is_an_error_and_what_was_copied_makes_ro
         16 << 10,
         "full_disk::a_file_that_the_disk_has_no_room_for_is_an_error_and_what_was_copied_makes_room_again",
         |disk| {
-            let stage = stage_on(&disk);
+            let stage = disk.stage();
             let client = stage.start();
             stage.cut_off();
             let sender = sender(&client);
