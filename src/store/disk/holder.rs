@@ -9,6 +9,10 @@ use super::files::with_suffix;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Holder {
     Nobody,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        allow(dead_code, reason = "only Linux tells")
+    )]
     Process(u32),
     /// The system does not tell.
     Unknown,

@@ -1,9 +1,11 @@
 //! Where the database is: one absolute name for as long as the client lives, of a file that has no other.
 
+#[cfg(unix)]
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(unix)]
 use super::files::with_suffix;
 use super::mount;
 use crate::error::{Error, Result};

@@ -204,6 +204,12 @@ fn sync(take_over: &mut TakeOver) -> Result<()> {
 /// SQLite has rolled it back, and what it leaves then is void. That it is gone must be on the disk
 /// before the new file has the name.
 fn clear_journals(take_over: &mut TakeOver) -> Result<()> {
+    #[cfg(not(unix))]
+    {
+        // Windows removes and replaces no file that is open.
+        let closed = Connection::open_in_memory();
+        take_over.old = take_over.sqlite(closed)?;
+    }
     for suffix in ["-journal", "-wal", "-shm"] {
         remove(&with_suffix(&take_over.file, suffix))?;
     }
@@ -213,12 +219,6 @@ fn clear_journals(take_over: &mut TakeOver) -> Result<()> {
 /// Step 5.
 fn replace(take_over: &mut TakeOver) -> Result<()> {
     take_over.refuse_if_running()?;
-    #[cfg(not(unix))]
-    {
-        // Windows replaces no file that is open.
-        let closed = Connection::open_in_memory();
-        take_over.old = take_over.sqlite(closed)?;
-    }
     fs::rename(&take_over.new_file, &take_over.file)
         .map_err(|error| Error::database(&take_over.path, ACTION, error))
 }
