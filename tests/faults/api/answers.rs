@@ -1,6 +1,6 @@
 //! What is answered is broken, somebody else's, or unusual.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spotflow_device::Error;
 use spotflow_emulator::{Platform, RawAnswer, Route};
@@ -104,14 +104,15 @@ fn a_page_in_the_platforms_place_costs_a_registered_device_neither_its_start_nor
     each(FOREIGN, |status| {
         let stage = Stage::new();
         stage.start().close();
-        stage.platform.http_raw(Route::Register, page(status), 2);
-        stage.platform.http_raw(Route::Init, page(status), 2);
-        let begun = Instant::now();
+        stage
+            .platform
+            .http_raw(Route::Register, page(status), u64::MAX);
+        stage.platform.http_raw(Route::Init, page(status), u64::MAX);
         let client = stage.start();
-        assert!(begun.elapsed() < Duration::from_secs(5), "{status}");
         eventually("the status tells who answers", || {
             names_who_answers(last_error(&client), status)
         });
+        stage.platform.clear_http_faults();
         assert_works(&client);
         assert_eq!(stage.platform.operations().len(), 1, "no new approval");
     });
