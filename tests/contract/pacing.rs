@@ -23,6 +23,12 @@ fn sender_of(client: &DeviceClient, priority: Priority) -> StreamSender {
         .expect("a sender for the default Stream")
 }
 
+fn pings(stage: &Stage) -> usize {
+    let packets = stage.platform.packets(DEVICE);
+    let pings = packets.iter().filter(|it| it.kind == PacketKind::PingReq);
+    pings.count()
+}
+
 fn wait_sent(client: &DeviceClient) {
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
@@ -88,15 +94,8 @@ fn while_all_messages_wait_the_rest_goes_at_once() {
         .call_method(DEVICE, "ping", "null", PATIENCE)
         .unwrap();
     assert_eq!(answer.payload, br#""pong""#);
-    let pings = || {
-        let packets = stage.platform.packets(DEVICE);
-        packets
-            .iter()
-            .filter(|it| it.kind == PacketKind::PingReq)
-            .count()
-    };
-    let before = pings();
-    eventually("the connection is kept alive", || pings() > before);
+    let before = pings(&stage);
+    eventually("the connection is kept alive", || pings(&stage) > before);
     assert_eq!(stage.received(), ["first"]);
     client.set_pacing(Pacing::new()).unwrap();
     wait_sent(&client);
@@ -111,7 +110,12 @@ fn an_upload_keeps_to_the_bytes_of_its_lane_and_of_all() {
         let pacing = lane.map_or(Pacing::new().all(slow), |lane| {
             Pacing::new().lane(lane, slow)
         });
-        let client = stage.device().pacing(pacing).start().unwrap();
+        let client = stage
+            .device()
+            .pacing(pacing)
+            .keep_alive(Duration::from_secs(5))
+            .start()
+            .unwrap();
         let content = vec![7; 1_200_000];
         sender_of(&client, Priority::Bulk)
             .enqueue_message(content.clone())
@@ -125,6 +129,9 @@ fn an_upload_keeps_to_the_bytes_of_its_lane_and_of_all() {
                 other.send_message_timeout("other", PATIENCE).unwrap();
             }
         }
+        // That takes seconds, in which all of it would be up otherwise.
+        let before = pings(&stage);
+        eventually("the connection is kept alive", || pings(&stage) > before);
         let upload = client.status().upload.unwrap();
         assert_eq!((upload.uploaded_bytes, upload.total_bytes), (0, 1_200_000));
         client.set_pacing(Pacing::new()).unwrap();
