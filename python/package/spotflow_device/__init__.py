@@ -36,6 +36,7 @@ from ._errors import (
     SetAsideError,
     SpotflowError,
     StorageFullError,
+    UnreadableFileError,
     WaitTimeoutError,
 )
 from ._held import DeviceClient, StreamSender
@@ -94,6 +95,7 @@ __all__ = [
     "Transport",
     "TunnelRequest",
     "TunnelStatus",
+    "UnreadableFileError",
     "UploadStatus",
     "WaitTimeoutError",
     "WhenFull",
