@@ -35,6 +35,7 @@ exceptions! {
     DatabaseInUseError,
     StorageFullError,
     OutcomeUnknownError,
+    UnreadableFileError,
 }
 
 /// The exception for an error, with all its causes in its text.
@@ -59,6 +60,7 @@ pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::DatabaseInUse { .. } => DatabaseInUseError::new_err(text),
         Error::StorageFull { .. } => StorageFullError::new_err(text),
         Error::OutcomeUnknown { .. } => OutcomeUnknownError::new_err(text),
+        Error::UnreadableFile { .. } => UnreadableFileError::new_err(text),
         Error::Database { .. } => DatabaseError::new_err(text),
         Error::Refused { .. } | Error::InvalidToken { .. } | Error::ProvisioningRefused => {
             RegistrationError::new_err(text)

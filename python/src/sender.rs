@@ -4,8 +4,9 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
+use spotflow_device::FileMessage;
 
-use crate::arguments::{is_buffer, seconds, text, wrong_type};
+use crate::arguments::{self, is_buffer, optional_text, seconds, text, wrong_type};
 use crate::handle::Client;
 use crate::made::{made, parts};
 use crate::message::{MessageArguments, from_item};
@@ -109,6 +110,45 @@ impl StreamSender {
         let sender = self.open(py)?;
         let messages = all_messages(messages)?;
         waiting(py, || sender.enqueue_messages(messages))
+    }
+
+    /// Store the content of a file as a Message to be sent, and return when it is stored. From then on the file can
+    /// change or go.
+    ///
+    /// `path` is a `str` or what has `__fspath__`, of a regular file of at most 1 GiB, of which only parts are in
+    /// memory at any time. The other arguments are those of `enqueue_message`.
+    ///
+    /// Blocks while the file is read, compressed if the sender says so, and copied into the database file; other
+    /// threads store meanwhile. The copy needs as much space there as the content, until that is uploaded. If it
+    /// fails, or the program ends before, nothing is stored.
+    ///
+    /// Raises `UnreadableFileError` if the file is not there, cannot be read, or changes meanwhile;
+    /// `InvalidArgumentError` for what is no regular file; otherwise what `enqueue_message` raises.
+    #[pyo3(signature = (path, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    fn enqueue_file(
+        &self,
+        py: Python<'_>,
+        path: &Bound<'_, PyAny>,
+        batch_id: Argument<'_, '_>,
+        message_id: Argument<'_, '_>,
+        batch_slice_id: Argument<'_, '_>,
+        chunk_id: Argument<'_, '_>,
+    ) -> PyResult<()> {
+        let sender = self.open(py)?;
+        let mut file = FileMessage::new(arguments::path("path", path)?);
+        if let Some(id) = optional_text("batch_id", batch_id)? {
+            file = file.batch_id(id);
+        }
+        if let Some(id) = optional_text("message_id", message_id)? {
+            file = file.message_id(id);
+        }
+        if let Some(id) = optional_text("batch_slice_id", batch_slice_id)? {
+            file = file.batch_slice_id(id);
+        }
+        if let Some(id) = optional_text("chunk_id", chunk_id)? {
+            file = file.chunk_id(id);
+        }
+        waiting(py, || sender.enqueue_file(file))
     }
 
     /// Store a Message, and return when it and all before it of its priority are sent, that is,

@@ -26,6 +26,7 @@ from spotflow_device import (
     SetAsideError,
     SpotflowError,
     StorageFullError,
+    UnreadableFileError,
     WaitTimeoutError,
     WhenFull,
 )
@@ -49,6 +50,7 @@ KINDS = {
     DatabaseInUseError: (DatabaseError, True),
     StorageFullError: (DatabaseError, True),
     OutcomeUnknownError: (DatabaseError, False),
+    UnreadableFileError: (OSError, True),
 }
 
 NOT_TEXT = [5, b"bytes", True, ["a"], object()]
@@ -147,6 +149,7 @@ CALLS = {
     "enqueue_message": ({"payload": "x"}, dict(PAYLOAD, **IDS)),
     "send_message": ({"payload": "x"}, dict(PAYLOAD, **IDS, **TIMEOUT)),
     "enqueue_messages": ({}, {"messages": ([5, None, "text", b"x", [5]], [[SURROGATE]])}),
+    "enqueue_file": ({"path": "device.db"}, dict(IDS, path=(NOT_A_PATH + [None], ["/", "null\0"]))),
     "enqueue_batch_completion": ({}, {"batch_id": REQUIRED["batch_id"]}),
     "enqueue_message_completion": (
         {"batch_id": "b", "message_id": "m"},

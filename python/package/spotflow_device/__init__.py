@@ -37,6 +37,7 @@ from ._errors import (
     SetAsideError,
     SpotflowError,
     StorageFullError,
+    UnreadableFileError,
     WaitTimeoutError,
 )
 from ._held import DeviceClient, StreamSender
@@ -96,6 +97,7 @@ __all__ = [
     "Transport",
     "TunnelRequest",
     "TunnelStatus",
+    "UnreadableFileError",
     "UploadStatus",
     "WaitTimeoutError",
     "WhenFull",

@@ -82,6 +82,13 @@ class OutcomeUnknownError(DatabaseError):
     after a restart, and may or may not be sent."""
 
 
+class UnreadableFileError(SpotflowError, OSError):
+    """A file whose content was to be stored is not there, cannot be read, or changed while it was copied. Nothing of
+    the call was stored."""
+
+    retryable = True
+
+
 __all__ = [
     "ClosedError",
     "DatabaseError",
@@ -98,6 +105,7 @@ __all__ = [
     "SetAsideError",
     "SpotflowError",
     "StorageFullError",
+    "UnreadableFileError",
     "WaitTimeoutError",
 ]
 

@@ -315,6 +315,27 @@ class StreamSender:
 
         `messages` is an iterable of payloads and of `Message` objects.
         """
+    def enqueue_file(
+        self,
+        path: _Path,
+        batch_id: Optional[str] = None,
+        message_id: Optional[str] = None,
+        batch_slice_id: Optional[str] = None,
+        chunk_id: Optional[str] = None,
+    ) -> None:
+        """Store the content of a file as a Message to be sent, and return when it is stored. From then on the file can
+        change or go.
+
+        `path` is a `str` or what has `__fspath__`, of a regular file of at most 1 GiB, of which only parts are in
+        memory at any time. The other arguments are those of `enqueue_message`.
+
+        Blocks while the file is read, compressed if the sender says so, and copied into the database file; other
+        threads store meanwhile. The copy needs as much space there as the content, until that is uploaded. If it
+        fails, or the program ends before, nothing is stored.
+
+        Raises `UnreadableFileError` if the file is not there, cannot be read, or changes meanwhile;
+        `InvalidArgumentError` for what is no regular file; otherwise what `enqueue_message` raises.
+        """
     def send_message(
         self,
         payload: _Payload,

@@ -141,6 +141,8 @@ def send(client: DeviceClient) -> None:
     for payload in (b"bytes", bytearray(b"bytes"), memoryview(b"bytes")):
         sender.enqueue_message(payload, "batch", "message", "slice", "chunk")
     sender.enqueue_message(array.array("d", [21.5]))
+    sender.enqueue_file(pathlib.Path("video.mp4"), "batch", "message", "slice", chunk_id="chunk")
+    sender.enqueue_file("video.mp4")
     sender.enqueue_messages(payloads())
     sender.enqueue_messages(["text", Message(b"bytes")])
     sender.enqueue_batch_completion("batch")
