@@ -139,7 +139,12 @@ impl Ready {
 
     /// These rows follow; `more` if there are others behind them.
     pub fn loaded(&mut self, rows: Vec<Outgoing>, more: bool) {
-        rows.into_iter().for_each(|row| self.push(row));
+        for row in rows {
+            // One that was stored when all before it had been set aside is here already.
+            if row.id > self.loaded_through {
+                self.push(row);
+            }
+        }
         self.more_in_store = more;
     }
 

@@ -12,6 +12,7 @@ use crate::identity::HubDeviceId;
 use crate::message::Priority;
 use crate::outbox::{IdentityChange, NewBody, NewMessage, Outbox, OutboxLimits, Wake, recovery};
 use crate::pacing::pacer::Turn;
+use crate::store::rows::{self, sent_lane};
 use crate::store::{Durability, Recovery, Store, Transaction};
 
 struct Nobody;
@@ -314,4 +315,60 @@ fn a_rebuilt_database_forgets_what_was_noted() {
     std::fs::remove_file(killed.path().join("device.db-sent")).unwrap();
     let expected: Vec<i64> = (second + 1..=last).collect();
     assert_eq!(pending(killed.path()), expected);
+}
+
+fn enqueue_urgent(outbox: &Outbox) -> i64 {
+    let urgent = NewMessage {
+        priority: Priority::Urgent,
+        stored_at_ms: 0,
+        properties: String::new(),
+        body: Bytes::from_static(b"body"),
+        upload: false,
+    };
+    outbox.enqueue(vec![urgent], Durability::PowerSafe).unwrap()
+}
+
+#[test]
+fn what_is_noted_and_cannot_be_synced_is_deleted_before_another_lane_is_sent_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    enqueue(&outbox, 1);
+    let noted = send(&outbox);
+    settle(&outbox);
+    outbox.sent_log.lock().close();
+    let urgent = enqueue_urgent(&outbox);
+    let deadline = deadline();
+    let taken = loop {
+        if let Some(message) = outbox.take(&mut Turn::any()) {
+            break message.id;
+        }
+        assert!(Instant::now() < deadline, "there is a Message");
+        std::thread::yield_now();
+    };
+    assert_eq!(taken, urgent);
+    let left = outbox
+        .store
+        .read(move |transaction| rows::outbox::ids(transaction, noted..=urgent));
+    assert_eq!(left.unwrap().into_iter().collect::<Vec<_>>(), [urgent]);
+}
+
+#[test]
+fn a_rebuilt_database_knows_which_lane_was_sent_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path());
+    let urgent = enqueue_urgent(&outbox);
+    assert_eq!(send(&outbox), urgent);
+    settle(&outbox);
+    let (shared, sent_log) = (Arc::clone(&outbox.shared), Arc::clone(&outbox.sent_log));
+    let rebuilt = outbox.store.execute(
+        Durability::PowerSafe,
+        move |transaction| {
+            let sql = transaction.connection();
+            sql.execute("DELETE FROM counter", ())?;
+            recovery::write_back(&shared, &sent_log, transaction, &mut nothing_saved())?;
+            sent_lane::load(transaction)
+        },
+        |_| {},
+    );
+    assert_eq!(rebuilt.unwrap(), Priority::Urgent);
 }

@@ -662,6 +662,29 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
 }
 
 #[test]
+fn behind_a_restart_what_is_too_old_in_the_lane_that_goes_first_is_not_sent_either() {
+    let low = |number| lane::id(Priority::Low, number);
+    let mut state = State::new(Left {
+        pending: Totals { count: 3, bytes: 3 },
+        stored_through: 3,
+        sent_from: Priority::Low,
+    });
+    let of = |priority, rows| Loaded {
+        priority,
+        rows,
+        more: false,
+    };
+    let urgent = row(lane::id(Priority::Urgent, 3));
+    state.loaded(vec![
+        of(Priority::Urgent, vec![urgent]),
+        of(Priority::Low, vec![row(low(1)), row(low(2))]),
+    ]);
+    state.expire(1, &mut Turn::any(), |message| message.id == low(1));
+    assert_eq!(state.begin_due_record().unwrap().expired, [low(1)]);
+    assert_eq!(state.take(1, &mut Turn::any()).map(|message| message.id), Some(low(2)));
+}
+
+#[test]
 fn what_expired_and_could_not_be_deleted_is_tried_again_and_never_sent() {
     let mut state = with_lanes(&[(Priority::Normal, 1)]);
     state.expire(1, &mut Turn::any(), |_| true);
@@ -674,4 +697,19 @@ fn what_expired_and_could_not_be_deleted_is_tried_again_and_never_sent() {
     assert_eq!(again.expired, [1]);
     state.recorded(&again);
     assert_eq!(state.pending().count, 0);
+}
+
+#[test]
+fn what_is_stored_behind_an_identity_change_is_there_once_though_a_load_reads_it_too() {
+    let mut state = State::new(left(Totals { count: 9, bytes: 9 }, 9));
+    state.put_back(9, Totals::default());
+    assert!(state.begin_load());
+    // All three in one commit; the load reads what is stored before it is told of.
+    state.all_set_aside();
+    state.stored(10, &new_message(1));
+    state.stored(11, &new_message(1));
+    state.loaded(loaded(vec![row(10), row(11)], false));
+    assert_eq!(state.take(9, &mut Turn::any()).map(|message| message.id), Some(10));
+    assert_eq!(state.take(9, &mut Turn::any()).map(|message| message.id), Some(11));
+    assert!(state.take(9, &mut Turn::any()).is_none(), "each once");
 }
