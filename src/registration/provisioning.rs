@@ -16,6 +16,8 @@ const POLL_SECONDS: [u64; 4] = [1, 2, 3, 5];
 
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const POLL_INTERVAL_CAP: Duration = Duration::from_secs(60);
+/// Behind an operation that has expired; more behind one that expired at once, as with a Platform whose clock is wrong.
+const OPERATION_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a technician needs to approve the device.
 ///
@@ -51,12 +53,21 @@ pub(crate) fn display_on_stdout(operation: &ProvisioningOperation) {
 impl Registrar {
     /// Starts operations until one is approved; returns the Registration Token, which is stored.
     pub(super) fn provision(&self) -> Result<Secret, RegistrationFailure> {
+        let mut backoff = Backoff::new(OPERATION_PAUSE, POLL_INTERVAL_CAP);
         loop {
+            let begun = Instant::now();
             if let Some(token) = self.run_operation()? {
                 self.save_approved_token(token.clone())?;
                 return Ok(token);
             }
             log::info!("the Provisioning Operation expired: starting another");
+            if begun.elapsed() >= POLL_INTERVAL_CAP {
+                backoff.reset();
+            }
+            let pause = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
+            if !self.worker.sleep(Instant::now() + pause) {
+                return Err(RegistrationFailure::Final(Error::Closed));
+            }
         }
     }
 

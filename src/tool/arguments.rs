@@ -305,8 +305,30 @@ pub(crate) struct SendArguments {
     pub timeout: Duration,
 }
 
+/// Longer than anybody waits, and not beyond what the clock can say: a century.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A number of seconds, also with a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| "not a length of time".to_owned())
+    let time = Duration::try_from_secs_f64(seconds);
+    let time = time.map_err(|_| "not a length of time".to_owned())?;
+    Ok(time.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_of_seconds_that_the_clock_can_say() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        let longest = seconds("1e19").unwrap();
+        assert!(Instant::now().checked_add(longest).is_some());
+        for text in ["", "soon", "-1", "NaN", "inf"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

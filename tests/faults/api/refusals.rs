@@ -98,6 +98,12 @@ fn an_operation_that_is_gone_is_followed_by_another() {
     let client = stage.start();
     assert_eq!(statuses(&stage.platform, Route::Init), [200; 3]);
     assert_works(&client);
+    // A Platform whose operations are all gone is not asked for one after the other.
+    let requests = stage.platform.http_requests();
+    let begun = requests.iter().filter(|it| it.route == Route::Init);
+    let begun: Vec<Instant> = begun.map(|request| request.at).collect();
+    assert!(begun[1] - begun[0] >= Duration::from_millis(500));
+    assert!(begun[2] - begun[1] >= Duration::from_secs(1));
 }
 
 #[test]
