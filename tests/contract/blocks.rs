@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use spotflow_device::{DeviceClient, Priority, SenderOptions, UploadStatus};
+use spotflow_device::{DeviceClient, Error, Priority, SenderOptions, UploadStatus};
 use spotflow_emulator::{HttpAnswer, Platform, Route, StorageWrite, WriteKind};
 
 use crate::support::{PATIENCE, Stage, eventually, sender};
@@ -296,4 +296,29 @@ fn what_was_begun_in_blocks_of_another_size_is_begun_anew_under_another_name() {
         uploads.first().unwrap().blob_name,
         uploads.last().unwrap().blob_name
     );
+}
+
+#[test]
+fn a_link_that_is_refused_behind_the_first_block_is_no_refusal_of_the_content() {
+    let stage = Stage::new();
+    let content = content(6 * BLOCK);
+    stage.platform.storage_rate(Some(BLOCK as f64));
+    let client = stage.start();
+    send(&client, &content);
+    eventually("a block is up", || {
+        let upload = client.status().upload;
+        upload.is_some_and(|upload| upload.uploaded_bytes > 0)
+    });
+    // As a storage says it that gives no reasons.
+    let answer = HttpAnswer::new(403);
+    stage.platform.http_answer(Route::BlockPut, answer, Some(1));
+    eventually("it is refused", || client.status().last_error.is_some());
+    let error = client.status().last_error.unwrap();
+    assert!(
+        matches!(error, Error::Unavailable { status: 403, .. }),
+        "{error:?}"
+    );
+    stage.platform.storage_rate(None);
+    assert_arrives(&stage, &client, &content);
+    assert_none_repeated(&stage.platform, 6, 0);
 }

@@ -18,7 +18,7 @@ use crate::store::rows::chunks::{self, CHUNK_BYTES, StoredContent};
 use crate::store::rows::device::{self, DeviceRow};
 use crate::store::rows::documents::{self, DocumentKind};
 use crate::store::rows::set_aside::{self, Cause};
-use crate::store::rows::{inbox, latest, outbox};
+use crate::store::rows::{in_use, inbox, latest, outbox};
 use crate::store::{Durability, Recovery, Store, Transaction};
 
 fn device_row() -> DeviceRow {
@@ -377,6 +377,16 @@ fn ids_go_on_behind_those_that_the_running_device_has_given_out() {
     let path = database(directory.path(), true);
     rebuild(&path, 0, Known::NextId(1_000_000)).unwrap();
     assert!(open(&path).unwrap().next_id >= 1_000_000);
+}
+
+#[test]
+fn a_rebuilt_file_misses_no_log_before_it_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = database(directory.path(), false);
+    let is_in_use = || in_use::is_set(&rusqlite::Connection::open(&path).unwrap()).unwrap();
+    assert!(is_in_use(), "as a kill leaves it");
+    rebuild(&path, 0, Known::Nothing).unwrap();
+    assert!(!is_in_use());
 }
 
 #[test]
