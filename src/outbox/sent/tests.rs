@@ -322,8 +322,7 @@ fn enqueue_urgent(outbox: &Outbox) -> i64 {
         priority: Priority::Urgent,
         stored_at_ms: 0,
         properties: String::new(),
-        body: Bytes::from_static(b"body"),
-        upload: false,
+        body: NewBody::Inline(Bytes::from_static(b"body")),
     };
     outbox.enqueue(vec![urgent], Durability::PowerSafe).unwrap()
 }

@@ -681,7 +681,10 @@ fn behind_a_restart_what_is_too_old_in_the_lane_that_goes_first_is_not_sent_eith
     ]);
     state.expire(1, &mut Turn::any(), |message| message.id == low(1));
     assert_eq!(state.begin_due_record().unwrap().expired, [low(1)]);
-    assert_eq!(state.take(1, &mut Turn::any()).map(|message| message.id), Some(low(2)));
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(low(2))
+    );
 }
 
 #[test]
@@ -709,7 +712,13 @@ fn what_is_stored_behind_an_identity_change_is_there_once_though_a_load_reads_it
     state.stored(10, &new_message(1));
     state.stored(11, &new_message(1));
     state.loaded(loaded(vec![row(10), row(11)], false));
-    assert_eq!(state.take(9, &mut Turn::any()).map(|message| message.id), Some(10));
-    assert_eq!(state.take(9, &mut Turn::any()).map(|message| message.id), Some(11));
+    assert_eq!(
+        state.take(9, &mut Turn::any()).map(|message| message.id),
+        Some(10)
+    );
+    assert_eq!(
+        state.take(9, &mut Turn::any()).map(|message| message.id),
+        Some(11)
+    );
     assert!(state.take(9, &mut Turn::any()).is_none(), "each once");
 }
