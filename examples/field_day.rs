@@ -3,6 +3,7 @@
 //!
 //! - Alarms go first after an outage, whatever has piled up meanwhile.
 //! - Readings have a lifetime: when the link is back, the stale ones have made room for fresh ones.
+//! - Of the pump's state only the newest is wanted: it takes the place of those that were not sent.
 //! - A camera image is large: it goes up in blocks, and an outage costs one block at most.
 //! - Yesterday's log file has time: it goes last.
 //!
@@ -28,6 +29,7 @@ const OUTAGE: Duration = Duration::from_millis(2500);
 const LIFETIME: Duration = Duration::from_secs(2);
 const STALE_READINGS: usize = 200;
 const FRESH_READINGS: usize = 20;
+const STATES: usize = 10;
 const IMAGE_BYTES: usize = 6_000_000;
 /// So that the link never lasts long enough for the whole image.
 const UPLOAD_BYTES_PER_SECOND: f64 = 2_000_000.0;
@@ -43,13 +45,16 @@ fn main() -> Outcome {
     let log_file = stage.file("yesterday.log");
     fs::write(&log_file, &log)?;
     station.camera.enqueue_message(image.as_slice())?;
-    station.logs.enqueue_message(fs::read(&log_file)?)?;
+    station.logs.enqueue_file(log_file.as_path())?;
+    // Its content is stored.
+    fs::remove_file(&log_file)?;
     link.wait_until_amid_a_block()?;
 
     for outage in 1..=OUTAGES {
         link.take_away(&client)?;
         println!("-- Outage {outage}: readings grow stale; then come fresh ones, and an alarm");
         let stale = station.measure(STALE_READINGS)?;
+        station.tell_states()?;
         thread::sleep(OUTAGE);
         station.stale_readings.extend(stale);
         station.measure(FRESH_READINGS)?;
@@ -70,6 +75,11 @@ fn main() -> Outcome {
         let received = platform.distinct_messages();
         check_alarms(&received, &station.alarms)?;
         check_readings(&received, &station, client.status().expired_messages)?;
+        check_states(
+            &received,
+            &station.states,
+            client.status().replaced_messages,
+        )?;
         check_whole("image", &in_stream(&received, "camera"), &image)?;
         check_blocks(&platform.storage_writes())?;
         check_whole("log file", &in_stream(&received, "logs"), log.as_bytes())?;
@@ -82,10 +92,12 @@ fn main() -> Outcome {
 struct Station {
     alarm_sender: StreamSender,
     reading_sender: StreamSender,
+    state_sender: StreamSender,
     camera: StreamSender,
     logs: StreamSender,
     alarms: Vec<String>,
     readings: Vec<String>,
+    states: Vec<String>,
     /// Those that an outage has outlasted.
     stale_readings: HashSet<String>,
 }
@@ -100,10 +112,12 @@ impl Station {
         Ok(Station {
             alarm_sender: sender("alarms", options().priority(Priority::Urgent))?,
             reading_sender: sender("readings", options().time_to_live(LIFETIME))?,
+            state_sender: sender("state", options().keep_latest())?,
             camera: sender("camera", options().priority(Priority::Low))?,
             logs: sender("logs", log_options)?,
             alarms: Vec::new(),
             readings: Vec::new(),
+            states: Vec::new(),
             stale_readings: HashSet::new(),
         })
     }
@@ -129,6 +143,16 @@ impl Station {
             Err(Error::Expired) => Ok(()),
             sent => sent,
         }
+    }
+
+    /// The pump changes its state several times.
+    fn tell_states(&mut self) -> Result<()> {
+        for _ in 0..STATES {
+            let state = format!("state {}", self.states.len());
+            self.state_sender.enqueue_message(state.as_str())?;
+            self.states.push(state);
+        }
+        Ok(())
     }
 
     fn next_reading(&mut self) -> String {
@@ -257,6 +281,23 @@ fn check_readings(received: &[Received], station: &Station, expired: u64) -> Out
         "not each reading is accounted for",
     )?;
     println!("  {} readings; {expired} were too old", readings.len());
+    Ok(())
+}
+
+/// The newest of each outage is there, and the others are counted.
+fn check_states(received: &[Received], stored: &[String], replaced: u64) -> Outcome {
+    let states = texts(&in_stream(received, "state"));
+    let newest: Vec<&String> = stored.chunks(STATES).filter_map(<[_]>::last).collect();
+    check(states.iter().eq(newest), "the states are not the newest")?;
+    let not_sent = stored.len() - states.len();
+    check(
+        not_sent as u64 == replaced,
+        "not each state is accounted for",
+    )?;
+    println!(
+        "  {} states; newer ones took the place of {replaced}",
+        states.len()
+    );
     Ok(())
 }
 

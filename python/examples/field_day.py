@@ -24,6 +24,7 @@ OUTAGE = 2.5
 LIFETIME = 2.0
 STALE_READINGS = 200
 FRESH_READINGS = 20
+STATES = 10
 IMAGE_BYTES = 6_000_000
 # So that the link never lasts long enough for the whole image.
 UPLOAD_BYTES_PER_SECOND = 2_000_000
@@ -39,12 +40,15 @@ class Station:
         self.alarm_sender = client.create_stream_sender("field", "alarms", priority=Priority.URGENT)
         # When the link is back, stale readings have made room for fresh ones.
         self.reading_sender = client.create_stream_sender("field", "readings", time_to_live=LIFETIME)
+        # The newest takes the place of those that were not sent.
+        self.state_sender = client.create_stream_sender("field", "state", keep_latest=True)
         # It goes up in blocks, and an outage costs one block at most.
         self.camera = client.create_stream_sender("field", "camera", priority=Priority.LOW)
         # It has time.
         self.logs = client.create_stream_sender("field", "logs", Compression.FASTEST, priority=Priority.BULK)
         self.alarms: List[str] = []
         self.readings: List[str] = []
+        self.states: List[str] = []
         self.stale_readings: Set[str] = set()
 
     def raise_alarm(self, alarm: str) -> None:
@@ -64,6 +68,13 @@ class Station:
         except ExpiredError:
             # It took the link longer to come back than a reading lives.
             pass
+
+    def tell_states(self) -> None:
+        """The pump changes its state several times."""
+        for _ in range(STATES):
+            state = f"state {len(self.states)}"
+            self.state_sender.enqueue_message(state)
+            self.states.append(state)
 
     def _next_reading(self) -> str:
         reading = f"reading {len(self.readings)}"
@@ -130,6 +141,7 @@ def spend_a_day(client: DeviceClient, link: Link, log_file: str) -> None:
         link.take_away(client)
         print(f"-- Outage {outage}: readings grow stale; then come fresh ones, and an alarm", flush=True)
         stale = station.measure(STALE_READINGS)
+        station.tell_states()
         time.sleep(OUTAGE)
         station.stale_readings.update(stale)
         station.measure(FRESH_READINGS)
@@ -149,6 +161,7 @@ def spend_a_day(client: DeviceClient, link: Link, log_file: str) -> None:
     received = [message for message in link.platform.messages() if not message.repeat]
     check_alarms(received, station.alarms)
     check_readings(received, station, client.status().expired_messages)
+    check_states(received, station.states, client.status().replaced_messages)
     check_whole("image", in_stream(received, "camera"), image)
     check_blocks(link.platform.storage_writes())
     check_whole("log file", in_stream(received, "logs"), log)
@@ -211,6 +224,14 @@ def check_readings(received: List[Message], station: Station, expired: int) -> N
     check(not arrived & station.stale_readings, "a stale reading was sent")
     check(len(station.readings) - len(readings) == expired, "not each reading is accounted for")
     print(f"  {len(readings)} readings; {expired} were too old")
+
+
+def check_states(received: List[Message], stored: List[str], replaced: int) -> None:
+    """The newest of each outage is there, and the others are counted."""
+    states = [message.text for message in in_stream(received, "state")]
+    check(states == stored[STATES - 1 :: STATES], "the states are not the newest")
+    check(len(stored) - len(states) == replaced, "not each state is accounted for")
+    print(f"  {len(states)} states; newer ones took the place of {replaced}")
 
 
 def check_whole(name: str, received: List[Message], stored: bytes) -> None:
