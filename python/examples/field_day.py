@@ -133,8 +133,7 @@ def spend_a_day(client: DeviceClient, link: Link, log_file: str) -> None:
     with open(log_file, "wb") as file:
         file.write(log)
     station.camera.enqueue_message(image)
-    with open(log_file, "rb") as file:
-        station.logs.enqueue_message(file.read())
+    station.logs.enqueue_file(log_file)
     link.wait_until_amid_a_block()
 
     for outage in range(1, OUTAGES + 1):
