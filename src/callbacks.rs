@@ -8,12 +8,28 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::status::ConnectionChange;
+use crate::status::{ConnectionChange, UploadStatus};
 use crate::sync::{Condvar, Mutex};
 use crate::twin::DesiredProperties;
 
 pub(crate) type DesiredCallback = Box<dyn FnMut(DesiredProperties) + Send>;
 pub(crate) type ConnectionCallback = Box<dyn FnMut(ConnectionChange) + Send>;
+pub(crate) type UploadCallback = Box<dyn FnMut(UploadStatus) + Send>;
+
+/// The callbacks that the application has set.
+#[derive(Default)]
+pub(crate) struct CallbackSet {
+    pub desired: Option<DesiredCallback>,
+    pub connection: Option<ConnectionCallback>,
+    pub upload: Option<UploadCallback>,
+}
+
+impl CallbackSet {
+    /// Then no thread is needed.
+    pub fn is_empty(&self) -> bool {
+        self.desired.is_none() && self.connection.is_none() && self.upload.is_none()
+    }
+}
 
 /// News for the application, and the thread that delivers them.
 pub(crate) struct Callbacks {
@@ -32,20 +48,24 @@ struct Shared {
 struct News {
     desired: Option<DesiredProperties>,
     connection: Option<ConnectionChange>,
+    upload: Option<UploadStatus>,
     closed: bool,
     is_over: bool,
 }
 
+impl News {
+    fn are_none(&self) -> bool {
+        self.desired.is_none() && self.connection.is_none() && self.upload.is_none()
+    }
+}
+
 impl Callbacks {
     /// Starts the thread.
-    pub fn start(
-        desired: Option<DesiredCallback>,
-        connection: Option<ConnectionCallback>,
-    ) -> Result<Callbacks> {
+    pub fn start(set: CallbackSet) -> Result<Callbacks> {
         let shared = Arc::new(Shared::default());
         let thread = crate::threads::spawn("spotflow-callback", {
             let shared = Arc::clone(&shared);
-            move || shared.deliver(desired, connection)
+            move || shared.deliver(set)
         })
         .map_err(|error| Error::system("start the callback thread", error))?;
         Ok(Callbacks {
@@ -64,6 +84,11 @@ impl Callbacks {
     /// The connection came or went.
     pub fn connection_changed(&self, change: ConnectionChange) {
         self.shared.tell(|news| news.connection = Some(change));
+    }
+
+    /// An upload has begun, got on or come to its end.
+    pub fn upload_progressed(&self, upload: UploadStatus) {
+        self.shared.tell(|news| news.upload = Some(upload));
     }
 
     /// Whether a callback is asking.
@@ -112,8 +137,7 @@ impl Shared {
     /// Returns whether there are any; there are none once it is closed.
     fn wait_for_news(&self) -> bool {
         let news = self.news.lock();
-        let is_idle =
-            |news: &mut News| news.desired.is_none() && news.connection.is_none() && !news.closed;
+        let is_idle = |news: &mut News| news.are_none() && !news.closed;
         !self.changed.wait_while(news, is_idle).closed
     }
 
@@ -123,29 +147,29 @@ impl Shared {
         if news.closed { None } else { part(&mut news) }
     }
 
-    fn deliver(
-        &self,
-        mut desired_callback: Option<DesiredCallback>,
-        mut connection_callback: Option<ConnectionCallback>,
-    ) {
+    fn deliver(&self, mut set: CallbackSet) {
         let mut delivered: Option<DesiredProperties> = None;
         while self.wait_for_news() {
-            // Each is taken right before its callback, as the other's may have taken long.
+            // Each is taken right before its callback, as the others' may have taken long.
             let connection = self.take(|news| news.connection.take());
-            if let (Some(callback), Some(change)) = (&mut connection_callback, connection) {
+            if let (Some(callback), Some(change)) = (&mut set.connection, connection) {
                 guard("connection", || callback(change));
             }
             let desired = self.take(|news| news.desired.take());
             // At the start, the stored properties and the hub's answer can be the same.
-            if let (Some(callback), Some(properties)) = (&mut desired_callback, desired)
+            if let (Some(callback), Some(properties)) = (&mut set.desired, desired)
                 && delivered.as_ref() != Some(&properties)
             {
                 delivered = Some(properties.clone());
                 guard("Desired Properties", || callback(properties));
             }
+            let upload = self.take(|news| news.upload.take());
+            if let (Some(callback), Some(upload)) = (&mut set.upload, upload) {
+                guard("upload progress", || callback(upload));
+            }
         }
         // What the callbacks captured goes before the thread counts as over: it may hold a client.
-        guard("dropped", || drop((desired_callback, connection_callback)));
+        guard("dropped", || drop(set));
         self.tell(|news| news.is_over = true);
     }
 }
@@ -195,8 +219,12 @@ mod tests {
             see.send(0).unwrap();
             gate.lock().recv().unwrap();
         };
-        let callbacks =
-            Callbacks::start(Some(Box::new(desired)), Some(Box::new(connection))).unwrap();
+        let set = CallbackSet {
+            desired: Some(Box::new(desired)),
+            connection: Some(Box::new(connection)),
+            upload: None,
+        };
+        let callbacks = Callbacks::start(set).unwrap();
         callbacks.desired_changed(&properties(1));
         assert_eq!(seen.recv().unwrap(), 1);
         callbacks.connection_changed(change());

@@ -93,7 +93,8 @@
 //!   [`Compression`] says so and it becomes smaller.
 //! - Over 250,000 bytes (after compression) it is uploaded as a file. The upload may run ahead; the Message
 //!   itself keeps its turn. Over 1 MiB it goes up in blocks of that size: a broken connection, a kill or a power
-//!   cut costs one of them at most, and memory holds one at a time. [`Status::upload`] tells how far it is. A
+//!   cut costs one of them at most, and memory holds one at a time. [`Status::upload`] and a
+//!   [callback](DeviceClientBuilder::on_upload_progress) tell how far it is. A
 //!   storage that refuses blocks gets the content as a whole, and then an interruption costs all of it.
 //! - The Platform drops repeats of the Message directly before. A Message that equals the one before in
 //!   everything can pass for one, and two readings can be equal: a timestamp, a number or a
@@ -143,7 +144,7 @@
 //! |---|---|---|
 //! | `spotflow-link` | always | the connection to the hub: socket, TLS, MQTT, timers |
 //! | `spotflow-store` | always | commits for the link, and for callers that meet another's commit |
-//! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties and the connection |
+//! | `spotflow-callback` | if a callback is set | callbacks for Desired Properties, the connection and uploads |
 //! | `spotflow-http` | while there is a call | registration, approval, refresh, and the callback that shows an operation |
 //! | `spotflow-upload` | while there is large content | file uploads |
 //! | `spotflow-method` | while methods are called | their handlers, several at once |

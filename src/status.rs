@@ -69,7 +69,8 @@ pub struct Status {
     pub recovery: Option<Recovery>,
 }
 
-/// How far the upload of large content is. Part of a [`Status`].
+/// How far the upload of large content is. Part of a [`Status`], and told to the
+/// [progress callback](crate::DeviceClientBuilder::on_upload_progress).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UploadStatus {

@@ -25,6 +25,7 @@ use crate::status::{StatusBoard, UploadStatus};
 use crate::store::rows::lane;
 use crate::sync::Mutex;
 use crate::worker::Worker;
+pub(crate) use steps::ProgressListener;
 use steps::Steps;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -46,6 +47,7 @@ pub(crate) struct UploaderParts {
     pub agent: Agent,
     /// That of the agent's transfers.
     pub pace: Arc<UploadPace>,
+    pub progress: Option<Arc<dyn ProgressListener>>,
     pub status: Arc<StatusBoard>,
     pub clock: Arc<dyn Clock>,
     /// Asked for other credentials.
@@ -63,7 +65,11 @@ pub(crate) struct Uploader {
 impl Uploader {
     pub fn new(parts: UploaderParts) -> Uploader {
         Uploader {
-            steps: Steps::new(Arc::clone(&parts.outbox), parts.agent.clone()),
+            steps: Steps::new(
+                Arc::clone(&parts.outbox),
+                parts.agent.clone(),
+                parts.progress.clone(),
+            ),
             parts,
             worker: Arc::default(),
             credentials: Mutex::default(),

@@ -113,6 +113,8 @@ impl DeviceClient {
     ///   holds up no other.
     /// - `slow_down_when_throttled`: whether the client goes more slowly by itself for a while when the Platform
     ///   throttles, by default `True`; the log tells of it.
+    /// - `upload_progress_callback`: called with an `UploadStatus` when an attempt to upload large content begins, after
+    ///   each block of 1 MiB, and when all of it is there. If it is slow, it sees only the latest.
     ///
     /// Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
     /// an exception in one is logged.
@@ -127,8 +129,8 @@ impl DeviceClient {
         durability=None, keep_alive=None, codec=None, outbox_messages_max=None, outbox_bytes_max=None,
         free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=None,
         proxy=None, timeout=None, transport=None, remote_access_callback=None, pacing=None, lane_pacing=None,
-        slow_down_when_throttled=None
-    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None, remote_access_callback=None, pacing=None, lane_pacing=None, slow_down_when_throttled=True)")]
+        slow_down_when_throttled=None, upload_progress_callback=None
+    ), text_signature = "(device_id, provisioning_token, db, instance=None, display_provisioning_operation_callback=None, desired_properties_updated_callback=None, allow_remote_access=False, *, connection_changed_callback=None, ca_file=None, cloud_messages=False, in_flight_window=1, durability=None, keep_alive=120, codec=None, outbox_messages_max=None, outbox_bytes_max=None, free_disk_bytes_min=None, when_full=None, methods=None, method_request_callback=None, method_threads=4, proxy=None, timeout=None, transport=None, remote_access_callback=None, pacing=None, lane_pacing=None, slow_down_when_throttled=True, upload_progress_callback=None)")]
     #[allow(clippy::too_many_arguments)]
     fn start<'py>(
         py: Python<'py>,
@@ -160,6 +162,7 @@ impl DeviceClient {
         pacing: Argument<'_, '_>,
         lane_pacing: Argument<'_, '_>,
         slow_down_when_throttled: Argument<'_, '_>,
+        upload_progress_callback: Argument<'_, '_>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let arguments = StartArguments {
             device_id,
@@ -194,6 +197,7 @@ impl DeviceClient {
                 lane_pacing,
                 slow_down_when_throttled,
             },
+            upload_progress_callback,
         };
         let builder = arguments.builder()?;
         let callbacks = arguments.callbacks()?;

@@ -14,6 +14,7 @@ use crate::gate::{self, outside_to_the_end};
 use crate::own_threads::name_thread;
 use crate::per_process::PerProcess;
 use crate::provisioning_operation::ProvisioningOperation;
+use crate::status::UploadStatus;
 use crate::unpoisoned::unpoisoned;
 
 /// How long `start` waits for a callback that still shows an operation that is approved.
@@ -37,6 +38,7 @@ struct State {
     operation: Option<spotflow_device::ProvisioningOperation>,
     desired: Option<spotflow_device::DesiredProperties>,
     connection: Option<spotflow_device::ConnectionChange>,
+    upload: Option<spotflow_device::UploadStatus>,
     /// Until `start` returns the program has no client, so only an operation is told.
     client: Option<Arc<dyn Configured>>,
     /// The callback thread is showing an operation.
@@ -58,6 +60,7 @@ enum Event {
     Operation(spotflow_device::ProvisioningOperation),
     Desired(spotflow_device::DesiredProperties, Arc<dyn Configured>),
     Connection(spotflow_device::ConnectionChange),
+    Upload(spotflow_device::UploadStatus),
 }
 
 /// All that have a thread. Locked only with the interpreter's lock held, or at exit.
@@ -82,6 +85,10 @@ impl News {
 
     pub fn connection(&self, change: spotflow_device::ConnectionChange) {
         self.tell(|state| state.connection = Some(change));
+    }
+
+    pub fn upload(&self, progress: spotflow_device::UploadStatus) {
+        self.tell(|state| state.upload = Some(progress));
     }
 
     /// The program has its client.
@@ -153,8 +160,13 @@ impl State {
             return Some(Event::Operation(operation));
         }
         let client = self.client.clone()?;
-        let connection = self.connection.take().map(Event::Connection);
-        connection.or_else(|| Some(Event::Desired(self.desired.take()?, client)))
+        if let Some(change) = self.connection.take() {
+            return Some(Event::Connection(change));
+        }
+        if let Some(properties) = self.desired.take() {
+            return Some(Event::Desired(properties, client));
+        }
+        self.upload.take().map(Event::Upload)
     }
 }
 
@@ -219,6 +231,10 @@ impl Events {
             Event::Connection(change) => {
                 let change = ConnectionChange::new(py, change).into_pyobject(py)?;
                 Some(("connection_changed_callback", change.into_any().unbind()))
+            }
+            Event::Upload(progress) => {
+                let progress = UploadStatus::new(progress).into_pyobject(py)?;
+                Some(("upload_progress_callback", progress.into_any().unbind()))
             }
         })
     }

@@ -131,6 +131,7 @@ pub struct Callbacks<'a, 'py> {
     pub display: Argument<'a, 'py>,
     pub desired: Argument<'a, 'py>,
     pub connection: Argument<'a, 'py>,
+    pub upload: Argument<'a, 'py>,
     pub methods: Methods<'a, 'py>,
     pub remote_access: RemoteAccess<'a, 'py>,
 }
@@ -200,6 +201,7 @@ pub fn start(
         display,
         desired,
         connection,
+        upload,
         methods,
         remote_access,
     } = callbacks;
@@ -209,8 +211,8 @@ pub fn start(
     // Dropped with the client, or with the builder if there is none.
     let end = EndOfNews(Arc::clone(&news));
     let events = Events::new(Arc::clone(&news));
-    let callbacks =
-        background.call_method1("start_callbacks", (events, display, desired, connection))?;
+    let functions = (display, desired, connection, upload);
+    let callbacks = background.call_method1("start_callbacks", (events, functions))?;
     let queue = Arc::new(CallQueue::default());
     if !methods.are_none() || remote_access.agrees.is_some() {
         let functions = (methods.by_name, methods.others, remote_access.agrees);
@@ -227,6 +229,10 @@ pub fn start(
     if connection.is_some() {
         let news = Arc::clone(&news);
         builder = builder.on_connection_change(move |change| news.connection(change));
+    }
+    if upload.is_some() {
+        let news = Arc::clone(&news);
+        builder = builder.on_upload_progress(move |progress| news.upload(progress));
     }
     // As the news: over with the client, or with the builder.
     let end = Arc::new(EndOfCalls(Arc::clone(&queue)));

@@ -39,6 +39,7 @@ pub struct StartArguments<'a, 'py> {
     pub transport: Argument<'a, 'py>,
     pub remote_access_callback: Argument<'a, 'py>,
     pub pacing: PacingArguments<'a, 'py>,
+    pub upload_progress_callback: Argument<'a, 'py>,
 }
 
 impl<'a, 'py> StartArguments<'a, 'py> {
@@ -105,6 +106,7 @@ impl<'a, 'py> StartArguments<'a, 'py> {
                 "connection_changed_callback",
                 self.connection_changed_callback,
             )?,
+            upload: callback("upload_progress_callback", self.upload_progress_callback)?,
             remote_access: RemoteAccess {
                 options: remote_access::allowed(self.allow_remote_access)?,
                 agrees: callback("remote_access_callback", self.remote_access_callback)?,

@@ -148,7 +148,7 @@ impl Status {
     }
 }
 
-/// How far the upload of large content is: see `Status.upload`.
+/// How far the upload of large content is: see `Status.upload`, and `upload_progress_callback` of the start.
 #[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
 pub struct UploadStatus {
     /// The bytes that the Platform's storage has, and that are not sent again: counted by blocks of 1 MiB. Content
@@ -166,7 +166,7 @@ value! {
 }
 
 impl UploadStatus {
-    fn new(upload: spotflow_device::UploadStatus) -> UploadStatus {
+    pub fn new(upload: spotflow_device::UploadStatus) -> UploadStatus {
         UploadStatus {
             uploaded_bytes: upload.uploaded_bytes,
             total_bytes: upload.total_bytes,

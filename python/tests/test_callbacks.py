@@ -7,7 +7,8 @@ import threading
 import weakref
 
 import pytest
-from spotflow_device import ClosedError, ConnectionChange, DeviceClient
+from spotflow_device import ClosedError, ConnectionChange, DeviceClient, UploadStatus
+from spotflow_emulator import Route
 
 from support import DEVICE, PATIENCE, Seen, arguments, eventually, in_thread, native_threads, payloads, python_threads
 
@@ -236,6 +237,26 @@ def test_the_connection_callback_is_told_of_coming_and_going(spotflow_emulator, 
     assert [change.is_connected for change in changes.all()] == [True, False, True, False, True]
     assert [change.error is None for change in changes.all()] == [True, False, True, False, True]
     assert "not connected" in repr(changes.all()[1])
+
+
+def test_the_progress_callback_is_told_of_an_upload_from_its_beginning_to_its_end(
+    spotflow_emulator, start_client, caplog
+):
+    told = Seen()
+    spotflow_emulator.http_hang(Route.BLOCK_PUT)
+    client = start_client(spotflow_emulator, upload_progress_callback=failing(told, Trouble()))
+    content = bytes(3 << 20)
+    client.create_stream_sender().enqueue_message(content)
+    begun = told.wait()
+    assert type(begun) is UploadStatus
+    assert (begun.uploaded_bytes, begun.total_bytes) == (0, len(content))
+    spotflow_emulator.http_hang(Route.BLOCK_PUT, False)
+    client.wait_enqueued_messages_sent(timeout=PATIENCE)
+    told.wait(lambda upload: upload.uploaded_bytes == len(content))
+    steps = [upload.uploaded_bytes for upload in told.all()]
+    assert steps == sorted(set(steps)) and all(step % (1 << 20) == 0 for step in steps)
+    eventually("each exception is logged", lambda: len(logged(caplog, logging.ERROR)) == len(steps))
+    assert "upload_progress_callback" in logged(caplog, logging.ERROR)[0].getMessage()
 
 
 # Their end

@@ -98,6 +98,7 @@ START = {
     "pacing": (NOT_A_PACE, []),
     "lane_pacing": (NOT_LANES, []),
     "slow_down_when_throttled": (NOT_BOOL, []),
+    "upload_progress_callback": (NOT_CALLABLE, []),
 }
 
 IDS = {

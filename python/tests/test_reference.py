@@ -69,6 +69,7 @@ ADDED = {
         ("pacing", None),
         ("lane_pacing", None),
         ("slow_down_when_throttled", True),
+        ("upload_progress_callback", None),
     ],
     DeviceClient.create_stream_sender: [("priority", None), ("time_to_live", None), ("keep_latest", False)],
     StreamSender.enqueue_message: [("latest_key", None)],

@@ -16,7 +16,7 @@ use crate::outbox::OutboxLimits;
 use crate::pacing::Pacing;
 use crate::registration::ProvisioningOperation;
 use crate::secret::Secret;
-use crate::status::ConnectionChange;
+use crate::status::{ConnectionChange, UploadStatus};
 use crate::store::Durability;
 use crate::transport::Transport;
 use crate::tunnels::RemoteAccess;
@@ -87,7 +87,7 @@ impl DeviceClientBuilder {
         mut self,
         callback: impl FnMut(DesiredProperties) + Send + 'static,
     ) -> Self {
-        self.options.desired_callback = Some(Box::new(callback));
+        self.options.callbacks.desired = Some(Box::new(callback));
         self
     }
 
@@ -97,7 +97,29 @@ impl DeviceClientBuilder {
         mut self,
         callback: impl FnMut(ConnectionChange) + Send + 'static,
     ) -> Self {
-        self.options.connection_callback = Some(Box::new(callback));
+        self.options.callbacks.connection = Some(Box::new(callback));
+        self
+    }
+
+    /// Called with the progress of each upload of large content, in the same thread as the callbacks for Desired
+    /// Properties and the connection: when an attempt begins, with what the storage has from earlier ones; after each
+    /// block of 1 MiB; and when all of it is there, with `uploaded_bytes` equal to `total_bytes`. The Message itself
+    /// follows in its turn. An attempt that was refused can begin anew, from zero.
+    ///
+    /// Uploads go one after the other. If the callback is slow, it sees the latest progress only, and the end of an
+    /// upload not when the next has begun. A panic in it is logged.
+    ///
+    /// ```
+    /// use spotflow_device::DeviceClient;
+    ///
+    /// let builder = DeviceClient::builder("CAEaBA...", "spotflow.db")
+    ///     .on_upload_progress(|upload| println!("{} of {} bytes", upload.uploaded_bytes, upload.total_bytes));
+    /// ```
+    pub fn on_upload_progress(
+        mut self,
+        callback: impl FnMut(UploadStatus) + Send + 'static,
+    ) -> Self {
+        self.options.callbacks.upload = Some(Box::new(callback));
         self
     }
 

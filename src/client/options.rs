@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::callbacks::{ConnectionCallback, DesiredCallback};
+use crate::callbacks::CallbackSet;
 use crate::clock::{Clock, SystemClock};
 use crate::compression::Codec;
 use crate::error::{Error, Result};
@@ -35,8 +35,7 @@ pub(super) struct Options {
     pub device_id: Option<String>,
     pub instance: Option<String>,
     pub display: DisplayCallback,
-    pub desired_callback: Option<DesiredCallback>,
-    pub connection_callback: Option<ConnectionCallback>,
+    pub callbacks: CallbackSet,
     pub methods: MethodOptions,
     /// Nobody has it unless it is set.
     pub remote_access: Option<RemoteAccess>,
@@ -66,8 +65,7 @@ impl Options {
             device_id: None,
             instance: None,
             display: Box::new(display_on_stdout),
-            desired_callback: None,
-            connection_callback: None,
+            callbacks: CallbackSet::default(),
             methods: MethodOptions::default(),
             remote_access: None,
             ca_file: None,

@@ -41,7 +41,7 @@ use crate::store::rows;
 use crate::store::rows::device::{ANY_DEVICE_ID, DeviceRow};
 use crate::sync::Mutex;
 use crate::tunnels::{Tunnels, WayOut};
-use crate::uploader::{Uploader, UploaderParts};
+use crate::uploader::{ProgressListener, Uploader, UploaderParts};
 
 /// Opens the database and starts the threads. The link's first act is to have the device registered.
 pub(super) fn start(mut options: Options) -> Result<Core> {
@@ -122,12 +122,11 @@ impl Ground {
         let dialer = Dialer::new(options.proxies()?);
         let trust = Trust::load(options.ca_file.as_deref(), Arc::clone(&clock))?;
         let store = Arc::new(Store::open(&options.database)?);
-        let desired = options.desired_callback.take();
-        let connection = options.connection_callback.take();
-        let callbacks = if desired.is_some() || connection.is_some() {
-            Some(Arc::new(Callbacks::start(desired, connection)?))
-        } else {
+        let set = std::mem::take(&mut options.callbacks);
+        let callbacks = if set.is_empty() {
             None
+        } else {
+            Some(Arc::new(Callbacks::start(set)?))
         };
         Ok(Ground {
             dialer,
@@ -236,6 +235,10 @@ impl Calls {
             outbox: Arc::clone(&data.outbox),
             agent: agent.clone().at_pace(Arc::clone(&pace)),
             pace,
+            progress: ground
+                .callbacks
+                .clone()
+                .map(|it| it as Arc<dyn ProgressListener>),
             status: Arc::clone(&ground.status),
             clock: Arc::clone(&ground.clock),
             mailbox: Arc::clone(&ground.mailbox),

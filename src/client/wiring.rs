@@ -3,6 +3,7 @@
 //! ```text
 //! outbox      ── wake ────────────────────────> link's mailbox
 //! uploader    ── other credentials ───────────> link's mailbox
+//!             ── progress ────────────────────> callbacks
 //! properties  ── new desired ─────────────────> callbacks
 //!             ── reported to send ────────────> link's mailbox
 //! link        ── connection changed ──────────> callbacks
@@ -24,12 +25,12 @@ use crate::link::Supervisor;
 use crate::link::mailbox::Mailbox;
 use crate::properties::Listener;
 use crate::registration::Registrar;
-use crate::status::ConnectionChange;
+use crate::status::{ConnectionChange, UploadStatus};
 use crate::store::rows;
 use crate::store::rows::last_way::LastWay;
 use crate::store::{Durability, Store};
 use crate::twin::DesiredProperties;
-use crate::uploader::Uploader;
+use crate::uploader::{ProgressListener, Uploader};
 
 /// Whom the properties tell.
 pub(super) struct PropertiesWires {
@@ -54,6 +55,12 @@ impl Listener for PropertiesWires {
 
     fn reported_changed(&self) {
         self.mailbox.wake();
+    }
+}
+
+impl ProgressListener for Callbacks {
+    fn progressed(&self, upload: UploadStatus) {
+        self.upload_progressed(upload);
     }
 }
 

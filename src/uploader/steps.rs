@@ -28,6 +28,12 @@ use whole::{Ended, Whole};
 /// some 5 KB. What is not larger goes as a whole.
 const BLOCK_BYTES: u32 = 1 << 20;
 
+/// Whom the uploader tells how far it is. The call must not block.
+pub(crate) trait ProgressListener: Send + Sync {
+    /// An upload has begun, got on or come to its end, at which all bytes are up.
+    fn progressed(&self, upload: UploadStatus);
+}
+
 /// Takes content through the steps.
 pub(super) struct Steps {
     outbox: Arc<Outbox>,
@@ -36,6 +42,7 @@ pub(super) struct Steps {
     open: Mutex<Open>,
     /// For those who ask.
     status: Mutex<Option<UploadStatus>>,
+    progress: Option<Arc<dyn ProgressListener>>,
 }
 
 /// The upload that the hub has open, as far as that is known, and what was seen of its storage.
@@ -86,12 +93,17 @@ impl Content {
 }
 
 impl Steps {
-    pub fn new(outbox: Arc<Outbox>, agent: Agent) -> Steps {
+    pub fn new(
+        outbox: Arc<Outbox>,
+        agent: Agent,
+        progress: Option<Arc<dyn ProgressListener>>,
+    ) -> Steps {
         Steps {
             outbox,
             agent,
             open: Mutex::default(),
             status: Mutex::default(),
+            progress,
         }
     }
 
@@ -103,6 +115,21 @@ impl Steps {
     /// Nothing is on its way any more.
     pub fn ended(&self) {
         *self.status.lock() = None;
+    }
+
+    /// Content is on its way, so far.
+    fn is_at(&self, status: UploadStatus) {
+        *self.status.lock() = Some(status);
+        // When all blocks are up, their list is still to come: the end is told after that.
+        if status.uploaded_bytes < status.total_bytes {
+            self.tell(status);
+        }
+    }
+
+    fn tell(&self, status: UploadStatus) {
+        if let Some(progress) = &self.progress {
+            progress.progressed(status);
+        }
     }
 
     /// Whether a block came up since the last time that this was asked.
@@ -133,7 +160,7 @@ impl Steps {
         let Some(mut content) = self.content(id).map_err(UploadError::Transient)? else {
             return Ok(None);
         };
-        *self.status.lock() = Some(content.status());
+        self.is_at(content.status());
         let place = hub.ask_for_place(&content.up.blob_name)?;
         // From now on a newer Message waits for it: else none would ever come up on a slow link.
         self.outbox.uploads.under_way(Some(id));
@@ -146,7 +173,10 @@ impl Steps {
             log::debug!("an open upload is not stored: {}", Chain(&error));
         }
         match self.put(&place, &mut content) {
-            Ok(true) => {}
+            Ok(true) => self.tell(UploadStatus {
+                uploaded_bytes: content.bytes,
+                total_bytes: content.bytes,
+            }),
             Ok(false) => {
                 notify_failure(&hub, &upload);
                 return Ok(None);
@@ -241,11 +271,11 @@ impl Steps {
             place.put_block(&self.agent, content.up.count, &block)?;
             content.up.count += 1;
             self.open.lock().has_moved = true;
-            *self.status.lock() = Some(content.status());
             if let Err(error) = self.outbox.uploads.brought_up(content.up.clone()) {
                 // The next attempt sends again what is not noted.
                 log::debug!("a block that is up is not noted: {}", Chain(&error));
             }
+            self.is_at(content.status());
         }
         let committed = place.commit_blocks(&self.agent, content.up.count);
         if matches!(committed, Err(UploadError::Permanent(_))) {

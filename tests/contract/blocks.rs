@@ -1,12 +1,13 @@
 //! Content of more than one block goes up in blocks: what the storage has is not sent again.
 
 use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use spotflow_device::{DeviceClient, Error, Priority, SenderOptions, UploadStatus};
 use spotflow_emulator::{HttpAnswer, Platform, Route, StorageWrite, WriteKind};
 
-use crate::support::{PATIENCE, Stage, eventually, sender};
+use crate::support::{PATIENCE, Seen, Stage, eventually, sender};
 
 const BLOCK: usize = 1 << 20;
 
@@ -169,6 +170,73 @@ fn a_restart_goes_on_where_the_upload_was_and_the_status_tells_how_far_it_is() {
         .fold((0, 0), |sum, times| (sum.0 + times.0, sum.1 + times.1));
     // The storage may have had all of the block whose answer the close did not wait for.
     assert!(blocks.len() == 5 && whole + partly <= 6, "{blocks:?}");
+}
+
+#[test]
+fn the_callback_is_told_the_progress_and_after_a_restart_not_from_zero_and_holds_nothing_up() {
+    let stage = Stage::new();
+    let content = content(5 * BLOCK - 7);
+    let total = content.len() as u64;
+    stage.platform.storage_rate(Some(BLOCK as f64 / 2.0));
+    let progress = Seen::new();
+    let tell = Arc::clone(&progress);
+    let device = stage.device();
+    let client = device
+        .on_upload_progress(move |upload| tell.push(upload))
+        .start()
+        .unwrap();
+    send(&client, &content);
+    progress.wait(|upload| upload.uploaded_bytes == 2 * BLOCK as u64);
+    client.close();
+    let told: Vec<u64> = progress.all().iter().map(|it| it.uploaded_bytes).collect();
+    assert_eq!(told[..3], [0, BLOCK as u64, 2 * BLOCK as u64]);
+    assert!(progress.all().iter().all(|it| it.total_bytes == total));
+
+    stage.platform.storage_rate(None);
+    stage.platform.http_hang(Route::BlockPut, true);
+    let progress = Seen::new();
+    let tell = Arc::clone(&progress);
+    let (go_on, gate) = mpsc::channel::<()>();
+    let client = stage
+        .device()
+        .on_upload_progress(move |upload| {
+            tell.push(upload);
+            // Until the other end is gone.
+            let _ = gate.recv();
+        })
+        .start()
+        .unwrap();
+    let resumed = progress.wait(|_| true);
+    assert!((told[2]..total).contains(&resumed.uploaded_bytes));
+    stage.platform.http_hang(Route::BlockPut, false);
+    assert_arrives(&stage, &client, &content);
+    drop(go_on);
+    progress.wait(|upload| upload.uploaded_bytes == total);
+    assert_eq!(progress.all().len(), 2, "the latest only, as it was slow");
+}
+
+#[test]
+fn the_progress_of_content_that_goes_as_a_whole_has_a_beginning_and_an_end() {
+    let stage = Stage::new();
+    stage.platform.http_hang(Route::BlobPut, true);
+    let progress = Seen::new();
+    let tell = Arc::clone(&progress);
+    let device = stage.device();
+    let client = device
+        .on_upload_progress(move |upload| {
+            tell.push((upload.uploaded_bytes, upload.total_bytes));
+            assert_ne!(upload.uploaded_bytes, 0, "a panic is survived");
+        })
+        .start()
+        .unwrap();
+    let content = content(BLOCK);
+    send(&client, &content);
+    let total = BLOCK as u64;
+    progress.wait(|told| *told == (0, total));
+    stage.platform.http_hang(Route::BlobPut, false);
+    assert_arrives(&stage, &client, &content);
+    progress.wait(|told| *told == (total, total));
+    assert_eq!(progress.all().len(), 2);
 }
 
 #[test]

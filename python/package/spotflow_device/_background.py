@@ -20,6 +20,13 @@ from ._errors import ClosedError
 
 if TYPE_CHECKING:
     _Request = Union[_native.MethodRequest, _native.TunnelRequest]
+    #: For Provisioning Operations, Desired Properties, the connection, and the progress of uploads.
+    _Told = Tuple[
+        Optional[Callable[[_native.ProvisioningOperation], object]],
+        Optional[Callable[[_native.DesiredProperties], object]],
+        Optional[Callable[[_native.ConnectionChange], object]],
+        Optional[Callable[[_native.UploadStatus], object]],
+    ]
     #: Methods by name, for other names, and who agrees to a tunnel.
     _Functions = Tuple[
         Optional[Dict[str, Callable[[_native.MethodRequest], object]]],
@@ -47,15 +54,12 @@ def install() -> None:
 class Callbacks:
     """What a client calls. The client and its senders keep it, their thread does not."""
 
-    def __init__(
-        self,
-        display: "Optional[Callable[[_native.ProvisioningOperation], object]]",
-        desired: "Optional[Callable[[_native.DesiredProperties], object]]",
-        connection: "Optional[Callable[[_native.ConnectionChange], object]]",
-    ) -> None:
+    def __init__(self, functions: "_Told") -> None:
+        display, desired, connection, upload = functions
         self.display_provisioning_operation_callback = _display if display is None else display
         self.desired_properties_updated_callback = desired
         self.connection_changed_callback = connection
+        self.upload_progress_callback = upload
         self.methods: "Dict[str, Callable[[_native.MethodRequest], object]]" = {}
         self.method_request_callback: "Optional[Callable[[_native.MethodRequest], object]]" = None
         self.remote_access_callback: "Optional[Callable[[_native.TunnelRequest], bool]]" = None
@@ -67,14 +71,9 @@ class Callbacks:
         return self.methods.get(request.name, self.method_request_callback)
 
 
-def start_callbacks(
-    events: "_native.Events",
-    display: "Optional[Callable[[_native.ProvisioningOperation], object]]",
-    desired: "Optional[Callable[[_native.DesiredProperties], object]]",
-    connection: "Optional[Callable[[_native.ConnectionChange], object]]",
-) -> Callbacks:
+def start_callbacks(events: "_native.Events", functions: "_Told") -> Callbacks:
     """Starts the thread that runs a client's callbacks until the events end."""
-    callbacks = Callbacks(display, desired, connection)
+    callbacks = Callbacks(functions)
     _greenlets.look_for_hub()
     _native.start_thread(_greenlets.start_new_thread, _run_callbacks, (events, weakref.ref(callbacks)))
     return callbacks

@@ -95,6 +95,7 @@ class DeviceClient:
         pacing: Optional[Pace] = None,
         lane_pacing: Optional[Dict[Priority, Pace]] = None,
         slow_down_when_throttled: bool = True,
+        upload_progress_callback: Optional[Callable[[UploadStatus], object]] = None,
     ) -> _held.DeviceClient:
         """Start communicating with the Platform.
 
@@ -152,6 +153,8 @@ class DeviceClient:
           holds up no other.
         - `slow_down_when_throttled`: whether the client goes more slowly by itself for a while when the Platform
           throttles, by default `True`; the log tells of it.
+        - `upload_progress_callback`: called with an `UploadStatus` when an attempt to upload large content begins, after
+          each block of 1 MiB, and when all of it is there. If it is slow, it sees only the latest.
 
         Callbacks run in a thread of their own, methods and `remote_access_callback` in others, and may use the client;
         an exception in one is logged.
@@ -616,7 +619,7 @@ class TunnelStatus:
 
 @final
 class UploadStatus:
-    """How far the upload of large content is: see `Status.upload`."""
+    """How far the upload of large content is: see `Status.upload`, and `upload_progress_callback` of the start."""
     @property
     def uploaded_bytes(self) -> int:
         """The bytes that the Platform's storage has, and that are not sent again: counted by blocks of 1 MiB. Content
@@ -677,7 +680,7 @@ class SetAsideMessage:
 
 # For the package itself.
 
-_Event: TypeAlias = Tuple[str, Union[ProvisioningOperation, DesiredProperties, ConnectionChange]]
+_Event: TypeAlias = Tuple[str, Union[ProvisioningOperation, DesiredProperties, ConnectionChange, UploadStatus]]
 _LogRecord: TypeAlias = Tuple[str, int, str, str, float]
 
 @final

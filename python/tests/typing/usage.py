@@ -106,6 +106,7 @@ def by_the_cloud() -> None:
         pacing=Pace(bytes_per_second=20_000),
         lane_pacing={Priority.BULK: Pace()},
         slow_down_when_throttled=True,
+        upload_progress_callback=lambda upload: print(upload.uploaded_bytes, upload.total_bytes),
     )
     upload: Optional[UploadStatus] = client.status().upload
     if upload is not None:
