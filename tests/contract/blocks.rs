@@ -216,27 +216,31 @@ fn the_callback_is_told_the_progress_and_after_a_restart_not_from_zero_and_holds
 }
 
 #[test]
-fn the_progress_of_content_that_goes_as_a_whole_has_a_beginning_and_an_end() {
-    let stage = Stage::new();
-    stage.platform.http_hang(Route::BlobPut, true);
-    let progress = Seen::new();
-    let tell = Arc::clone(&progress);
-    let device = stage.device();
-    let client = device
-        .on_upload_progress(move |upload| {
-            tell.push((upload.uploaded_bytes, upload.total_bytes));
-            assert_ne!(upload.uploaded_bytes, 0, "a panic is survived");
-        })
-        .start()
-        .unwrap();
-    let content = content(BLOCK);
-    send(&client, &content);
-    let total = BLOCK as u64;
-    progress.wait(|told| *told == (0, total));
-    stage.platform.http_hang(Route::BlobPut, false);
-    assert_arrives(&stage, &client, &content);
-    progress.wait(|told| *told == (total, total));
-    assert_eq!(progress.all().len(), 2);
+fn the_end_of_an_upload_is_told_when_the_storage_has_taken_all_of_it() {
+    for (last_step, blocks) in [(Route::BlobPut, 1), (Route::BlockListPut, 2)] {
+        let stage = Stage::new();
+        stage.platform.http_hang(last_step, true);
+        let progress = Seen::new();
+        let tell = Arc::clone(&progress);
+        let device = stage.device();
+        let client = device
+            .on_upload_progress(move |upload| {
+                tell.push((upload.uploaded_bytes, upload.total_bytes));
+                panic!("which is survived");
+            })
+            .start()
+            .unwrap();
+        let content = content(blocks * BLOCK);
+        send(&client, &content);
+        let (total, before) = ((blocks * BLOCK) as u64, ((blocks - 1) * BLOCK) as u64);
+        progress.wait(|told| *told == (before, total));
+        let platform = &stage.platform;
+        platform.wait_for_request(last_step, 1, PATIENCE).unwrap();
+        assert_eq!(progress.all().last(), Some(&(before, total)));
+        platform.http_hang(last_step, false);
+        assert_arrives(&stage, &client, &content);
+        progress.wait(|told| *told == (total, total));
+    }
 }
 
 #[test]
