@@ -181,7 +181,8 @@
 //! after a loss comes within a second. While hub or Platform cannot be reached, no wait is longer than half of the
 //! time that this has lasted, nor than 30 s: neither between two attempts, nor for a peer that says nothing. On Linux
 //! the system says when an address, a route or a link has come back, which ends the wait; a connection that has
-//! nothing but silence since is then made anew. When nobody answers for a name, the address that worked last is tried.
+//! nothing but silence since is then made anew. A connection to the hub ends the wait of an upload that was cut. When
+//! nobody answers for a name, the address that worked last is tried.
 //! Who answers, but not as wanted, is asked ever less often: the delay is
 //! drawn evenly from zero to a bound, which doubles from 1 s to 60 s; for properties and uploads to 120 s, and
 //! uploads wait at least half of it. What cannot pass ends [`start`](DeviceClientBuilder::start) at once: a bad

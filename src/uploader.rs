@@ -1,16 +1,16 @@
 //! The upload thread: brings large content up ahead of its turn, one Message at a time, the oldest of the highest lane
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
 //!
-//! Here is what comes after success and failure; the way of one content is in [`steps`].
+//! Here is what comes after success and failure; the way of one content is in [`steps`], how long it waits in [`waits`].
 
 mod steps;
+mod waits;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::backoff::Backoff;
 use crate::clock::Clock;
 use crate::error::{Chain, Error};
 use crate::failure_log::FailureLog;
@@ -19,6 +19,7 @@ use crate::http::agent::Agent;
 use crate::http::upload::UploadError;
 use crate::identity::HubDeviceId;
 use crate::link::mailbox::Mailbox;
+use crate::outage::Hurries;
 use crate::outbox::{Outbox, SetAside};
 use crate::pacing::upload::UploadPace;
 use crate::status::{StatusBoard, UploadStatus};
@@ -27,9 +28,8 @@ use crate::sync::Mutex;
 use crate::worker::Worker;
 pub(crate) use steps::ProgressListener;
 use steps::Steps;
+use waits::{Failed, REST, Waits, is_of_network};
 
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_CAP: Duration = Duration::from_secs(120);
 /// Content that the hub or its storage refuses so often in a row, with back-off in between, for a
 /// reason that is the content's own (a 4xx, but for credentials, limits and time-outs), is set aside.
 pub(crate) const REFUSALS_MAX: u32 = 5;
@@ -59,6 +59,7 @@ pub(crate) struct Uploader {
     parts: UploaderParts,
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
+    hurries: Mutex<Hurries>,
     steps: Steps,
 }
 
@@ -70,6 +71,7 @@ impl Uploader {
                 parts.agent.clone(),
                 parts.progress.clone(),
             ),
+            hurries: Mutex::new(Hurries::new(parts.clock.now())),
             parts,
             worker: Arc::default(),
             credentials: Mutex::default(),
@@ -97,32 +99,54 @@ impl Uploader {
             .start("spotflow-upload", move || uploader.run(), || {});
     }
 
+    /// The network is back, or may be: an upload that waits for it need not wait longer, nor one that is being tried and
+    /// fails.
+    pub fn network_is_back(&self) {
+        if self.worker.is_running() && self.hurries.lock().take(self.parts.clock.now()) {
+            self.worker.hurry();
+        }
+    }
+
     fn run(&self) {
-        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_CAP);
+        let mut waits = Waits::new();
         let mut failures = FailureLog::new(module_path!());
         let mut refusals = Refusals::default();
         while !self.worker.is_closed() {
+            // What it meets is newer than this news.
+            self.worker.forget_hurry();
+            waits.attempt(self.parts.clock.now());
             let ended = self.upload_next(&mut refusals);
             self.parts.outbox.uploads.under_way(None);
             match ended {
                 Ok(true) => {
-                    backoff.reset();
+                    waits.succeeded();
                     failures.succeeded();
                 }
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
-                    // The back-off is for what does not get on.
-                    if self.steps.has_moved() {
-                        backoff.reset();
-                    }
-                    let delay = backoff.next_delay(0.5 + fastrand::f64() / 2.0);
+                    let is_of_network = is_of_network(&error);
+                    let failed = Failed {
+                        is_of_network,
+                        had_place: self.steps.had_place(),
+                        has_moved: self.steps.has_moved(),
+                    };
+                    let delay = waits.failed(&failed, self.parts.clock.now(), fastrand::f64());
                     self.parts.status.failed(&error);
                     failures.failed(
                         "large content is not uploaded",
                         Chain(&error).to_string(),
                         "; will retry",
                     );
-                    if !self.worker.sleep(Instant::now() + delay) {
+                    // News of the network ends no other wait.
+                    let rest = if is_of_network {
+                        delay.min(REST)
+                    } else {
+                        delay
+                    };
+                    let now = Instant::now();
+                    let goes_on = self.worker.sleep(now + rest)
+                        && self.worker.sleep_unless_hurried(now + delay);
+                    if !goes_on {
                         return;
                     }
                 }

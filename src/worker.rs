@@ -19,6 +19,8 @@ struct State {
     /// More work came while the thread was running.
     again: bool,
     closed: bool,
+    /// There is news that ends a wait for it.
+    hurried: bool,
     /// The system had no thread to give, the last time.
     is_refused: bool,
     thread: Option<JoinHandle<()>>,
@@ -88,6 +90,25 @@ impl Worker {
         let state = self.state.lock();
         let is_open = |state: &mut State| !state.closed;
         !self.changed.wait_while_until(state, until, is_open).closed
+    }
+
+    /// The same, or until the work is [hurried](Self::hurry), or if it has been.
+    pub fn sleep_unless_hurried(&self, until: Instant) -> bool {
+        let state = self.state.lock();
+        let goes_on_waiting = |state: &mut State| !state.closed && !state.hurried;
+        let state = self.changed.wait_while_until(state, until, goes_on_waiting);
+        !state.closed
+    }
+
+    /// There is news that ends a wait for it, now or next.
+    pub fn hurry(&self) {
+        self.state.lock().hurried = true;
+        self.changed.notify_all();
+    }
+
+    /// The news before is known.
+    pub fn forget_hurry(&self) {
+        self.state.lock().hurried = false;
     }
 
     /// Whether the work should end.

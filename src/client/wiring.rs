@@ -10,7 +10,8 @@
 //!             ── way to remember ─────────────> store
 //!             ── other credentials, time,
 //!                the network is back ─────────> registrar
-//!             ── content to upload ───────────> uploader
+//!             ── content to upload,
+//!                the network is back ─────────> uploader
 //! registrar   ── credentials ─────────────────> link's mailbox, uploader
 //! ```
 //!
@@ -66,6 +67,9 @@ impl ProgressListener for Callbacks {
 
 impl Supervisor for LinkWires {
     fn connection_changed(&self, is_connected: bool, error: Option<&Error>) {
+        if is_connected {
+            self.uploader.network_is_back();
+        }
         if let Some(callbacks) = &self.callbacks {
             callbacks.connection_changed(ConnectionChange {
                 is_connected,
@@ -98,5 +102,6 @@ impl Supervisor for LinkWires {
 
     fn network_back(&self, now: Moment) {
         self.registrar.network_is_back(now);
+        self.uploader.network_is_back();
     }
 }

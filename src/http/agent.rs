@@ -215,10 +215,11 @@ impl Agent {
                 let mut request = request.map(drop);
                 let headers = request.headers_mut();
                 headers.insert(http::header::CONTENT_LENGTH, body.bytes.into());
-                let mut reader = UntilAnswered {
+                let reader = UntilAnswered {
                     body: body.reader,
                     course: &course,
                 };
+                let mut reader = reader.take(body.bytes);
                 agent.run(request.map(|()| ureq::SendBody::from_reader(&mut reader)))
             }
         };

@@ -54,6 +54,8 @@ struct Open {
     content_is_up: Option<ContentIsUp>,
     /// The storage takes content only as a whole. Until that fails: then blocks are worth another try.
     blocks_are_refused: bool,
+    /// The hub has given a place in the last attempt.
+    had_place: bool,
     /// A block came up since that was asked for.
     has_moved: bool,
 }
@@ -132,6 +134,11 @@ impl Steps {
         }
     }
 
+    /// Whether the hub has given a place in the last attempt.
+    pub fn had_place(&self) -> bool {
+        self.open.lock().had_place
+    }
+
     /// Whether a block came up since the last time that this was asked.
     pub fn has_moved(&self) -> bool {
         std::mem::take(&mut self.open.lock().has_moved)
@@ -162,6 +169,7 @@ impl Steps {
         };
         self.is_at(content.status());
         let place = hub.ask_for_place(&content.up.blob_name)?;
+        self.open.lock().had_place = true;
         // From now on a newer Message waits for it: else none would ever come up on a slow link.
         self.outbox.uploads.under_way(Some(id));
         let upload = OpenUpload {
@@ -199,6 +207,7 @@ impl Steps {
     /// What is to be ended before another upload is opened.
     fn left_open(&self, device: &str) -> (Option<OpenUpload>, Option<ContentIsUp>) {
         let mut open = self.open.lock();
+        open.had_place = false;
         if !std::mem::replace(&mut open.is_loaded, true) {
             open.upload = self.outbox.uploads.left_open().unwrap_or_else(|error| {
                 log::debug!("an open upload is not known: {}", Chain(&error));

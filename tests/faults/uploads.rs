@@ -255,6 +255,50 @@ fn a_success_before_the_end_of_the_content_is_not_believed() {
     assert!(last_error(&client).is_some());
 }
 
+#[test]
+fn an_upload_that_waits_for_the_network_goes_on_as_soon_as_the_link_is_back() {
+    const FAILURES: u8 = 5;
+    let stage = Stage::new();
+    let reset = RawAnswer::new("").reset();
+    stage
+        .platform
+        .http_raw(Route::BlobPut, reset, FAILURES.into());
+    let client = stage.start();
+    enqueue(&client);
+    stage
+        .platform
+        .wait_for_request(Route::FileNotification, FAILURES.into(), 2 * PATIENCE)
+        .unwrap();
+    assert!(matches!(last_error(&client), Some(Error::Network { .. })));
+    stage.platform.close_connections();
+    assert_arrive(&stage, &client, "the link is back");
+    let pauses = pauses(&stage.platform, Route::BlobPut);
+    let [.., before, last] = &pauses[..] else {
+        panic!("{FAILURES} pauses");
+    };
+    assert!(*before >= Duration::from_secs(4), "{pauses:?}");
+    // The pauses double from half a second on at least: this one would be of 8 s.
+    assert!(*last < Duration::from_secs(8), "{pauses:?}");
+}
+
+#[test]
+fn a_hub_that_uploads_cannot_reach_is_asked_as_its_outage_lasts() {
+    const FAILURES: u8 = 5;
+    let stage = Stage::new();
+    let reset = RawAnswer::new("").reset();
+    let platform = &stage.platform;
+    platform.http_raw(Route::FileUpload, reset, FAILURES.into());
+    let client = stage.start();
+    enqueue(&client);
+    assert_arrive(&stage, &client, "the hub is back");
+    let pauses = pauses(&stage.platform, Route::FileUpload);
+    assert_eq!(pauses.len(), usize::from(FAILURES), "{pauses:?}");
+    assert_backs_off(&stage, Route::FileUpload, "the hub is away");
+    // One that doubles would be of 8 s at least; of an outage of some 6 s it is two fifths.
+    let last = pauses.last().unwrap();
+    assert!(*last < Duration::from_secs(8), "{pauses:?}");
+}
+
 /// Content of three blocks; and the requests for it that there are if nothing goes wrong.
 fn in_blocks() -> (Vec<u8>, [usize; 2]) {
     let content = (0..5_u32 << 19).map(|number| (number % 251) as u8);
