@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::admission::Replaced;
+use super::new_message::NewMessage;
 use super::shared::Shared;
-use super::state::NewMessage;
 use crate::message::priority::Priority;
 use crate::message::terms;
 use crate::store::Transaction;

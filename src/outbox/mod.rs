@@ -40,6 +40,7 @@ mod latest_tests;
 mod limit_tests;
 mod limits;
 mod loader;
+mod new_message;
 mod queues;
 mod ready;
 mod recorder;
@@ -49,6 +50,7 @@ mod sent;
 mod shared;
 mod shelf;
 mod state;
+mod taken;
 mod uploads;
 mod waiters;
 
@@ -69,6 +71,7 @@ pub(crate) use contents::{ContentCopy, Contents};
 use gate::Gate;
 pub use limits::{OutboxLimit, OutboxLimits, WhenFull};
 use loader::Loader;
+pub(crate) use new_message::{NewBody, NewMessage};
 #[cfg(test)]
 pub(crate) use queues::Loaded;
 use recorder::Recorder;
@@ -82,7 +85,7 @@ pub(crate) use shelf::IdentityChange;
 use shelf::Shelf;
 #[cfg(test)]
 pub(crate) use state::Left;
-pub(crate) use state::{NewBody, NewMessage, State};
+pub(crate) use state::State;
 pub(crate) use uploads::Uploads;
 use waiters::Awaited;
 

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::admission::{Dropped, Replaced, Stored};
 use super::drop_log::{DropLog, Why};
+use super::new_message::NewMessage;
 use super::records::Record;
-use super::state::{NewMessage, State};
+use super::state::State;
 use super::waiters::{Awaited, NotSent, Waiters, Waiting};
 use crate::error::{Chain, Error, Result};
 use crate::failure_log::FailureLog;

@@ -1,74 +1,27 @@
 //! The outbox's bookkeeping: which rows are ready, taken, acknowledged, recorded. Pure: nothing is
 //! read, written or woken here.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
 use super::admission::{Admission, Answer, Request};
 use super::limits::OutboxLimits;
+use super::new_message::NewMessage;
 use super::queues::{Loaded, Queues};
 use super::ready::Front;
 use super::records::{Record, Records, SetAside};
+use super::taken::Taken;
 use super::waiters::Awaited;
 use crate::message::lanes::Lanes;
-use crate::message::outgoing::{Body, Outgoing};
+use crate::message::outgoing::Outgoing;
 use crate::message::priority::Priority;
-use crate::message::rules::UPLOAD_THRESHOLD_BYTES;
 use crate::pacing::pacer::Turn;
-use crate::store::rows::chunks::StoredContent;
 use crate::store::rows::lane;
 use crate::store::rows::latest::LatestRow;
 use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
-
-/// A Message that is to be stored.
-pub(crate) struct NewMessage {
-    pub priority: Priority,
-    pub stored_at_ms: i64,
-    pub properties: String,
-    pub body: NewBody,
-}
-
-/// Its content.
-pub(crate) enum NewBody {
-    /// Is published as it is.
-    Inline(Bytes),
-    /// Is uploaded first.
-    Upload(Bytes),
-    /// The same, and is in the store already.
-    Stored(StoredContent),
-}
-
-impl NewBody {
-    /// For this payload.
-    pub fn of_payload(payload: Vec<u8>) -> NewBody {
-        if payload.len() > UPLOAD_THRESHOLD_BYTES {
-            NewBody::Upload(Bytes::from(payload))
-        } else {
-            NewBody::Inline(Bytes::from(payload))
-        }
-    }
-
-    /// How much it is.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            NewBody::Inline(bytes) | NewBody::Upload(bytes) => bytes.len() as u64,
-            NewBody::Stored(content) => content.bytes,
-        }
-    }
-
-    /// As it waits for its turn in memory.
-    fn waiting(&self) -> Body {
-        match self {
-            NewBody::Inline(bytes) => Body::Inline(bytes.clone()),
-            NewBody::Upload(_) | NewBody::Stored(_) => {
-                Body::Upload(usize::try_from(self.bytes()).unwrap_or(usize::MAX))
-            }
-        }
-    }
-}
 
 /// Where every pending Message is.
 #[derive(Default)]
@@ -81,11 +34,7 @@ pub(crate) struct State {
     is_resuming: bool,
     /// There is something to record that no acknowledgement has brought.
     record_is_due: bool,
-    /// Taken by the link and not yet recorded as acknowledged, by id: what fills the window.
-    taken: BTreeMap<i64, Taken>,
-    takes: u64,
-    /// How many of them are too old, and not sent.
-    expiring: usize,
+    taken: Taken,
     records: Records,
     stored_through: i64,
     pending: Totals,
@@ -102,26 +51,6 @@ pub(crate) struct Left {
     pub stored_through: i64,
     /// The lane that it has sent from last.
     pub sent_from: Priority,
-}
-
-struct Taken {
-    /// Whether the link has it, or had it.
-    was_sent: bool,
-    /// Which take it was.
-    take: u64,
-    bytes: usize,
-    stored_at_ms: i64,
-}
-
-impl Taken {
-    fn new(message: &Outgoing, take: u64) -> Taken {
-        Taken {
-            was_sent: true,
-            take,
-            bytes: message.body_bytes(),
-            stored_at_ms: message.stored_at_ms,
-        }
-    }
 }
 
 impl State {
@@ -214,7 +143,7 @@ impl State {
         };
         let ids = lane::ids(priority);
         let ready = self.ready.lane(priority).last_of(kept);
-        let taken = self.taken.range(ids.clone()).next_back().map(|(id, _)| *id);
+        let taken = self.taken.newest_of(priority);
         // Rows that are sent are no pending ones.
         let sent = self.records.sent_rows.ids().iter();
         let sent = sent.filter(|id| ids.contains(id)).max().copied();
@@ -334,12 +263,11 @@ impl State {
     }
 
     fn in_window(&self) -> usize {
-        let stalled = self.records.stalled().count();
-        self.taken.len().saturating_sub(stalled + self.expiring)
+        self.taken.in_window(self.records.stalled())
     }
 
     fn next_lane(&self, window: usize, turn: &mut Turn) -> Option<Priority> {
-        if self.is_resuming && self.takes < window as u64 {
+        if self.is_resuming && self.taken.takes() < window as u64 {
             match self.ready.lane(self.lane).front() {
                 Front::Message => return turn.may_repeat().then_some(self.lane),
                 Front::InStore => return None,
@@ -356,9 +284,7 @@ impl State {
             return None;
         }
         let message = ready.take_oldest()?;
-        self.takes += 1;
-        self.taken
-            .insert(message.id, Taken::new(&message, self.takes));
+        self.taken.add(&message);
         Some(message)
     }
 
@@ -376,7 +302,7 @@ impl State {
         let admission = &self.admission;
         let is_expired = |it: &Outgoing| !admission.is_held(it.id) && is_expired(it);
         let mut expired = Vec::new();
-        if self.is_resuming && self.takes < window as u64 {
+        if self.is_resuming && self.taken.takes() < window as u64 {
             // Its turn comes before that of higher lanes.
             expired = self.ready.lane_mut(self.lane).take_expired(is_expired);
         }
@@ -384,12 +310,7 @@ impl State {
         for message in expired {
             self.records.expired(message.id);
             self.record_is_due = true;
-            self.expiring += 1;
-            let taken = Taken {
-                was_sent: false,
-                ..Taken::new(&message, 0)
-            };
-            self.taken.insert(message.id, taken);
+            self.taken.add_expired(&message);
         }
     }
 
@@ -402,16 +323,9 @@ impl State {
     /// that was to bear witness can be: not before nothing else is in flight, and the change is
     /// [recorded](Self::begin_due_record).
     pub fn has_place(&mut self, id: i64, window: usize) -> bool {
-        let Some(taken) = self.taken.get(&id) else {
+        let Some(before) = self.taken.before(id, self.records.stalled()) else {
             return false;
         };
-        let is_before = |it: &&Taken| it.was_sent && it.take < taken.take;
-        let stalled = self.records.stalled();
-        let stalled = stalled
-            .filter_map(|id| self.taken.get(&id))
-            .filter(is_before);
-        let before = self.taken.values().filter(is_before).count();
-        let before = before.saturating_sub(stalled.count());
         if before >= window || self.records.is_changing_lane() {
             return false;
         }
@@ -439,13 +353,10 @@ impl State {
     pub fn begin_record(&mut self) -> Option<Record> {
         let taken = &self.taken;
         self.records.begin(|acknowledged| {
-            let bytes = acknowledged
-                .iter()
-                .filter_map(|id| taken.get(id))
-                .map(|taken| taken.bytes as u64);
+            let bytes = acknowledged.iter().filter_map(|id| taken.bytes_of(*id));
             Totals {
                 count: acknowledged.len() as u64,
-                bytes: bytes.sum(),
+                bytes: bytes.map(|bytes| bytes as u64).sum(),
             }
         })
     }
@@ -481,7 +392,7 @@ impl State {
     /// The rows are noted, or deleted and moved. Returns those that have expired.
     pub fn recorded(&mut self, record: &Record) -> Vec<DroppedRows> {
         let expired = record.expired.iter().filter_map(|id| {
-            let bytes = self.taken.get(id)?.bytes as u64;
+            let bytes = self.taken.bytes_of(*id)? as u64;
             Some(DroppedRows {
                 first: *id,
                 last: *id,
@@ -489,15 +400,15 @@ impl State {
             })
         });
         let expired: Vec<DroppedRows> = expired.collect();
-        self.expiring = self.expiring.saturating_sub(expired.len());
+        self.taken.expiry_is_recorded(expired.len());
         self.records.recorded(record);
         if let Some(lane) = record.lane {
             self.lane = lane;
             self.is_resuming = false;
         }
         for id in record.ids() {
-            if let Some(taken) = self.taken.remove(&id) {
-                self.no_longer_pending(taken.bytes);
+            if let Some(bytes) = self.taken.remove(id) {
+                self.no_longer_pending(bytes);
             }
         }
         expired
@@ -556,7 +467,6 @@ impl State {
         self.ready.all_set_aside(self.stored_through);
         self.records.all_set_aside();
         self.taken.clear();
-        self.expiring = 0;
         self.pending = Totals::default();
         self.admission = Admission::default();
         self.record_is_due = false;
@@ -574,9 +484,9 @@ impl State {
         let before = self.pending.count;
         self.pending = stored;
         // What is under way needs no row to be sent.
-        for (_, taken) in self.taken.iter().filter(|(id, _)| !rows.contains(id)) {
+        for bytes in self.taken.bytes_without_row(rows) {
             self.pending.count += 1;
-            self.pending.bytes += taken.bytes as u64;
+            self.pending.bytes += bytes as u64;
         }
         before.saturating_sub(self.pending.count)
     }
@@ -588,9 +498,8 @@ impl State {
         match awaited {
             Awaited::Message(id) => {
                 let lane = lane::priority(id);
-                let taken = self.taken.range(lane::ids(lane)).next();
-                let oldest = taken.map(|(id, _)| *id);
-                let oldest = oldest.or_else(|| self.ready.lane(lane).oldest_id());
+                let taken = self.taken.oldest_of(lane);
+                let oldest = taken.or_else(|| self.ready.lane(lane).oldest_id());
                 oldest.is_none_or(|oldest| oldest > id)
             }
             Awaited::All(through) => {
@@ -602,8 +511,7 @@ impl State {
 
     /// Every Message that is taken, and the oldest of each lane that is not, or a lower bound for its id.
     pub fn oldest_pending(&self) -> impl Iterator<Item = i64> {
-        let taken = self.taken.keys().copied();
-        taken.chain(self.ready.oldest_ids())
+        self.taken.ids().chain(self.ready.oldest_ids())
     }
 
     /// The newest number that was stored.
@@ -618,11 +526,12 @@ impl State {
 
     /// The number of the oldest pending Message, and when it was stored, by the wall clock.
     pub fn oldest_label(&self) -> Option<(i64, i64)> {
-        let taken = self.taken.iter();
-        let taken = taken.map(|(id, taken)| (lane::number(*id), taken.stored_at_ms));
         let ready = self.ready.oldest().into_iter();
         let ready = ready.map(|message| (lane::number(message.id), message.stored_at_ms));
-        taken.chain(ready).min_by_key(|(number, _)| *number)
+        self.taken
+            .labels()
+            .chain(ready)
+            .min_by_key(|(number, _)| *number)
     }
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 use crate::identity::HubDeviceId;
+use crate::message::outgoing::Body;
+use crate::outbox::new_message::NewBody;
 use crate::outbox::ready::READY_COUNT;
 use crate::outbox::records::ACKNOWLEDGEMENTS_PER_SYNC;
 use crate::store::Durability;
