@@ -18,11 +18,18 @@ use crate::reopening::{DATABASE, Options, write};
 
 /// Never reached unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 pub const DEVICE: &str = "power-device";
 
 /// A Message by its message id, which says what is in it.
 pub fn name(thread: usize, number: usize, bytes: usize) -> String {
     format!("{thread}-{number}-{bytes}")
+}
+
+/// Which thread has stored the Message of this name.
+pub fn thread(name: &str) -> usize {
+    let thread = name.split('-').next().and_then(|it| it.parse().ok());
+    thread.expect("a thread's number")
 }
 
 /// The content of the Message of this name.
@@ -61,11 +68,22 @@ fn lock(ledger: &SharedLedger) -> std::sync::MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What stays of the unsent Messages of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keeps {
+    All,
+    /// The newest, of all threads without a key that keep the latest.
+    Latest,
+    /// The newest of a key, of all threads that have it.
+    LatestOf(&'static str),
+}
+
 /// How the device works.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     /// The lane of each thread.
     pub lanes: fn(usize) -> Priority,
+    pub keeps: fn(usize) -> Keeps,
     pub durability: Durability,
     pub window: usize,
     pub device_id: &'static str,
@@ -74,6 +92,7 @@ pub struct Kind {
 /// The default.
 pub const POWER_SAFE: Kind = Kind {
     lanes: |_| Priority::Normal,
+    keeps: |_| Keeps::All,
     durability: Durability::PowerSafe,
     window: 1,
     device_id: DEVICE,
@@ -156,9 +175,28 @@ impl Device {
         &self.watch
     }
 
+    fn message(&self, name: &str) -> Message {
+        match (self.kind.keeps)(thread(name)) {
+            Keeps::LatestOf(key) => message(name).latest_key(key),
+            Keeps::All | Keeps::Latest => message(name),
+        }
+    }
+
+    /// What stores the Messages of this thread.
+    pub fn sender_of_thread(&self, client: &DeviceClient, thread: usize) -> StreamSender {
+        let options = SenderOptions::new().priority((self.kind.lanes)(thread));
+        let options = match (self.kind.keeps)(thread) {
+            Keeps::All => options,
+            Keeps::Latest => options.keep_latest(),
+            // Far more than a test takes.
+            Keeps::LatestOf(_) => options.keep_latest().time_to_live(LIFETIME),
+        };
+        sender_with(client, options)
+    }
+
     /// Stores these in one commit.
     pub fn store(&self, sender: &StreamSender, names: &[String]) {
-        let messages = names.iter().map(|name| message(name));
+        let messages = names.iter().map(|name| self.message(name));
         sender.enqueue_messages(messages).expect("they are stored");
         let mut ledger = lock(&self.ledger);
         let now = self.now();
@@ -173,7 +211,7 @@ impl Device {
         thread: usize,
         numbers: std::ops::Range<usize>,
     ) {
-        let sender = sender_of(client, (self.kind.lanes)(thread));
+        let sender = self.sender_of_thread(client, thread);
         for number in numbers {
             self.store(&sender, &[name(thread, number, 40 + number % 300)]);
         }
@@ -334,7 +372,10 @@ pub fn sender(client: &DeviceClient) -> StreamSender {
 }
 
 pub fn sender_of(client: &DeviceClient, priority: Priority) -> StreamSender {
-    let options = SenderOptions::new().priority(priority);
+    sender_with(client, SenderOptions::new().priority(priority))
+}
+
+fn sender_with(client: &DeviceClient, options: SenderOptions) -> StreamSender {
     client
         .create_stream_sender_with(None, None, options)
         .expect("a sender")

@@ -1,10 +1,11 @@
 //! Knows from the ledger what must be there after a cut.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use spotflow_device::{Durability, Priority};
 
-use crate::device::{Ledger, Run};
+use crate::device::{Keeps, Ledger, Run, thread};
+use crate::newest::Newest;
 use crate::reopening::{Found, number};
 
 /// Messages that a power cut can repeat beside those of the window: `ACKNOWLEDGEMENTS_PER_SYNC` in
@@ -42,9 +43,11 @@ pub struct Judge<'a> {
     durability: Durability,
     window: usize,
     lanes: Vec<Lane<'a>>,
+    newest: Newest<'a>,
     names: BTreeMap<i64, String>,
-    /// The highest number at the last sync.
+    /// The highest number at the last sync, and the ids that were pending then.
     synced_number: i64,
+    synced: BTreeSet<i64>,
 }
 
 /// What is known of the Messages of one lane.
@@ -66,12 +69,6 @@ struct Pending {
     to: usize,
 }
 
-/// Which thread has stored the Message of this name.
-fn thread(name: &str) -> usize {
-    let thread = name.split('-').next().and_then(|it| it.parse().ok());
-    thread.expect("a thread's number")
-}
-
 impl<'a> Lane<'a> {
     fn new(run: &'a Run, priority: Priority) -> Lane<'a> {
         let is_of_it = |name: &str| (run.kind.lanes)(thread(name)) == priority;
@@ -85,13 +82,11 @@ impl<'a> Lane<'a> {
         let accepted = run.ledger.accepted.iter();
         let mut accepted: Vec<(usize, usize)> = accepted
             .filter(|(name, _)| is_of_it(name))
-            .map(|(name, at)| {
-                (
-                    *at,
-                    *order
-                        .get(name.as_str())
-                        .expect("all are received in the end"),
-                )
+            .filter_map(|(name, at)| {
+                let place = order.get(name.as_str());
+                let is_kept = (run.kind.keeps)(thread(name)) == Keeps::All;
+                assert!(place.is_some() || !is_kept, "{name} is never received");
+                Some((*at, *place?))
             })
             .collect();
         accepted.sort_unstable();
@@ -175,8 +170,10 @@ impl<'a> Judge<'a> {
             durability: run.kind.durability,
             window: run.kind.window,
             lanes: lanes.map(|priority| Lane::new(run, priority)).collect(),
+            newest: Newest::new(run),
             names: BTreeMap::new(),
             synced_number: 0,
+            synced: BTreeSet::new(),
         };
         judge.check_threads();
         judge
@@ -208,7 +205,8 @@ impl<'a> Judge<'a> {
             let known = self.names.entry(*id).or_insert_with(|| name.clone());
             assert_eq!(known, name, "the id {id} repeats");
             let is_known = |lane: &Lane<'_>| lane.order.contains_key(name.as_str());
-            assert!(self.lanes.iter().any(is_known), "{name} is never received");
+            let is_known = self.lanes.iter().any(is_known) || self.newest.has(name);
+            assert!(is_known, "{name} is never received");
         }
     }
 
@@ -218,12 +216,21 @@ impl<'a> Judge<'a> {
         for lane in &mut self.lanes {
             lane.floor = lane.pending(at, kept);
         }
+        self.newest.synced(at, kept);
+        self.synced = kept.pending.keys().copied().collect();
         let newest = kept.pending.keys().map(|id| number(*id)).max();
         self.synced_number = self.synced_number.max(newest.unwrap_or(0));
     }
 
     pub fn judge(&mut self, at: usize, found: &Found) -> Outcome {
         self.check_names(found);
+        self.newest.judge(at, found);
+        for id in found.pending.keys() {
+            assert!(
+                number(*id) > self.synced_number || self.synced.contains(id),
+                "the id {id} comes back, whose deletion was synced"
+            );
+        }
         let (mut lost, mut repeated, mut repeating) = (0, 0, Vec::new());
         for lane in &self.lanes {
             let outcome = lane.judge(at, found, self.durability);

@@ -9,6 +9,7 @@
 mod device;
 mod disk;
 mod judge;
+mod newest;
 mod recorder;
 mod reopening;
 mod shim;

@@ -1,11 +1,12 @@
 //! Messages, properties and commands through power cuts.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use spotflow_device::{Durability, Priority};
+use spotflow_device::{DeviceClient, Durability, Priority};
 use spotflow_emulator::AckMode;
 
-use crate::device::{DEVICE, Device, Kind, PATIENCE, POWER_SAFE, Run, name, sender};
+use crate::device::{DEVICE, Device, Keeps, Kind, PATIENCE, POWER_SAFE, Run, name, sender};
 use crate::recorder::Operation;
 use crate::survey::{Plan, survey};
 
@@ -119,6 +120,69 @@ fn mixed(kind: Kind) -> Run {
         .expect("all is sent");
     client.close();
     device.end("lanes")
+}
+
+/// The threads beside others of which only the newest Message is kept. The last two share a key.
+const WITHOUT_KEY: usize = THREADS;
+const KEY_A: usize = THREADS + 1;
+const KEY_B: [usize; 2] = [THREADS + 2, THREADS + 3];
+
+fn keeps(thread: usize) -> Keeps {
+    match thread {
+        WITHOUT_KEY => Keeps::Latest,
+        KEY_A => Keeps::LatestOf("a"),
+        thread if KEY_B.contains(&thread) => Keeps::LatestOf("b"),
+        _ => Keeps::All,
+    }
+}
+
+/// Readings of which the newest is kept among Messages of which all are: a backlog, which drains while more comes; and
+/// the same once more behind an interruption.
+fn latest(kind: Kind, title: &str) -> Run {
+    let device = Device::new(kind);
+    device
+        .platform
+        .acknowledge(AckMode::After(Duration::from_millis(2)));
+    device.start().close();
+    device.offline(true);
+    let client = device.start();
+    let in_turn = |client: &DeviceClient, numbers: Range<usize>| {
+        for number in numbers {
+            (0..THREADS).for_each(|thread| device.store_each(client, thread, number..number + 1));
+            store_newest(&device, client, number);
+        }
+    };
+    in_turn(&client, 0..20);
+    client.close();
+    device.offline(false);
+    let client = device.start();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (device, client) = (&device, &client);
+            scope.spawn(move || device.store_each(client, thread, 20..35));
+        }
+        scope.spawn(|| (20..50).for_each(|number| store_newest(&device, &client, number)));
+    });
+    device.cut_off();
+    in_turn(&client, 50..56);
+    device.offline(false);
+    client
+        .wait_enqueued_messages_sent_timeout(PATIENCE)
+        .expect("all is sent");
+    client.close();
+    let run = device.end(title);
+    let replaced = run.ledger.accepted.len() - run.ledger.received.len();
+    assert!(replaced > 50, "{replaced} were replaced");
+    run
+}
+
+/// One more of each key; without a key two in one call, of which the first is never stored.
+fn store_newest(device: &Device, client: &DeviceClient, number: usize) {
+    let two = [2 * number, 2 * number + 1].map(|number| name(WITHOUT_KEY, number, 60));
+    device.store(&device.sender_of_thread(client, WITHOUT_KEY), &two);
+    for thread in [KEY_A, KEY_B[number % 2]] {
+        device.store_each(client, thread, number..number + 1);
+    }
 }
 
 /// A large backlog in a file that is small again in the end.
@@ -272,6 +336,44 @@ fn with_lanes_a_power_cut_repeats_messages_of_the_lane_that_was_sent_from_last_a
     let totals = survey(&mixed(kind), plan);
     assert!(totals.repeated_max > 1, "{totals:?}");
     assert!(totals.delivered > 0, "{totals:?}");
+}
+
+#[test]
+fn a_power_cut_leaves_the_newest_message_of_a_key_or_the_one_that_it_replaces() {
+    let kind = Kind {
+        // Of the one key in a lane of others, of the other in two.
+        lanes: |thread| match thread {
+            0 | KEY_A => Priority::Urgent,
+            1 | WITHOUT_KEY => Priority::Normal,
+            thread if thread == KEY_B[0] => Priority::High,
+            _ => Priority::Bulk,
+        },
+        keeps,
+        ..POWER_SAFE
+    };
+    let plan = Plan {
+        between: 20,
+        again: 40,
+        deliveries: 8,
+    };
+    let totals = survey(&latest(kind, "latest"), plan);
+    assert!(totals.repeated_max > 1, "{totals:?}");
+    assert!(totals.delivered > 0, "{totals:?}");
+}
+
+#[test]
+fn kill_safe_with_a_window_a_message_is_not_lost_with_the_one_that_replaces_it() {
+    let kind = Kind {
+        keeps,
+        ..with_window(Durability::KillSafe)
+    };
+    let plan = Plan {
+        between: 20,
+        again: 40,
+        deliveries: 8,
+    };
+    let totals = survey(&latest(kind, "latest, kill-safe, window 16"), plan);
+    assert!(totals.survivals_with_loss > 0, "{totals:?}");
 }
 
 #[test]
