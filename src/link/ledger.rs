@@ -1,6 +1,7 @@
 //! Outbox and session together, as the link drives them, against a hub that acknowledges in any order,
 //! repeats itself, talks about the same packet ids in other matters, and cuts at any byte; with a disk
-//! that fails, and kills. A ledger says what may be forgotten: exactly what the hub acknowledged.
+//! that fails, and kills. A ledger says what may be forgotten: exactly what the hub acknowledged, or what a newer Message
+//! of its key replaced before the link had it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::outbox::{Left, Loaded, NewBody, NewMessage, Record, State};
 use crate::pacing::pacer::Turn;
 use crate::secret::Secret;
 use crate::store::rows::lane;
+use crate::store::rows::latest::LatestRow;
+use crate::store::rows::outbox::DroppedRows;
 use crate::store::rows::totals::Totals;
 
 const NOW: Moment = Moment::START;
@@ -39,6 +42,13 @@ struct World {
     record: Option<Record>,
     sent_from: Priority,
     last_number: i64,
+    /// Of the rows of which only the newest is kept.
+    keys: HashMap<i64, u8>,
+    replacing: Option<Replacing>,
+    transactions: u64,
+    replaced: BTreeSet<i64>,
+    /// What the link has, or had, in this run.
+    taken: BTreeSet<i64>,
     outbox: State,
     session: Session,
     to_hub: BytesMut,
@@ -52,6 +62,13 @@ struct World {
     /// The Messages in the order in which they came to the hub.
     received: Vec<i64>,
     cases: u64,
+}
+
+/// A transaction is under way that stores a Message in place of these.
+struct Replacing {
+    transaction: u64,
+    key: u8,
+    older: Vec<i64>,
 }
 
 fn session(in_flight: InFlight) -> Session {
@@ -93,6 +110,11 @@ impl World {
             record: None,
             sent_from: Priority::Normal,
             last_number: 0,
+            keys: HashMap::new(),
+            replacing: None,
+            transactions: 0,
+            replaced: BTreeSet::new(),
+            taken: BTreeSet::new(),
             outbox: State::default(),
             session: session(InFlight::default()),
             to_hub: BytesMut::new(),
@@ -121,6 +143,70 @@ impl World {
     }
 
     fn store(&mut self) {
+        self.end_replacing();
+        match self.random.u8(0..9) {
+            key @ 0..3 => self.begin_replacing(key),
+            _ => drop(self.insert()),
+        }
+    }
+
+    fn of_key(&self, key: u8) -> impl Iterator<Item = i64> {
+        let is_of_key = move |id: &i64| self.keys.get(id) == Some(&key);
+        self.rows.iter().copied().filter(is_of_key)
+    }
+
+    fn begin_replacing(&mut self, key: u8) {
+        self.transactions += 1;
+        let row = |id| LatestRow {
+            id,
+            bytes: 4,
+            is_partly_up: false,
+        };
+        let rows = self.of_key(key).map(row).collect();
+        let older = self
+            .outbox
+            .hold_replaceable(self.transactions, rows, self.window);
+        let older: Vec<i64> = older.iter().map(|row| row.id).collect();
+        let is_taken = |id: &i64| self.taken.contains(id);
+        assert!(!older.iter().any(is_taken), "the link has one of {older:?}");
+        self.replacing = Some(Replacing {
+            transaction: self.transactions,
+            key,
+            older,
+        });
+    }
+
+    /// The disk is done with what replaces older ones, or has failed.
+    fn end_replacing(&mut self) {
+        let Some(Replacing {
+            transaction,
+            key,
+            older,
+        }) = self.replacing.take()
+        else {
+            return;
+        };
+        if self.random.u8(0..5) == 0 {
+            self.outbox.rolled_back(transaction);
+            return;
+        }
+        for id in older {
+            assert!(self.rows.remove(&id), "{id} is there");
+            self.replaced.insert(id);
+            self.outbox.replaced_by_newer(&DroppedRows {
+                first: id,
+                last: id,
+                totals: Totals { count: 1, bytes: 4 },
+            });
+        }
+        let id = self.insert();
+        self.keys.insert(id, key);
+        let unsent = self.of_key(key).filter(|id| !self.taken.contains(id));
+        // With those that the link was promised next.
+        assert!(unsent.count() <= 1 + self.window, "they are replaced");
+    }
+
+    fn insert(&mut self) -> i64 {
         self.last_number += 1;
         let priority = self.random.choice(&self.lanes).copied().expect("a lane");
         let id = lane::id(priority, self.last_number);
@@ -132,6 +218,7 @@ impl World {
         };
         self.rows.insert(id);
         self.outbox.stored(id, &message);
+        id
     }
 
     /// Some lanes have to wait, or all.
@@ -153,6 +240,9 @@ impl World {
                     may_go.then_some(place)
                 }
                 None => self.outbox.take(self.window, &mut turn).map(|message| {
+                    let is_held = |it: &Replacing| it.older.contains(&message.id);
+                    assert!(!self.replacing.as_ref().is_some_and(is_held), "it goes");
+                    self.taken.insert(message.id);
                     self.session.take_in(message);
                     self.session.in_flight().count() - 1
                 }),
@@ -274,6 +364,7 @@ impl World {
 
     /// The disk is done with what was to be recorded, or has failed, and the next record begins.
     fn write_record(&mut self) {
+        self.end_replacing();
         if let Some(record) = self.record.take() {
             if self.random.u8(0..5) == 0 {
                 self.outbox.record_failed(record);
@@ -307,8 +398,10 @@ impl World {
         self.on_their_way.clear();
     }
 
-    /// The process ends; the next one finds the rows. A record that was begun is written or not.
+    /// The process ends; the next one finds the rows. A transaction that was begun is committed or not.
     fn kill(&mut self) {
+        self.end_replacing();
+        self.taken.clear();
         if let Some(record) = self.record.take()
             && self.random.bool()
         {
@@ -341,9 +434,9 @@ impl World {
 
     /// The ledger against the rows.
     fn check(&self) {
-        let known = self.acknowledged.union(&self.rows).count() as i64;
+        let known = self.acknowledged.union(&self.rows).count() + self.replaced.len();
         assert_eq!(
-            known, self.last_number,
+            known as i64, self.last_number,
             "forgotten without a PUBACK of its own"
         );
         assert_eq!(self.outbox.pending().count, self.rows.len() as u64);
@@ -365,12 +458,12 @@ impl World {
     }
 
     /// Each first arrival behind those before it in its lane, and a repeat within the window, if the hub acknowledges in
-    /// order.
+    /// order. What had arrived when its run ended, and was replaced by the next, has left the window, and does not count.
     fn check_order(&self) {
         let mut first = BTreeMap::new();
         let mut last_of_lane: HashMap<Priority, i64> = HashMap::new();
+        let mut arrived = 0;
         for (at, id) in self.received.iter().enumerate() {
-            let arrived = first.len();
             match first.get(id) {
                 Some(place) => assert!(
                     arrived - place <= self.window || !self.in_order,
@@ -380,10 +473,12 @@ impl World {
                     let last = last_of_lane.insert(lane::priority(*id), *id);
                     assert!(last < Some(*id), "{id} at {at} is out of order");
                     first.insert(*id, arrived);
+                    arrived += usize::from(!self.replaced.contains(id));
                 }
             }
         }
-        assert_eq!(first.len() as i64, self.last_number, "all arrived");
+        let all = arrived + self.replaced.len();
+        assert_eq!(all as i64, self.last_number, "all others arrived");
     }
 }
 
