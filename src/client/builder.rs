@@ -278,8 +278,9 @@ impl DeviceClientBuilder {
     ///
     /// With 1, a lost connection or a kill can repeat a Message only directly after itself, and the
     /// Platform drops such a repeat. With `n`, it can repeat the last `n` Messages in their order,
-    /// which the Platform does not drop: a file that concatenates a Batch then holds them twice. More
-    /// than 1 pays off where the round trip is long.
+    /// which the Platform does not drop: a file that concatenates a Batch then holds them twice. Those that an
+    /// earlier run had sent, and this one [replaced](crate::SenderOptions::keep_latest), do not count. More than
+    /// 1 pays off where the round trip is long.
     pub fn in_flight_window(mut self, messages: usize) -> Self {
         self.options.window = messages;
         self

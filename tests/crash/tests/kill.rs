@@ -215,13 +215,36 @@ fn name(message: &Message) -> String {
     }
 }
 
+/// The Messages of the thread that keeps the latest which are not the newest of their key. What one run had in flight, and
+/// the next replaced, leaves a window.
+fn replaceable(received: &[String]) -> HashSet<&str> {
+    let mut newest: HashMap<u64, u64> = HashMap::new();
+    let of_it = |name: &str| name.strip_prefix("3 ")?.parse().ok();
+    for number in received.iter().filter_map(|name| of_it(name)) {
+        let of_key = newest.entry(number / OF_A_KEY).or_default();
+        *of_key = (*of_key).max(number);
+    }
+    let is_older =
+        |name: &&str| of_it(name).is_some_and(|number| newest[&(number / OF_A_KEY)] > number);
+    received
+        .iter()
+        .map(String::as_str)
+        .filter(is_older)
+        .collect()
+}
+
 /// The order of first arrivals keeps each thread's order, and a repeat is at most `window` back.
 fn check_order(received: &[String], window: usize) -> usize {
+    // One that is alone in flight is repeated before all others, or not at all.
+    let uncounted = match window {
+        1 => HashSet::new(),
+        _ => replaceable(received),
+    };
+    let mut arrived = 0;
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut last_of_thread: HashMap<&str, u64> = HashMap::new();
     let mut repeated = 0;
     for (at, text) in received.iter().enumerate() {
-        let arrived = first.len();
         if let Some(place) = first.get(text.as_str()) {
             repeated += 1;
             assert!(
@@ -239,6 +262,7 @@ fn check_order(received: &[String], window: usize) -> usize {
             continue;
         }
         first.insert(text, arrived);
+        arrived += usize::from(!uncounted.contains(text.as_str()));
         let (thread, number) = text.split_once(' ').expect("thread and number");
         let number = number.parse().expect("a number");
         if let Some(last) = last_of_thread.insert(thread, number) {
