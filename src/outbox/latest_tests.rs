@@ -7,25 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::real_database::{fail_inserts, open, seed};
 use super::*;
-use crate::clock::SystemClock;
 use crate::message::Priority;
 use crate::message::terms::{self, Terms};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Nobody;
-
-impl Wake for Nobody {
-    fn wake_link(&self) {}
-    fn wake_uploader(&self) {}
-}
-
-fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Outbox {
-    let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
-    let clock = Arc::new(SystemClock);
-    Outbox::open(store, Arc::new(Nobody), clock, window, limits).unwrap()
-}
 
 /// With this key, or to be kept in any case.
 fn message(key: Option<u8>, bytes: usize, priority: Priority) -> NewMessage {
@@ -70,36 +57,11 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, (Option<String>, u64)> {
         .unwrap()
 }
 
-/// Stores fail from now on, or do not; deletes before them in the same transaction do not.
-fn fail_inserts(outbox: &Outbox, fails: bool) {
-    let sql = if fails {
-        "CREATE TEMP TRIGGER fails BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END"
-    } else {
-        "DROP TRIGGER fails"
-    };
-    let change = move |transaction: &mut crate::store::Transaction| {
-        transaction.connection().execute_batch(sql)
-    };
-    outbox
-        .store
-        .execute(Durability::KillSafe, change, |()| {})
-        .unwrap();
-}
-
 /// The Platform has all of these.
 fn acknowledge(outbox: &Outbox, ids: impl IntoIterator<Item = i64>) {
     ids.into_iter().for_each(|id| outbox.acknowledge(id));
     outbox.record();
     outbox.shared.wait_recorded(Instant::now() + PATIENCE);
-}
-
-fn seed() -> u64 {
-    let seed = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => fastrand::u64(..),
-    };
-    println!("SEED={seed}");
-    seed
 }
 
 #[test]

@@ -8,29 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::admission::{Answer, Request};
+use super::real_database::{fail_inserts, open, seed};
 use super::*;
-use crate::clock::SystemClock;
 use crate::message::Priority;
 use crate::store::rows::lane;
-
-struct Nobody;
-
-impl Wake for Nobody {
-    fn wake_link(&self) {}
-    fn wake_uploader(&self) {}
-}
-
-fn open(directory: &tempfile::TempDir, window: usize, limits: OutboxLimits) -> Outbox {
-    let store = Arc::new(Store::open(&directory.path().join("device.db")).unwrap());
-    Outbox::open(
-        store,
-        Arc::new(Nobody),
-        Arc::new(SystemClock),
-        window,
-        limits,
-    )
-    .unwrap()
-}
 
 fn message(bytes: usize) -> NewMessage {
     NewMessage {
@@ -64,32 +45,6 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
                 .collect()
         })
         .unwrap()
-}
-
-/// Stores fail from now on, or do not; deletes before them in the same transaction do not.
-fn fail_inserts(outbox: &Outbox, fails: bool) {
-    let sql = if fails {
-        "CREATE TEMP TRIGGER fails BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'test'); END"
-    } else {
-        "DROP TRIGGER fails"
-    };
-    outbox
-        .store
-        .execute(
-            Durability::KillSafe,
-            move |transaction| transaction.connection().execute_batch(sql),
-            |()| {},
-        )
-        .unwrap();
-}
-
-fn seed() -> u64 {
-    let seed = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => fastrand::u64(..),
-    };
-    println!("SEED={seed}");
-    seed
 }
 
 #[test]

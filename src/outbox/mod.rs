@@ -43,6 +43,8 @@ mod loader;
 mod new_message;
 mod queues;
 mod ready;
+#[cfg(test)]
+mod real_database;
 mod recorder;
 mod records;
 mod recovery;
