@@ -124,7 +124,8 @@ class DeviceClient:
         - `ca_file`: a PEM file with certificates to trust beside the system's.
         - `cloud_messages`: whether to take messages for `receive_cloud_message` from the Platform.
         - `in_flight_window`: how many Messages may be under way without an acknowledgement, 1 to 256. With
-          more than 1, a lost connection can repeat that many, which the Platform does not drop.
+          more than 1, a lost connection can repeat that many, which the Platform does not drop. Those that an
+          earlier run had sent, and this one replaced (`keep_latest`), do not count.
         - `durability`: what a stored Message survives, by default `Durability.POWER_SAFE`.
         - `keep_alive`: seconds without traffic after which the connection is tested, 5 to 1767, by default
           120.
