@@ -1,6 +1,8 @@
 //! Pages and records of SQLite's file format (<https://sqlite.org/fileformat2.html>), read without
 //! trusting them.
 
+use std::collections::HashSet;
+
 use rusqlite::types::Value;
 
 use crate::store::disk::sqlite::PAGE_BYTES;
@@ -77,15 +79,19 @@ pub(super) fn leaf_cell(
         _ => (0, start),
     };
     let bytes = usize::try_from(bytes).ok()?;
-    if bytes > pages.count() as usize * PAGE {
+    // In 64 bits: as `usize`, the size of a file of 4 GiB is 0 on a machine of 32.
+    if bytes as u64 > u64::from(pages.count()) * PAGE as u64 {
         return None;
     }
     let local = local_bytes(bytes, kind);
     let mut payload = page.get(start..start + local)?.to_vec();
     if local < bytes {
         let mut next = be32(page, start + local)?;
+        let mut seen = HashSet::new();
         while payload.len() < bytes {
-            let overflow = (next != 0).then(|| pages.page(next)).flatten()?;
+            // A chain that comes back to a page would fill the memory.
+            let is_new = next != 0 && seen.insert(next);
+            let overflow = is_new.then(|| pages.page(next)).flatten()?;
             next = be32(&overflow, 0)?;
             let part = (bytes - payload.len()).min(PAGE - 4);
             payload.extend_from_slice(overflow.get(4..4 + part)?);
@@ -173,4 +179,57 @@ pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 fn be16(bytes: &[u8], at: usize) -> Option<usize> {
     let word = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_be_bytes(*word).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// A file of 4 GiB, all pages of which are the same.
+    struct Huge {
+        page: Page,
+        reads: Cell<usize>,
+    }
+
+    impl Huge {
+        fn of(bytes: &[u8]) -> Huge {
+            let mut page = [0; PAGE];
+            page[..bytes.len()].copy_from_slice(bytes);
+            Huge {
+                page,
+                reads: Cell::new(0),
+            }
+        }
+    }
+
+    impl Pages for Huge {
+        fn page(&self, _: u32) -> Option<Page> {
+            self.reads.set(self.reads.get() + 1);
+            Some(self.page)
+        }
+
+        fn count(&self) -> u32 {
+            1 << 22
+        }
+    }
+
+    #[test]
+    fn a_row_of_a_file_of_4_gib_is_read_also_on_a_machine_of_32_bits() {
+        // Three bytes with the rowid 5: a header of two, for one number of one byte.
+        let file = Huge::of(&[3, 5, 2, 1, 7]);
+        let found = leaf_cell(&file, &file.page, Kind::TableLeaf, 0);
+        assert_eq!(found, Some((5, vec![Value::Integer(7)])));
+    }
+
+    #[test]
+    fn a_chain_of_pages_that_leads_back_is_not_followed_for_ever() {
+        // 2 GiB - 1, in pages each of which names the same one as the next.
+        let mut file = Huge::of(&[0x87, 0xff, 0xff, 0xff, 0x7f, 5]);
+        let local = local_bytes(i32::MAX as usize, Kind::TableLeaf);
+        file.page[6 + local..][..4].fill(1);
+        assert_eq!(leaf_cell(&file, &file.page, Kind::TableLeaf, 0), None);
+        assert!(file.reads.get() <= 2, "{} reads", file.reads.get());
+    }
 }

@@ -50,7 +50,7 @@ impl Log {
         let (header, frames) = self.bytes.split_at(self.header().len());
         let is_log = word(header, 0).is_some_and(|magic| magic & !1 == MAGIC);
         let page_bytes = word(header, 8).filter(|_| is_log).unwrap_or(0) as usize;
-        let frames = frames.chunks_exact(FRAME_HEADER_BYTES + page_bytes);
+        let frames = frames.chunks_exact(FRAME_HEADER_BYTES.saturating_add(page_bytes));
         let frames =
             frames.take_while(move |frame| is_log && frame.get(8..16) == header.get(16..24));
         frames.filter_map(|frame| {
@@ -212,6 +212,18 @@ mod tests {
             .execute_batch("PRAGMA wal_checkpoint(PASSIVE)")
             .unwrap();
         assert!(began.is_as_it_was(&path, &wal).unwrap());
+    }
+
+    /// On a machine of 32 bits, the first two and a frame's header together are no number, or 0.
+    #[test]
+    fn a_log_whose_pages_are_as_large_as_no_page_is_has_no_frames() {
+        for page_bytes in [u32::MAX, u32::MAX - 23, 1 << 31] {
+            let mut bytes = vec![0; 4096];
+            bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
+            bytes[8..12].copy_from_slice(&page_bytes.to_be_bytes());
+            let log = Log { bytes };
+            assert_eq!(log.frames().count(), 0, "{page_bytes}");
+        }
     }
 
     #[test]
