@@ -135,6 +135,12 @@ impl Store {
         self.queue.waiting_jobs()
     }
 
+    /// See [`CommitQueue::checkpoint`].
+    #[cfg(test)]
+    pub fn checkpoint(&self) {
+        self.queue.checkpoint();
+    }
+
     /// See [`FileLock::leave_to_parent`].
     pub fn leave_to_parent(&self) {
         self.lock.leave_to_parent();

@@ -166,9 +166,8 @@ impl Database {
     fn connected(&mut self, connection: Connection, ids: RowIds) -> Result<()> {
         let mut session = Session::open(connection, ids, &self.path, self.continued)?;
         self.keeper.connected()?;
-        session.mark_in_use();
-        // The mark must be in the file itself. And what a killed process wrote may not be synced yet: a power cut must
-        // not lose that in addition to what this one leaves unsynced.
+        // What a killed process wrote may not be synced yet: a power cut must not lose that in addition to what this one
+        // leaves unsynced.
         session.move_wal();
         self.session = Some(session);
         Ok(())

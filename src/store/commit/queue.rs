@@ -186,6 +186,13 @@ impl CommitQueue {
         self.writer.lock().on_recovery(write_back);
     }
 
+    /// Moves the log into the file now.
+    #[cfg(test)]
+    pub fn checkpoint(self: &Arc<Self>) {
+        let _turn = self.hold();
+        self.writer.lock().checkpoint();
+    }
+
     /// How many jobs wait for the next commit.
     #[cfg(test)]
     pub fn waiting_jobs(&self) -> usize {

@@ -176,12 +176,16 @@ impl Session {
         checkpoint::is_due(&self.transaction)
     }
 
-    /// Moves the WAL into the database, and shrinks the file if that is worth it; returns whether all of
-    /// it was moved.
-    pub fn checkpoint(&mut self) -> bool {
+    /// Moves the WAL into the database, and shrinks the file if that is worth it.
+    pub fn checkpoint(&mut self) {
+        self.shrink_file();
+        self.move_wal();
+    }
+
+    fn shrink_file(&mut self) {
         // To shrink takes space in the WAL.
         let shrunk = checkpoint::shrink(self.connection()).or_else(|_| {
-            self.move_wal();
+            self.move_pages();
             checkpoint::shrink(self.connection())
         });
         match shrunk {
@@ -193,7 +197,6 @@ impl Session {
                     .failed("the file stays large", reason, then);
             }
         }
-        self.move_wal()
     }
 
     /// A [`checkpoint`](Self::checkpoint), if the file would shrink with it.
@@ -201,12 +204,28 @@ impl Session {
         match checkpoint::is_shrinkable(self.connection()) {
             Ok(false) => {}
             // What fails is told there.
-            Ok(true) | Err(_) => drop(self.checkpoint()),
+            Ok(true) | Err(_) => self.checkpoint(),
         }
     }
 
-    /// Moves the WAL into the database; returns whether all of it was moved.
+    /// Moves the WAL into the database; returns whether all of it was moved. Behind that, the [mark](in_use) is in the
+    /// file and not in the WAL.
     pub fn move_wal(&mut self) -> bool {
+        // Not behind the remains of a commit that failed: see `wal_has_remains`.
+        let mut is_marked = !self.wal_has_remains && self.mark("as in use", in_use::set);
+        let mut is_moved = self.move_pages();
+        if is_moved && !is_marked {
+            // Also where the disk was full: now there is space in the WAL.
+            is_marked = self.mark("as in use", in_use::set);
+            is_moved = self.move_pages();
+        }
+        if is_marked && is_moved {
+            self.mark("as one whose log is there", in_use::clear);
+        }
+        is_moved
+    }
+
+    fn move_pages(&mut self) -> bool {
         self.transaction.written_mut().checkpointed();
         let moved = checkpoint::move_wal(self.connection());
         self.reserve.checkpointed();
@@ -230,28 +249,16 @@ impl Session {
         Chain(&sqlite_error(&self.path, action, error)).to_string()
     }
 
-    /// Says in the file that it is in use. Where that fails, a log that is lost later will not be missed.
-    pub fn mark_in_use(&mut self) {
-        // What cannot be read is found by the next transaction.
-        if let Ok(false) = in_use::is_set(self.connection()) {
-            self.note("mark it as in use", in_use::set);
+    /// Changes the mark, in a transaction of its own, which nobody waits for. It takes no new page: the row is there, or
+    /// was. Where that fails, a log that is lost later may not be missed, or be missed without reason.
+    fn mark(&mut self, how: &str, change: fn(&Connection) -> rusqlite::Result<()>) -> bool {
+        let changed = self
+            .set_durability(Durability::KillSafe)
+            .and_then(|()| change(self.connection()));
+        if let Err(error) = &changed {
+            log::debug!("{}: cannot mark it {how}: {error}", self.path.display());
         }
-    }
-
-    /// Writes something that nobody waits for.
-    fn note(&mut self, what: &str, write: fn(&Connection) -> rusqlite::Result<()>) {
-        let noted = self.begin(Durability::KillSafe).and_then(|()| {
-            if let Err(error) = write(self.connection()) {
-                self.roll_back();
-                return Err(self.unusable(error));
-            }
-            self.transaction.wrote(0);
-            self.commit()
-        });
-        if let Err(error) = noted {
-            let path = self.path.display();
-            log::debug!("{path}: cannot {what}: {}", Chain(&error));
-        }
+        changed.is_ok()
     }
 
     /// On a full disk: whether the WAL can now be used from its start again, and could not before.
@@ -266,8 +273,12 @@ impl Session {
 
     /// The orderly end: nothing is left in the WAL.
     pub fn close(mut self) {
-        self.note("mark it as closed", in_use::clear);
-        let is_moved = self.checkpoint();
+        if self.wal_has_remains {
+            self.move_pages();
+        }
+        self.mark("as closed", in_use::clear);
+        self.shrink_file();
+        let is_moved = self.move_pages();
         sqlite::close(self.transaction.into_connection(), &self.path);
         if is_moved && let Err(error) = self.reserve.void_wal() {
             log::warn!("{}: the WAL stays as it is: {error}", self.path.display());

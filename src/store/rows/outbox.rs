@@ -307,6 +307,17 @@ pub(crate) fn replace_content(transaction: &mut Transaction, id: i64, link: &[u8
     Ok(())
 }
 
+/// What a Message is if it has no content to be uploaded (any more).
+pub(crate) fn link(transaction: &Transaction, id: i64) -> Result<Option<Bytes>> {
+    transaction
+        .connection()
+        .prepare_cached("SELECT body FROM outbox WHERE id = ?1 AND NOT upload")?
+        .query_row([id], |row| {
+            Ok(Bytes::copy_from_slice(row.get_ref(0)?.as_bytes()?))
+        })
+        .optional()
+}
+
 /// The Messages of these ids, which are of one lane, oldest first, until they hold `budget_bytes` of memory or are
 /// `most`; and whether there are more. At least one is returned if there is one.
 pub(crate) fn load(

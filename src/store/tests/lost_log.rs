@@ -64,6 +64,68 @@ fn nothing_is_told_lost_of_a_first_run_that_was_closed_in_order_or_of_one_with_i
     }
 }
 
+/// As somebody who looks at it with `sqlite3` does.
+fn move_log_with_sqlite(directory: &tempfile::TempDir) {
+    let sqlite = rusqlite::Connection::open(directory.path().join("device.db")).unwrap();
+    rows::in_use::is_set(&sqlite).unwrap();
+    // With its end, SQLite moves the log into the file and removes it.
+    drop(sqlite);
+    assert!(!directory.path().join("device.db-wal").exists());
+}
+
+#[test]
+fn a_log_that_another_program_has_moved_into_the_file_is_not_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    insert(&open(&directory), b"of another run");
+    let store = open(&directory);
+    let untouched = copied(&directory, &["", "-wal"]);
+    insert(&store, b"in the log");
+    let killed = copied(&directory, &["", "-wal"]);
+    store.checkpoint();
+    let moved_by_us = copied(&directory, &["", "-wal"]);
+    insert(&store, b"behind it");
+    let used_again = copied(&directory, &["", "-wal"]);
+    for (copy, messages) in [
+        (untouched, 1),
+        (killed, 2),
+        (moved_by_us, 2),
+        (used_again, 3),
+    ] {
+        // Also at the second time.
+        for _ in 0..2 {
+            move_log_with_sqlite(&copy);
+            let store = open(&copy);
+            assert!(store.recovery().is_none(), "{messages} Messages");
+            assert_eq!(bodies(&store).len(), messages);
+        }
+    }
+}
+
+#[test]
+fn what_was_in_the_log_behind_a_checkpoint_is_missed_if_it_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory);
+    insert(&store, b"x");
+    store.checkpoint();
+    let moved_by_us = copied(&directory, &[""]);
+    insert(&store, b"y");
+    let used_again = copied(&directory, &[""]);
+    for copy in [moved_by_us, used_again] {
+        let store = open(&copy);
+        assert_eq!(bodies(&store), [b"x"]);
+        assert!(!store.recovery().expect("it is told").is_complete);
+    }
+    // A log that another program has moved, and then the next one.
+    let killed = copied(&directory, &["", "-wal"]);
+    move_log_with_sqlite(&killed);
+    let store = open(&killed);
+    insert(&store, b"z");
+    let lost = copied(&killed, &[""]);
+    let store = open(&lost);
+    assert_eq!(bodies(&store), [b"x", b"y"]);
+    assert!(store.recovery().is_some());
+}
+
 #[test]
 fn a_file_of_before_the_mark_misses_no_log() {
     let directory = tempfile::tempdir().unwrap();
@@ -75,11 +137,7 @@ fn a_file_of_before_the_mark_misses_no_log() {
         .unwrap();
     let killed = copied(&directory, &["", "-wal"]);
     drop(store);
-    let sqlite = rusqlite::Connection::open(killed.path().join("device.db")).unwrap();
-    // With its end, SQLite moves the log into the file and removes it.
-    rows::in_use::is_set(&sqlite).unwrap();
-    drop(sqlite);
-    assert!(!killed.path().join("device.db-wal").exists());
+    move_log_with_sqlite(&killed);
     assert!(open(&killed).recovery().is_none());
 }
 
