@@ -135,10 +135,9 @@ impl Mailbox {
         self.changed.notify_all();
     }
 
-    /// For the link: it has ended.
-    pub fn note_end(&self) {
-        self.state.lock().has_ended = true;
-        self.changed.notify_all();
+    /// For the link: it ends when this is dropped, also by a panic.
+    pub fn link_lives(&self) -> LinkLives<'_> {
+        LinkLives(self)
     }
 
     /// Waits until the link has ended, or the deadline passes; returns whether it has ended.
@@ -147,6 +146,17 @@ impl Mailbox {
         let goes_on = |state: &mut State| !state.has_ended;
         let state = self.changed.wait_while_until(state, deadline, goes_on);
         state.has_ended
+    }
+}
+
+/// As long as the link lives.
+#[must_use = "the link has ended without it"]
+pub(crate) struct LinkLives<'a>(&'a Mailbox);
+
+impl Drop for LinkLives<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().has_ended = true;
+        self.0.changed.notify_all();
     }
 }
 
@@ -163,5 +173,28 @@ impl Wake for Mailbox {
 
     fn wake_uploader(&self) {
         self.ask(|wishes| wishes.upload = true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Link;
+
+    #[test]
+    fn who_waits_for_a_link_that_panics_goes_on() {
+        let (_poller, mailbox) = Link::poller().unwrap();
+        let link = Arc::clone(&mailbox);
+        let thread = crate::threads::spawn("test", move || {
+            let _lives = link.link_lives();
+            while !link.take().detach {
+                std::thread::yield_now();
+            }
+            panic!("as of a fault of ours");
+        });
+        mailbox.detach();
+        assert!(mailbox.wait_end(Instant::now()), "it has ended");
+        assert!(thread.unwrap().join().is_err());
+        mailbox.detach();
     }
 }

@@ -202,6 +202,8 @@ impl Link {
 
     /// The thread's loop; ends after [`Mailbox::close`].
     pub fn run(mut self) {
+        let mailbox = Arc::clone(&self.mailbox);
+        let _lives = mailbox.link_lives();
         loop {
             let now = self.parts.clock.now();
             self.take_wishes(now);
@@ -231,7 +233,6 @@ impl Link {
                 self.heed_network(changes, self.parts.clock.now());
             }
         }
-        self.mailbox.note_end();
     }
 
     // Step 1: wishes.
