@@ -37,8 +37,10 @@ struct Current {
     rustls: Arc<ClientConfig>,
     /// How many of the system's certificates could not be used.
     skipped: usize,
-    /// Of the files that it was read from, or could not be.
+    /// Of the files that it was read from.
     fingerprint: u64,
+    /// Of those that could not be used last.
+    refused: Option<u64>,
 }
 
 impl Trust {
@@ -65,30 +67,40 @@ impl Trust {
                 skipped: roots.problems.len(),
                 rustls: roots.into_rustls(&clock)?,
                 fingerprint,
+                refused: None,
             }),
             clock,
         })))
     }
 
     /// What the next handshake is to be made with: the same each time, so that sessions are resumed, until the files
-    /// change. Reads them then; so it is not for a thread that must not wait for a disk.
+    /// change. Reads them then, and each time until they can be used; so it is not for a thread that must not wait for
+    /// a disk.
     pub fn rustls(&self) -> Arc<ClientConfig> {
         let ca_file = self.0.ca_file.as_deref();
         let mut current = self.0.current.lock();
         let fingerprint = files::fingerprint(ca_file);
         if fingerprint != current.fingerprint {
-            // Before they are read: should they change meanwhile, they are read once more.
-            current.fingerprint = fingerprint;
             match self.read_anew(&current) {
                 Ok((rustls, skipped)) => {
                     log::info!("the trusted certificates have changed, and were read anew");
-                    current.rustls = rustls;
-                    current.skipped = skipped;
+                    *current = Current {
+                        rustls,
+                        skipped,
+                        // Of before they were read: should they have changed meanwhile, they are read once more.
+                        fingerprint,
+                        refused: None,
+                    };
                 }
-                Err(error) => log::warn!(
-                    "the trusted certificates have changed and cannot be used, those from before stay: {}",
-                    Chain(&error)
-                ),
+                // What failed may have been the reading alone.
+                Err(error) => {
+                    if current.refused.replace(fingerprint) != Some(fingerprint) {
+                        log::warn!(
+                            "the trusted certificates have changed and cannot be used, those from before stay: {}",
+                            Chain(&error)
+                        );
+                    }
+                }
             }
         }
         Arc::clone(&current.rustls)

@@ -99,3 +99,21 @@ fn while_a_file_is_broken_or_away_the_certificates_from_before_stay() {
     std::fs::write(&file.0, certificate_pem()).unwrap();
     assert!(!is_same(&first, &trust.rustls()));
 }
+
+#[test]
+fn what_could_not_be_read_is_read_again_also_if_no_time_stamp_tells_of_a_change() {
+    let file = File::with("unreadable", &certificate_pem());
+    let trust = Trust::load(Some(&file.0), system_clock()).unwrap();
+    let in_use = trust.0.current.lock().fingerprint;
+    std::fs::write(&file.0, "").unwrap();
+    for _ in 0..2 {
+        trust.rustls();
+        let current = trust.0.current.lock();
+        assert_eq!(current.fingerprint, in_use, "the next one reads it again");
+        let refused = files::fingerprint(Some(&file.0));
+        assert_eq!(current.refused, Some(refused), "it is told once");
+    }
+    std::fs::write(&file.0, certificate_pem()).unwrap();
+    trust.rustls();
+    assert_eq!(trust.0.current.lock().refused, None);
+}
