@@ -32,8 +32,28 @@ impl Uploads {
 
     /// How large the content of a Message is that is to be uploaded; `None` if it is not there any more.
     pub fn content_bytes(&self, id: i64) -> Result<Option<u64>> {
-        self.store
-            .read(move |transaction| rows::outbox::content_bytes(transaction, id))
+        let shared = Arc::clone(&self.shared);
+        let look = move |transaction: &mut Transaction| {
+            let bytes = rows::outbox::content_bytes(transaction, id)?;
+            // A link already: it was put there by a commit of which nobody knew whether it had come about.
+            let link = match bytes {
+                None => rows::outbox::link(transaction, id)?,
+                Some(_) => None,
+            };
+            Ok((bytes, link))
+        };
+        let found = self
+            .store
+            .execute(Durability::KillSafe, look, move |(_, link)| {
+                if let Some(link) = link.clone() {
+                    shared.change(|it| it.messages.uploaded(id, link));
+                }
+            });
+        let (bytes, link) = found?;
+        if link.is_some() {
+            self.contents.sweep();
+        }
+        Ok(bytes)
     }
 
     /// A part of it, or what there is of that part.
@@ -88,5 +108,40 @@ impl Uploads {
         )?;
         self.contents.sweep();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::outgoing::Body;
+    use crate::message::priority::Priority;
+    use crate::outbox::new_message::{NewBody, NewMessage};
+    use crate::outbox::real_database::open;
+    use crate::outbox::{OutboxLimits, Turn};
+
+    #[test]
+    fn a_link_that_a_commit_of_unknown_outcome_has_stored_is_sent() {
+        let directory = tempfile::tempdir().unwrap();
+        let outbox = open(&directory, 1, OutboxLimits::new());
+        let image = NewMessage {
+            priority: Priority::Normal,
+            stored_at_ms: 0,
+            properties: String::new(),
+            body: NewBody::Upload(Bytes::from(vec![0; 1000])),
+        };
+        let id = outbox
+            .enqueue(vec![image], Durability::PowerSafe)
+            .expect("it is stored");
+        let store =
+            move |transaction: &mut _| rows::outbox::replace_content(transaction, id, b"link");
+        let stored = outbox.store.execute(Durability::PowerSafe, store, |()| {});
+        stored.expect("whoever asked for it is told that nobody knows");
+        assert_eq!(outbox.uploads.next(), Some(id));
+        assert_eq!(outbox.uploads.content_bytes(id).unwrap(), None);
+        assert_eq!(outbox.uploads.next(), None);
+        assert_eq!(outbox.pending().bytes, 4);
+        let taken = outbox.take(&mut Turn::any()).expect("its turn has come");
+        assert!(matches!(taken.body, Body::Inline(link) if link == "link"));
     }
 }
