@@ -47,7 +47,7 @@ impl Link {
             let loss = Loss {
                 lasted: ended.lasted,
                 is_closed: matches!(error, TransportError::Closed),
-                is_settled: connection.is_settled() && !self.suspects.is_trying(),
+                is_settled: connection.is_settled(),
             };
             let is_taken = self.rivals.lost(loss);
             if is_taken {

@@ -59,22 +59,32 @@ mod linux {
 
         /// All that was said since the last time.
         pub fn read(&mut self) -> Changes {
-            let mut changes = Changes::default();
-            let mut buffer = vec![0; DATAGRAM_BYTES];
-            for _ in 0..DATAGRAMS_MAX {
-                match recv(&self.socket, buffer.as_mut_slice(), RecvFlags::DONTWAIT) {
-                    Ok((bytes, _)) => {
-                        let datagram = buffer.get(..bytes).unwrap_or_default();
-                        self.links.hear(datagram, &mut changes);
-                    }
-                    // More happened than the socket holds: anything may have come back.
-                    Err(Errno::NOBUFS) => changes.back = true,
-                    Err(Errno::INTR) => {}
-                    Err(_) => break,
-                }
-            }
-            changes
+            let socket = &self.socket;
+            read(&mut self.links, |buffer| {
+                recv(socket, buffer, RecvFlags::DONTWAIT).map(|(bytes, _)| bytes)
+            })
         }
+    }
+
+    fn read(
+        links: &mut Links,
+        mut recv: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        for _ in 0..DATAGRAMS_MAX {
+            match recv(&mut buffer) {
+                Ok(bytes) => {
+                    let datagram = buffer.get(..bytes).unwrap_or_default();
+                    links.hear(datagram, &mut changes);
+                }
+                // More happened than the socket holds: anything may have come back.
+                Err(Errno::NOBUFS) => changes.back = true,
+                Err(Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
+        changes
     }
 
     fn listen(registry: &Registry, token: Token) -> io::Result<OwnedFd> {
@@ -88,6 +98,32 @@ mod linux {
             Interest::READABLE,
         )?;
         Ok(socket)
+    }
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn when_more_happened_than_the_socket_holds_the_network_may_be_back() {
+            let read = |answers: &[Errno]| {
+                let mut answers = answers.iter();
+                let changes = read(&mut Links::default(), |_| Err(*answers.next().unwrap()));
+                assert_eq!(answers.len(), 0, "all is read");
+                (changes.lost, changes.back)
+            };
+            assert_eq!(read(&[Errno::NOBUFS, Errno::AGAIN]), (false, true));
+            assert_eq!(read(&[Errno::INTR, Errno::AGAIN]), (false, false));
+        }
+
+        #[test]
+        fn one_that_always_has_more_is_left_for_the_next_time() {
+            let mut reads = 0;
+            read(&mut Links::default(), |_| {
+                reads += 1;
+                Ok(0)
+            });
+            assert_eq!(reads, DATAGRAMS_MAX);
+        }
     }
 }
 
