@@ -115,6 +115,30 @@ def test_a_child_can_start_its_own_client_on_another_file(spotflow_emulator, run
     assert payloads[-1] == b"parent at last"
 
 
+def test_a_child_waits_in_asyncio_also_if_its_parent_was_about_to(spotflow_emulator, run, tmp_path):
+    program = run(
+        spotflow_emulator,
+        f"""
+        import asyncio
+        from spotflow_device import aio
+        client = start()
+        # As another thread may have it at this moment.
+        with aio._lock:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                own = start(db={str(tmp_path)!r} + "/child.db", device_id="child")
+                own.create_stream_sender().enqueue_message("child")
+                asyncio.run(aio.wait_enqueued_messages_sent(own))
+                own.close()
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        """,
+    )
+    assert program.end() == ""
+    assert [message.payload for message in spotflow_emulator.messages()] == [b"child"]
+
+
 def test_ctrl_c_ends_the_wait_of_a_child_that_another_thread_forked(spotflow_emulator, run, tmp_path):
     """The thread that forked is the child's main thread, whatever it was in the parent."""
     spotflow_emulator.acknowledge("withhold")
