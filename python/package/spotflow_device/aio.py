@@ -10,9 +10,12 @@ One thread waits for all tasks that wait for a client. It starts with the first 
 """
 
 import asyncio
+import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, List, Optional
+
+from . import _background
 
 if TYPE_CHECKING:
     from . import DeviceClient
@@ -55,8 +58,8 @@ class _Waits:
     def add(self, client: "DeviceClient", future: "asyncio.Future[None]") -> None:
         with self._lock:
             if not self._has_thread:
-                # A daemon: a program that ends does not wait for it.
-                threading.Thread(target=self._run, args=(client,), name="spotflow_device-aio", daemon=True).start()
+                # A program that ends does not wait for it.
+                _background.start_thread("spotflow_device-aio", self._run, client)
                 self._has_thread = True
             self._next.append(future)
 
@@ -100,5 +103,15 @@ def _end(future: "asyncio.Future[None]", error: Optional[BaseException]) -> None
         pass
 
 
-_lock = threading.Lock()
-_waits_of: "weakref.WeakKeyDictionary[DeviceClient, _Waits]" = weakref.WeakKeyDictionary()
+def _start_afresh() -> None:
+    global _lock, _waits_of
+    _lock = threading.Lock()
+    _waits_of = weakref.WeakKeyDictionary()
+
+
+_lock: threading.Lock
+_waits_of: "weakref.WeakKeyDictionary[DeviceClient, _Waits]"
+_start_afresh()
+if hasattr(os, "register_at_fork"):
+    # Another thread may have held the lock.
+    os.register_at_fork(after_in_child=_start_afresh)
