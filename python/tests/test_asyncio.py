@@ -215,29 +215,3 @@ asyncio.run(main())
     )
     assert program.line() == "True"
     program.end()
-
-
-def test_a_forked_child_waits_whatever_its_parent_was_doing(spotflow_emulator, run, tmp_path):
-    program = run(
-        spotflow_emulator,
-        MANY
-        + f"""
-import warnings
-
-async def main():
-    own.create_stream_sender().enqueue_message("from the child")
-    await asyncio.wait_for(aio.wait_enqueued_messages_sent(own), 30)
-client = start()
-# As another thread may have it that moment.
-with aio._lock, warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-    child = os.fork()
-if child == 0:
-    own = start(db={str(tmp_path)!r} + "/child.db", device_id="child")
-    asyncio.run(main())
-    sys.exit(0)
-assert os.waitpid(child, 0)[1] == 0
-""",
-    )
-    program.end()
-    assert payloads(spotflow_emulator) == [b"from the child"]

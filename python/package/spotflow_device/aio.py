@@ -113,5 +113,5 @@ _lock: threading.Lock
 _waits_of: "weakref.WeakKeyDictionary[DeviceClient, _Waits]"
 _start_afresh()
 if hasattr(os, "register_at_fork"):
-    # Another thread may have held the lock.
+    # A child has no thread that waits, and a thread of its parent may have had the lock.
     os.register_at_fork(after_in_child=_start_afresh)
