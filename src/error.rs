@@ -347,12 +347,36 @@ pub(crate) struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
+        let mut next = Some(self.0);
+        let mut separator = "";
+        while let Some(error) = next {
+            let text = error.to_string();
+            next = error.source();
+            // SQLite's errors say the same again, with their code before it.
+            if next.is_none_or(|cause| !cause.to_string().ends_with(&text)) {
+                write!(f, "{separator}{text}")?;
+                separator = ": ";
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_a_cause_says_again_is_written_once() {
+        let no_database = "file is not a database".to_owned();
+        let code = ffi::Error::new(ffi::SQLITE_NOTADB);
+        let source = rusqlite::Error::SqliteFailure(code, Some(no_database));
+        let error = Error::database(Path::new("a.db"), "open the database", source);
+        assert_eq!(
+            error.chain().to_string(),
+            "a.db: cannot open the database: Error code 26: file is not a database"
+        );
     }
 }

@@ -91,7 +91,17 @@ where
         .extract::<u64>()
         .ok()
         .and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| invalid(argument, "is out of range"))
+    number.ok_or_else(|| out_of_range(argument, value))
+}
+
+fn out_of_range(argument: &str, value: Argument<'_, '_>) -> PyErr {
+    let is_negative = value.lt(0).unwrap_or(false);
+    let rule = if is_negative {
+        "must not be negative"
+    } else {
+        "is too large"
+    };
+    invalid(argument, format_args!("is out of range: {rule}"))
 }
 
 /// An `int` or `float` that a `float` can express; `bool` is none.
@@ -117,7 +127,10 @@ pub fn seconds(argument: &str, value: Option<Argument<'_, '_>>) -> PyResult<Opti
     let seconds: f64 = value
         .extract()
         .map_err(|_| invalid(argument, "is out of range"))?;
-    if seconds.is_nan() || seconds < 0.0 {
+    if seconds.is_nan() {
+        return Err(invalid(argument, "must be a number, but is NaN"));
+    }
+    if seconds < 0.0 {
         return Err(invalid(
             argument,
             format_args!("must not be negative, but is {seconds}"),

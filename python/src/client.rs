@@ -489,11 +489,11 @@ impl DeviceClient {
         self.client.traverse(&visit)
     }
 
-    fn __repr__(&self) -> PyResult<String> {
-        let client = self.client.anytime()?;
-        Ok(format!(
-            "<spotflow_device.DeviceClient {:?}>",
-            client.device_id()
-        ))
+    fn __repr__(&self) -> String {
+        match self.client.anytime() {
+            Ok(client) => format!("<spotflow_device.DeviceClient {:?}>", client.device_id()),
+            // Whoever prints a forked child's variables gets no error for it.
+            Err(_) => "<spotflow_device.DeviceClient of a parent process>".to_owned(),
+        }
     }
 }

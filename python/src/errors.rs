@@ -38,17 +38,23 @@ exceptions! {
     UnreadableFileError,
 }
 
+/// Python has other names for some arguments of the library's.
+fn name_in_python(argument: &str) -> &str {
+    match argument {
+        "database" => "db",
+        "on_method" => "methods",
+        "remote_access" => "allow_remote_access",
+        same => same,
+    }
+}
+
 /// The exception for an error, with all its causes in its text.
 pub fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let text = error.chain().to_string();
     let raised = match error {
-        // The library calls it by another name.
-        Error::InvalidArgument {
-            argument: "database",
-            rule,
-            ..
-        } => InvalidArgumentError::new_err(format!("db: {rule}")),
-        Error::InvalidArgument { .. } => InvalidArgumentError::new_err(text),
+        Error::InvalidArgument { argument, rule, .. } => {
+            InvalidArgumentError::new_err(format!("{}: {rule}", name_in_python(argument)))
+        }
         Error::Closed => ClosedError::new_err(text),
         Error::TimedOut => WaitTimeoutError::new_err(text),
         Error::SetAside => SetAsideError::new_err(text),

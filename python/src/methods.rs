@@ -2,10 +2,10 @@
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 use serde_json::Value;
 
-use crate::arguments::{callback, count, text, wrong_type};
+use crate::arguments::{count, text, wrong_type};
 use crate::calls::{Asked, CallQueue, Waiting};
 use crate::json;
 
@@ -156,8 +156,15 @@ pub fn names(methods: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<String>> {
     };
     let mut names = Vec::new();
     for (name, function) in methods.copy()?.iter() {
+        if !name.is_instance_of::<PyString>() {
+            let expected = "a dict with names that are str";
+            return Err(wrong_type("methods", expected, &name));
+        }
         names.push(text("methods", &name)?);
-        callback("methods", Some(&function))?;
+        if !function.is_callable() {
+            let expected = "a dict with values that are callable";
+            return Err(wrong_type("methods", expected, &function));
+        }
     }
     Ok(names)
 }

@@ -105,10 +105,14 @@ impl PacingArguments<'_, '_> {
             pacing = pacing.all(all.extract::<Pace>().map_err(refused)?.pace());
         }
         if let Some(lanes) = self.lane_pacing {
-            let refused =
-                || wrong_type("lane_pacing", "a dict of Pace by Priority, or None", lanes);
-            for (priority, pace) in lanes.cast::<PyDict>().map_err(|_| refused())? {
-                let pace = pace.extract::<Pace>().map_err(|_| refused())?;
+            let Ok(lanes) = lanes.cast::<PyDict>() else {
+                let expected = "a dict of Pace by Priority, or None";
+                return Err(wrong_type("lane_pacing", expected, lanes));
+            };
+            for (priority, value) in lanes {
+                let expected = "a dict with values that are a Pace";
+                let refused = |_| wrong_type("lane_pacing", expected, &value);
+                let pace = value.extract::<Pace>().map_err(refused)?;
                 pacing = pacing.lane(choice("lane_pacing", &priority)?, pace.pace());
             }
         }

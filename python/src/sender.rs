@@ -123,7 +123,8 @@ impl StreamSender {
     /// fails, or the program ends before, nothing is stored.
     ///
     /// Raises `UnreadableFileError` if the file is not there, cannot be read, or changes meanwhile;
-    /// `InvalidArgumentError` for what is no regular file; otherwise what `enqueue_message` raises.
+    /// `InvalidArgumentError` for what is no regular file, or the client's own database; otherwise what
+    /// `enqueue_message` raises.
     #[pyo3(signature = (path, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
     fn enqueue_file(
         &self,

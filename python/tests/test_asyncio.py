@@ -184,3 +184,34 @@ asyncio.run(main())
 """,
     )
     program.end()
+
+
+def test_the_thread_of_the_waits_takes_no_signal(spotflow_emulator, run):
+    spotflow_emulator.acknowledge("withhold")
+    program = run(
+        spotflow_emulator,
+        MANY
+        + """
+import signal
+
+def tasks():
+    return set(os.listdir("/proc/self/task"))
+
+async def main():
+    before = tasks()
+    waiting = asyncio.ensure_future(aio.wait_enqueued_messages_sent(client))
+    await until(waiting_threads)
+    (task,) = tasks() - before
+    with open("/proc/self/task/%s/status" % task) as status:
+        (mask,) = [int(line.split()[1], 16) for line in status if line.startswith("SigBlk")]
+    tell(repr(bool(mask & 1 << signal.SIGTERM - 1)))
+    client.close()
+    await asyncio.gather(waiting, return_exceptions=True)
+client = start()
+client.create_stream_sender().enqueue_message("kept")
+client.get_desired_properties()
+asyncio.run(main())
+""",
+    )
+    assert program.line() == "True"
+    program.end()

@@ -38,6 +38,7 @@ def test_every_use_in_a_child_is_an_error(spotflow_emulator, run):
             lambda: client.__enter__().close(),
             lambda: sender.enqueue_message("x"),
             lambda: sender.enqueue_messages(["x"]),
+            lambda: sender.enqueue_file(sys.executable),
             lambda: sender.send_message("x"),
             lambda: sender.enqueue_batch_completion("b"),
             lambda: sender.enqueue_message_completion("b", "m"),
@@ -50,6 +51,8 @@ def test_every_use_in_a_child_is_an_error(spotflow_emulator, run):
                     tell("%d was allowed" % number)
                 except SpotflowError as error:
                     assert "os.fork()" in str(error), error
+            # Debuggers ask for it.
+            assert "parent" in repr(client)
             del client, sender, uses, use
             import gc
             gc.collect()

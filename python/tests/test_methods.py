@@ -178,7 +178,7 @@ def test_what_is_no_dictionary_of_functions_is_a_type_error(spotflow_emulator, s
 
 @pytest.mark.parametrize("name", ["", "!remote-access", "line\nend"])
 def test_a_name_that_breaks_a_rule_is_refused(spotflow_emulator, start_client, name):
-    with pytest.raises(InvalidArgumentError, match="on_method: "):
+    with pytest.raises(InvalidArgumentError, match="^methods: a method's name "):
         start_client(spotflow_emulator, methods={name: print})
 
 

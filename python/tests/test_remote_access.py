@@ -151,7 +151,7 @@ def test_what_is_no_port_is_out_of_range(ports):
 )
 def test_an_option_that_breaks_a_rule_is_found_at_the_start(spotflow_emulator, start_client, options):
     allowed = RemoteAccess(options.pop("ports", [22]), **options)
-    with pytest.raises(InvalidArgumentError, match="^remote_access: "):
+    with pytest.raises(InvalidArgumentError, match="^allow_remote_access: "):
         start_client(spotflow_emulator, allow_remote_access=allowed)
 
 

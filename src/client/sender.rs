@@ -104,7 +104,7 @@ impl StreamSender {
     /// As [`enqueue_message`](Self::enqueue_message), all of which store nothing but
     /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown);
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) also for what is no regular file: a directory, a pipe,
-    /// a device;
+    /// a device; nor is this client's own database, in which tokens are;
     /// [`Error::UnreadableFile`](crate::Error::UnreadableFile) if there is no such file, it cannot be read, or it changes
     /// meanwhile: in its size, the time of its last change, or as another takes its name;
     /// [`Error::OutboxFull`](crate::Error::OutboxFull) as soon as what is copied shows it: a limit of bytes as for any
@@ -125,7 +125,7 @@ impl StreamSender {
         ids.validate()?;
         check_packet(&self.address, &ids, 0)?;
         let latest = self.latest(&ids, None)?;
-        let mut file = SourceFile::open(&path)?;
+        let mut file = SourceFile::open(&path, self.core.store.path())?;
         let taking = Taking {
             contents: &self.core.outbox.contents,
             compression: self.options.compression,

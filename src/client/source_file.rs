@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::message::MAX_FILE_BYTES;
 use crate::store::file_id::{self, FileId};
+use crate::store::with_suffix;
 
 const ARGUMENT: &str = "path";
 
@@ -39,10 +40,15 @@ impl Shape {
 }
 
 impl SourceFile {
-    /// Refuses what is no regular file, and what is too large.
-    pub fn open(path: &Path) -> Result<SourceFile> {
+    /// Refuses what is no regular file, what is too large, and the database itself.
+    pub fn open(path: &Path, database: &Path) -> Result<SourceFile> {
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid(ARGUMENT, "must not be empty"));
+        }
         let failed = |error| Error::unreadable(path, error);
-        check(path, &fs::metadata(path).map_err(failed)?)?;
+        let metadata = fs::metadata(path).map_err(failed)?;
+        check(path, &metadata)?;
+        check_other_than(database, path, &metadata)?;
         let file = open(path).map_err(failed)?;
         // The name may have become another's.
         let metadata = file.metadata().map_err(failed)?;
@@ -121,6 +127,21 @@ fn check(path: &Path, metadata: &Metadata) -> Result<()> {
         return Ok(());
     };
     Err(Error::invalid(ARGUMENT, rule))
+}
+
+/// There are tokens in the database. And before it is opened: whoever closes a second handle of it takes away the locks
+/// that SQLite has on it (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+fn check_other_than(database: &Path, path: &Path, metadata: &Metadata) -> Result<()> {
+    let id = file_id::of_metadata(metadata);
+    let own = [database.to_owned(), with_suffix(database, "-wal")];
+    if id.is_some() && own.iter().any(|own| file_id::of_name(own) == id) {
+        let rule = "is of this client's own database, in which tokens are";
+        return Err(Error::invalid(
+            ARGUMENT,
+            format!("{} {rule}", path.display()),
+        ));
+    }
+    Ok(())
 }
 
 /// Without waiting for the other end, should the name have become that of a pipe.

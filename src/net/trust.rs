@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::error::Chain;
 use crate::sync::Mutex;
 use crate::{Error, Result};
+pub(crate) use files::read_pem;
 
 /// The client talks to an instance, its storage and one hub, which may fail over.
 const TLS_SESSIONS_MAX: usize = 8;
@@ -162,8 +163,11 @@ impl Roots {
     fn add_file(&mut self, path: &Path) -> Result<()> {
         let refuse =
             |problem: String| Error::invalid("ca_file", format!("{}: {problem}", path.display()));
+        if path.as_os_str().is_empty() {
+            return Err(Error::invalid("ca_file", "must not be empty"));
+        }
         // Read by ourselves: the text of a read error then names what the system said.
-        let pem = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        let pem = read_pem(path).map_err(|error| refuse(error.to_string()))?;
         let mut found = false;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|_| refuse("not in PEM format".into()))?;

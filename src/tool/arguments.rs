@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::compression::Compression;
 
@@ -89,7 +89,7 @@ pub(crate) struct ListArguments {
     #[arg(long, value_enum, default_value_t = State::All)]
     pub state: State,
     /// At most so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub limit: Option<u64>,
     /// Writes a JSON object a line
     #[arg(long)]
@@ -132,15 +132,18 @@ pub(crate) struct ExportArguments {
 
 /// Puts Messages that were set aside back, behind all others, to be sent with the next start
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  spotflow-device outbox retry --db spotflow.db --all")]
+#[command(
+    after_help = "Example:\n  spotflow-device outbox retry --db spotflow.db --all",
+    group = ArgGroup::new("which").required(true)
+)]
 pub(crate) struct RetryArguments {
     #[command(flatten)]
     pub database: Database,
     /// These Messages
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(group = "which")]
     pub ids: Vec<i64>,
     /// All that were set aside
-    #[arg(long)]
+    #[arg(long, group = "which")]
     pub all: bool,
     /// Does not ask
     #[arg(long)]
@@ -150,16 +153,17 @@ pub(crate) struct RetryArguments {
 /// Deletes Messages for good
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  spotflow-device outbox drop --db spotflow.db 10017 10018\n  spotflow-device outbox drop --db spotflow.db --state set-aside --yes"
+    after_help = "Examples:\n  spotflow-device outbox drop --db spotflow.db 10017 10018\n  spotflow-device outbox drop --db spotflow.db --state set-aside --yes",
+    group = ArgGroup::new("which").required(true)
 )]
 pub(crate) struct DropArguments {
     #[command(flatten)]
     pub database: Database,
     /// These Messages
-    #[arg(required_unless_present = "state", conflicts_with = "state")]
+    #[arg(group = "which")]
     pub ids: Vec<i64>,
     /// All in this state
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, group = "which")]
     pub state: Option<State>,
     /// Does not ask
     #[arg(long)]
@@ -271,7 +275,7 @@ pub(crate) struct SendArguments {
     /// A Message for each; without any, all of standard input is one
     #[arg(value_name = "PAYLOAD")]
     pub payloads: Vec<String>,
-    /// Each line of standard input is a Message
+    /// Each line of standard input is a Message, stored as it comes
     #[arg(long, conflicts_with = "payloads")]
     pub lines: bool,
     /// A file with the Provisioning Token; unless given, the one that the database file has is used
@@ -301,7 +305,13 @@ pub(crate) struct SendArguments {
     #[arg(long)]
     pub no_wait: bool,
     /// How long the start, and then the acknowledgement, may take
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "60",
+        value_parser = seconds,
+        allow_negative_numbers = true
+    )]
     pub timeout: Duration,
 }
 

@@ -51,6 +51,10 @@ impl Failure {
     }
 
     pub fn exit_code(&self) -> u8 {
-        Outcome::Findings.exit_code()
+        match self {
+            // It was called wrongly.
+            Failure::Sdk(Error::InvalidArgument { .. }) => Outcome::CannotTell.exit_code(),
+            _ => Outcome::Findings.exit_code(),
+        }
     }
 }

@@ -9,6 +9,7 @@ mod arguments;
 mod doctor;
 mod failure;
 mod file;
+mod new_file;
 mod outbox;
 mod output;
 #[cfg(test)]

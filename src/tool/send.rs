@@ -1,6 +1,7 @@
 //! `send`: Messages from a script.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
+use std::iter;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,11 @@ use crate::store::rows::device::{ANY_DEVICE_ID, DeviceRow};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn send(arguments: &SendArguments, output: &mut Output) -> Result<Outcome, Failure> {
-    let payloads = payloads(arguments)?;
-    if payloads.is_empty() {
+    let mut payloads = payloads(arguments);
+    let Some(first) = payloads.next().transpose()? else {
         return Err(Failure::Refused("there is nothing to send".to_owned()));
-    }
+    };
+    let payloads = iter::once(Ok(first)).chain(payloads);
     let client = builder(arguments)?.start().map_err(with_advice)?;
     let (group, stream) = (&arguments.stream_group, &arguments.stream);
     let sender = client.create_stream_sender(
@@ -31,12 +33,10 @@ pub(crate) fn send(arguments: &SendArguments, output: &mut Output) -> Result<Out
         stream.as_deref(),
         arguments.compress.compression(),
     )?;
-    let count = payloads.len() as u64;
-    enqueue(&sender, payloads, arguments)?;
-    let messages = units::count(count);
+    let messages = units::messages(enqueue(&sender, payloads, arguments)?);
     if arguments.no_wait {
         client.close();
-        output.line(format!("{messages} Messages are stored"))?;
+        output.line(format!("{messages} stored"))?;
         return Ok(Outcome::Done);
     }
     let sent = wait(&client, arguments.timeout);
@@ -45,14 +45,13 @@ pub(crate) fn send(arguments: &SendArguments, output: &mut Output) -> Result<Out
     client.close();
     match sent {
         Ok(()) => {
-            output.line(format!("{messages} Messages are with the Platform"))?;
+            output.line(format!("{messages} sent"))?;
             Ok(Outcome::Done)
         }
         Err(Error::TimedOut) => {
-            let (left, path) = (units::count(left), arguments.database.path.display());
-            let mut text = format!(
-                "not acknowledged in time: {left} Messages wait in {path} for the next client"
-            );
+            let (left, path) = (units::messages(left), arguments.database.path.display());
+            let mut text =
+                format!("not acknowledged in time: {left} left in {path} for the next client");
             if let Some(error) = last_error {
                 text.push_str(&format!("; the last error was: {}", error.chain()));
             }
@@ -62,32 +61,49 @@ pub(crate) fn send(arguments: &SendArguments, output: &mut Output) -> Result<Out
     }
 }
 
-/// What is to be sent, in order.
-fn payloads(arguments: &SendArguments) -> Result<Vec<Vec<u8>>, Failure> {
+type Payload = Result<Vec<u8>, Failure>;
+
+/// What is to be sent, in order. Standard input is read no further than it is asked for.
+fn payloads(arguments: &SendArguments) -> Box<dyn Iterator<Item = Payload>> {
     if !arguments.payloads.is_empty() {
-        let payloads = arguments.payloads.iter();
-        return Ok(payloads
-            .map(|payload| payload.clone().into_bytes())
-            .collect());
+        let payloads = arguments.payloads.clone().into_iter();
+        return Box::new(payloads.map(|payload| Ok(payload.into_bytes())));
     }
-    let stdin = io::stdin().lock();
     if arguments.lines {
-        return io::BufRead::split(stdin, b'\n')
-            .map(|line| line.map(without_carriage_return))
-            .collect::<io::Result<_>>()
-            .map_err(Failure::file(Path::new("standard input")));
+        return Box::new(lines(io::stdin().lock()));
     }
-    let mut payload = Vec::new();
-    stdin
-        .take(MAX_PAYLOAD_BYTES as u64 + 1)
-        .read_to_end(&mut payload)
-        .map_err(Failure::file(Path::new("standard input")))?;
-    Ok(vec![payload])
+    Box::new(iter::once_with(|| whole(io::stdin().lock())))
 }
 
-fn without_carriage_return(mut line: Vec<u8>) -> Vec<u8> {
-    if line.last() == Some(&b'\r') {
-        line.pop();
+fn lines(mut input: impl BufRead) -> impl Iterator<Item = Payload> {
+    iter::from_fn(move || {
+        let mut line = Vec::new();
+        // A line end, and enough for the sender to see that it is too large.
+        let mut part = input.by_ref().take(MAX_PAYLOAD_BYTES as u64 + 3);
+        match part.read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(without_line_end(line))),
+            Err(error) => Some(Err(unreadable(error))),
+        }
+    })
+}
+
+fn whole(input: impl Read) -> Payload {
+    let mut payload = Vec::new();
+    let mut part = input.take(MAX_PAYLOAD_BYTES as u64 + 1);
+    part.read_to_end(&mut payload).map_err(unreadable)?;
+    Ok(payload)
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::file(Path::new("standard input"))(error)
+}
+
+fn without_line_end(mut line: Vec<u8>) -> Vec<u8> {
+    for end in [b'\n', b'\r'] {
+        if line.last() == Some(&end) {
+            line.pop();
+        }
     }
     line
 }
@@ -146,33 +162,42 @@ fn with_advice(error: Error) -> Failure {
         Error::DatabaseInUse { .. } => Failure::Refused(format!(
             "{error}: send through that client's program, or stop it first"
         )),
+        Error::TimedOut => Failure::Refused(
+            "the device was not registered and approved in time: nothing was stored".to_owned(),
+        ),
         error => error.into(),
     }
 }
 
+/// Stores each as it comes; returns how many there were.
 fn enqueue(
     sender: &StreamSender,
-    payloads: Vec<Vec<u8>>,
+    payloads: impl Iterator<Item = Payload>,
     arguments: &SendArguments,
-) -> Result<(), Failure> {
-    let mut progress = Progress::new("stored", Some(payloads.len() as u64));
-    for (stored, payload) in payloads.into_iter().enumerate() {
-        let mut message = Message::new(payload);
+) -> Result<u64, Failure> {
+    let total = arguments.payloads.len() as u64;
+    let mut progress = Progress::new("stored", Some(total).filter(|total| *total > 0));
+    let mut stored = 0;
+    let failed = |stored, error: &dyn std::fmt::Display| {
+        let stored = units::messages(stored);
+        Failure::Refused(format!(
+            "{error}\n{stored} before it stored, for the next client"
+        ))
+    };
+    for payload in payloads {
+        let mut message = Message::new(payload.map_err(|error| failed(stored, &error))?);
         if let Some(id) = &arguments.batch_id {
             message = message.batch_id(id);
         }
         if let Some(id) = &arguments.message_id {
             message = message.message_id(id);
         }
-        sender.enqueue_message(message).map_err(|error| {
-            let error = error.chain();
-            Failure::Refused(format!(
-                "{error}\n{stored} Messages before it are stored, for the next client"
-            ))
-        })?;
+        let enqueued = sender.enqueue_message(message);
+        enqueued.map_err(|error| failed(stored, &error.chain()))?;
+        stored += 1;
         progress.advance(1);
     }
-    Ok(())
+    Ok(stored)
 }
 
 /// Waits until all is sent, what waited in the file before, too.

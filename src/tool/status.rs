@@ -92,10 +92,8 @@ impl Status {
 
     fn facts(&self, now_ms: i64) -> Vec<(&'static str, String)> {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none yet".to_owned());
-        let totals = |it: Totals| {
-            let (count, bytes) = (units::count(it.count), units::bytes(it.bytes));
-            format!("{count} Messages, {bytes}")
-        };
+        let totals =
+            |it: Totals| format!("{}, {}", units::messages(it.count), units::bytes(it.bytes));
         let mut facts = vec![
             ("file", self.path.clone()),
             ("client", holder(self.holder)),

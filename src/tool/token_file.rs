@@ -1,5 +1,7 @@
 //! A token that somebody has put into a file, where other users cannot see it as they see a program's arguments.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use super::failure::Failure;
@@ -10,10 +12,14 @@ const BYTES_MAX: usize = 16 << 10;
 
 /// Reads the token; blanks and line ends around it are no part of it.
 pub(crate) fn read(path: &Path) -> Result<Secret, Failure> {
-    let bytes = std::fs::read(path).map_err(Failure::file(path))?;
+    let mut bytes = Vec::new();
+    // No more than that, should it be a device that has no end.
+    File::open(path)
+        .and_then(|file| file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(Failure::file(path))?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
     let is_token = |byte: u8| byte.is_ascii_graphic();
-    if text.is_empty() || text.len() > BYTES_MAX || !text.bytes().all(is_token) {
+    if text.is_empty() || bytes.len() > BYTES_MAX || !text.bytes().all(is_token) {
         let rule = "there is no token in it: one line of printable ASCII without spaces";
         return Err(Failure::Refused(format!("{}: {rule}", path.display())));
     }
@@ -36,5 +42,11 @@ mod tests {
             assert!(refused.contains("no token"), "{refused}");
             assert!(!refused.contains("hunter2"), "{refused}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_what_has_no_end_only_a_token_s_length_is_read() {
+        assert!(read(Path::new("/dev/zero")).is_err());
     }
 }

@@ -44,6 +44,12 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// `1 Message`, `12,345 Messages`.
+pub(crate) fn messages(number: u64) -> String {
+    let noun = if number == 1 { "Message" } else { "Messages" };
+    format!("{} {noun}", count(number))
+}
+
 /// `1.2 MB`, in powers of ten.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
@@ -70,6 +76,9 @@ mod tests {
         assert_eq!(count(999), "999");
         assert_eq!(count(1_000), "1,000");
         assert_eq!(count(12_345_678), "12,345,678");
+        assert_eq!(messages(0), "0 Messages");
+        assert_eq!(messages(1), "1 Message");
+        assert_eq!(messages(1_001), "1,001 Messages");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_234), "1.2 kB");
         assert_eq!(bytes(999_999), "1.0 MB");

@@ -175,7 +175,7 @@ fn files_are_compressed_by_every_codec_and_never_made_larger() {
 }
 
 #[test]
-fn what_is_no_regular_file_or_too_large_is_refused_and_nothing_is_stored() {
+fn what_is_no_regular_file_too_large_or_the_database_is_refused_and_nothing_is_stored() {
     let stage = Stage::new();
     let client = stage.start();
     let sender = sender(&client);
@@ -186,11 +186,14 @@ fn what_is_no_regular_file_or_too_large_is_refused_and_nothing_is_stored() {
     let large = directory.join("large");
     let sparse = File::create(&large).unwrap();
     sparse.set_len(MAX_FILE_BYTES + 1).unwrap();
+    std::os::unix::fs::symlink(stage.database(), directory.join("again")).unwrap();
     for (path, rule) in [
         (directory, "is a directory"),
         (&pipe, "a pipe"),
         (Path::new("/dev/zero"), "is a device"),
         (&large, "at most 1073741824 are allowed"),
+        (&stage.database(), "own database"),
+        (&stage.directory.path().join("again"), "own database"),
     ] {
         let error = sender.enqueue_file(path).unwrap_err();
         let is_refused = matches!(

@@ -100,7 +100,10 @@ fn what_is_exported_is_imported_into_another_file_and_delivered_as_it_was() {
     assert_eq!(decoded[1]["payload"]["values"][0], 7);
     let to_file = [&export[..], &["--output", text(&exported)]].concat();
     let ended = run(&stage, &to_file);
-    assert!(ended.stdout.starts_with("3 Messages are in"), "{ended:#?}");
+    assert!(
+        ended.stdout.starts_with("3 Messages written to"),
+        "{ended:#?}"
+    );
     let again = run(&stage, &to_file);
     assert_eq!(again.code, 1, "no file is overwritten");
     #[cfg(unix)]
@@ -120,7 +123,7 @@ fn what_is_exported_is_imported_into_another_file_and_delivered_as_it_was() {
     assert!(asked.stderr.contains("--yes"), "{asked:#?}");
     let ended = run(&stage, &[&import[..], &["--yes"]].concat());
     assert_eq!(
-        ended.stdout, "3 Messages are stored, to be sent\n",
+        ended.stdout, "3 Messages stored, to be sent\n",
         "{ended:#?}"
     );
     let client = stage.device_on(&other).start().unwrap();
@@ -144,17 +147,11 @@ fn a_line_that_cannot_be_imported_is_named_and_what_was_stored_before_is_left_ou
     let ended = run_with_input(&stage, &import, broken.as_bytes());
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("line 3: not a Message"), "{ended:#?}");
-    assert!(
-        ended.stderr.contains("0 Messages were stored"),
-        "{ended:#?}"
-    );
+    assert!(ended.stderr.contains("0 Messages stored"), "{ended:#?}");
     assert!(!ended.stderr.contains("hunter2"), "{ended:#?}");
     let skipping = [&import[..], &["--skip", "1"]].concat();
     let ended = run_with_input(&stage, &skipping, exported.as_bytes());
-    assert_eq!(
-        ended.stdout, "1 Messages are stored, to be sent\n",
-        "{ended:#?}"
-    );
+    assert_eq!(ended.stdout, "1 Message stored, to be sent\n", "{ended:#?}");
 
     let foreign = exported.replace(DEVICE, "another-device");
     let ended = run_with_input(&stage, &import, foreign.as_bytes());
@@ -165,7 +162,7 @@ fn a_line_that_cannot_be_imported_is_named_and_what_was_stored_before_is_left_ou
     let taken = [&import[..], &["--as-this-device"]].concat();
     let ended = run_with_input(&stage, &taken, foreign.as_bytes());
     assert_eq!(
-        ended.stdout, "2 Messages are stored, to be sent\n",
+        ended.stdout, "2 Messages stored, to be sent\n",
         "{ended:#?}"
     );
 }
@@ -205,7 +202,7 @@ fn an_import_that_was_killed_is_gone_on_with_and_nothing_is_stored_twice() {
     let going_on = [&import[..], &["--skip", "500"]].concat();
     let ended = run_with_input(&stage, &going_on, all.as_bytes());
     assert_eq!(
-        ended.stdout, "200 Messages are stored, to be sent\n",
+        ended.stdout, "200 Messages stored, to be sent\n",
         "{ended:#?}"
     );
     assert_eq!(pending(), 701);
@@ -232,7 +229,7 @@ fn messages_are_dropped_when_somebody_says_so_and_no_others() {
     let ended = run(&stage, &[&drop[..], &["--yes", "1000000"]].concat());
     assert_eq!(ended.code, 1, "one of them was not there: {ended:#?}");
     assert!(
-        ended.stdout.starts_with("1 Messages are dropped\n1 of"),
+        ended.stdout.starts_with("1 Message dropped\n1 of"),
         "{ended:#?}"
     );
     stage.platform.accept_connections(true).unwrap();
@@ -271,7 +268,10 @@ fn messages_set_aside_are_told_with_the_reason_and_sent_after_a_retry() {
     assert_eq!(ended.code, 1, "they are of another device: {ended:#?}");
     stage.start().close();
     let ended = run(&stage, &retry);
-    assert_eq!(ended.stdout, "2 Messages wait to be sent\n", "{ended:#?}");
+    assert_eq!(
+        ended.stdout, "2 Messages put back, to be sent\n",
+        "{ended:#?}"
+    );
     let client = stage.start();
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
@@ -321,6 +321,20 @@ fn a_program_that_is_called_wrongly_says_so_and_exits_with_2() {
         assert_eq!(ended.code, 2, "{ended:#?}");
         assert!(ended.stderr.contains("Usage:"), "{ended:#?}");
     }
+    let which = run(&stage, &["outbox", "retry", "--db", "a.db"]);
+    assert!(which.stderr.contains("--all"), "{which:#?}");
+    // What a client would not take, either; nothing is left of it.
+    let bundle = stage.directory.path().join("ticket.json");
+    let wrong = [
+        "doctor",
+        "--instance",
+        "two words",
+        "--bundle",
+        text(&bundle),
+    ];
+    let ended = run(&stage, &wrong);
+    assert_eq!(ended.code, 2, "{ended:#?}");
+    assert!(!bundle.exists());
     let help = run(&stage, &["outbox", "export", "--help"]);
     assert!(help.stdout.contains("Examples:"), "{help:#?}");
 }

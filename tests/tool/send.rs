@@ -1,7 +1,11 @@
 //! `send`: from a script to the Platform.
 
-use crate::program::{run, run_with_input, text};
-use crate::support::{DEVICE, Stage};
+use std::fs::File;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::program::{PATH, run, run_with_input, text};
+use crate::support::{DEVICE, Stage, eventually};
 
 /// The arguments that lead to the test's Platform.
 fn send<'a>(database: &'a str, ca_file: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -30,10 +34,7 @@ fn payloads_from_arguments_and_from_standard_input_are_delivered_in_order() {
         "2",
     ];
     let ended = run(&stage, &[&send(&[])[..], &first].concat());
-    assert_eq!(
-        ended.stdout, "2 Messages are with the Platform\n",
-        "{ended:#?}"
-    );
+    assert_eq!(ended.stdout, "2 Messages sent\n", "{ended:#?}");
     assert!(ended.stderr.contains("to be approved"), "{ended:#?}");
     // From now on all that is in the file.
     let ended = run_with_input(&stage, &send(&["--lines"]), b"3\r\n4\n5");
@@ -55,14 +56,62 @@ fn what_the_platform_does_not_acknowledge_in_time_waits_in_the_file() {
     let send = |more: &[&'static str]| send(text(&database), text(&ca_file), more);
     let ended = run(&stage, &send(&["--timeout", "0.5", "late"]));
     assert_eq!(ended.code, 1, "{ended:#?}");
-    assert!(ended.stderr.contains("1 Messages wait in"), "{ended:#?}");
+    assert!(ended.stderr.contains("1 Message left in"), "{ended:#?}");
     assert!(ended.stderr.contains("the last error was"), "{ended:#?}");
     let ended = run(&stage, &send(&["--timeout", "0.5", "--no-wait", "later"]));
-    assert_eq!(ended.stdout, "1 Messages are stored\n", "{ended:#?}");
+    assert_eq!(ended.stdout, "1 Message stored\n", "{ended:#?}");
     stage.platform.accept_connections(true).unwrap();
     let ended = run(&stage, &send(&["now"]));
     assert_eq!(ended.code, 0, "{ended:#?}");
     assert_eq!(stage.received(), ["late", "later", "now"]);
+}
+
+/// As of a sensor that never ends.
+#[test]
+fn a_line_is_sent_before_the_next_one_comes() {
+    let stage = Stage::new();
+    stage.start().close();
+    let (database, ca_file) = (stage.database(), stage.platform.ca_file().to_owned());
+    let mut child = Command::new(PATH)
+        .args(send(text(&database), text(&ca_file), &["--lines"]))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for line in ["first", "second"] {
+        writeln!(input, "{line}").unwrap();
+        eventually("it is sent", || {
+            stage.received().last().map(String::as_str) == Some(line)
+        });
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(stage.received(), ["first", "second"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn of_input_without_an_end_no_more_is_read_than_a_message_can_have() {
+    let stage = Stage::new();
+    stage.start().close();
+    let (database, ca_file) = (stage.database(), stage.platform.ca_file().to_owned());
+    for more in [
+        &[][..],
+        &["--lines"],
+        &["--token-file", "/dev/zero", "payload"],
+    ] {
+        let ended = Command::new(PATH)
+            .args(send(text(&database), text(&ca_file), more))
+            .stdin(File::open("/dev/zero").unwrap())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            !said.is_empty() && !ended.status.success(),
+            "{more:?}: {said}"
+        );
+    }
+    assert!(stage.received().is_empty());
 }
 
 #[test]

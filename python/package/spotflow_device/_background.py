@@ -258,6 +258,22 @@ def _emit(name: str, level: int, message: str, thread_name: str, created: float)
     logger.handle(record)
 
 
+# Waits for others
+
+
+def start_thread(name: str, function: "Callable[..., object]", *arguments: object) -> None:
+    """Starts a thread of the package's own, which no signal reaches."""
+    _native.start_thread(_greenlets.start_new_thread, _run_named, (name, function, arguments))
+
+
+def _run_named(name: str, function: "Callable[..., object]", arguments: "Tuple[object, ...]") -> None:
+    _enter(name)
+    try:
+        function(*arguments)
+    finally:
+        _leave()
+
+
 # What `threading` does for the threads that it starts
 
 

@@ -338,7 +338,8 @@ class StreamSender:
         fails, or the program ends before, nothing is stored.
 
         Raises `UnreadableFileError` if the file is not there, cannot be read, or changes meanwhile;
-        `InvalidArgumentError` for what is no regular file; otherwise what `enqueue_message` raises.
+        `InvalidArgumentError` for what is no regular file, or the client's own database; otherwise what
+        `enqueue_message` raises.
         """
     def send_message(
         self,

@@ -15,6 +15,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, List, Optional
 
+from . import _background
+
 if TYPE_CHECKING:
     from . import DeviceClient
 
@@ -56,8 +58,8 @@ class _Waits:
     def add(self, client: "DeviceClient", future: "asyncio.Future[None]") -> None:
         with self._lock:
             if not self._has_thread:
-                # A daemon: a program that ends does not wait for it.
-                threading.Thread(target=self._run, args=(client,), name="spotflow_device-aio", daemon=True).start()
+                # A program that ends does not wait for it.
+                _background.start_thread("spotflow_device-aio", self._run, client)
                 self._has_thread = True
             self._next.append(future)
 

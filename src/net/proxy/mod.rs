@@ -116,7 +116,7 @@ impl Proxies {
 
     /// As the option says: a proxy for all hosts, or `none`.
     pub fn from_option(text: &str) -> Result<Proxies, &'static str> {
-        if text == "none" {
+        if text.eq_ignore_ascii_case("none") {
             return Ok(Proxies::none());
         }
         Ok(Proxies {
@@ -270,6 +270,7 @@ mod tests {
         for name in ["hub.example", "localhost", "127.0.0.1"] {
             assert!(way(&proxies, name).is_some(), "{name}");
         }
+        assert_eq!(Proxies::from_option("None"), Ok(Proxies::none()));
         let none = Proxies::from_option("none").unwrap();
         assert_eq!(way(&none, "hub.example"), None);
         assert!(Proxies::from_option("").is_err());

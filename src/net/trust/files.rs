@@ -1,8 +1,25 @@
 //! The files that the trusted roots are read from, and whether they have changed.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+/// Sixty times what a distribution trusts.
+const PEM_BYTES_MAX: u64 = 16 << 20;
+
+/// The content of a file of certificates. One that is larger is none: it may be a device that has no end.
+pub(crate) fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?
+        .take(PEM_BYTES_MAX + 1)
+        .read_to_end(&mut pem)?;
+    if pem.len() as u64 > PEM_BYTES_MAX {
+        let rule = format!("has more than the {PEM_BYTES_MAX} bytes that are read of certificates");
+        return Err(io::Error::other(rule));
+    }
+    Ok(pem)
+}
 
 /// Stands for the state of all these files: another one means that they have changed.
 pub(super) fn fingerprint(ca_file: Option<&Path>) -> u64 {
@@ -97,6 +114,12 @@ mod tests {
         assert_ne!(longer, one);
         fs::rename(path.join("a.pem"), path.join("b.pem")).unwrap();
         assert_ne!(of(path), longer);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn of_what_has_no_end_only_a_part_is_read() {
+        assert!(read_pem(Path::new("/dev/zero")).is_err());
     }
 
     #[cfg(unix)]

@@ -173,8 +173,8 @@ fn backlog(file: &mut DatabaseFile, now_ms: i64, holder: Holder) -> Found {
     };
     let age_ms = now_ms.saturating_sub(oldest_ms);
     let summary = format!(
-        "{} Messages, {}, wait to be sent; the oldest was stored {}",
-        units::count(count),
+        "{}, {}, to be sent; the oldest was stored {}",
+        units::messages(count),
         units::bytes(bytes),
         units::ago(age_ms)
     );

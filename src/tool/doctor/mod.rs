@@ -16,15 +16,14 @@ mod reaching;
 mod report;
 mod subject;
 
-use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::arguments::DoctorArguments;
 use super::failure::{Failure, Outcome};
+use super::new_file;
 use super::output::Output;
-use crate::store::private;
 use board::Board;
 use report::Report;
 use subject::Subject;
@@ -36,17 +35,14 @@ type Group = fn(&Subject, &Board, Instant);
 const LIMIT: Duration = Duration::from_secs(18);
 
 pub(crate) fn doctor(arguments: &DoctorArguments, output: &mut Output) -> Result<Outcome, Failure> {
-    // First: a bundle that cannot be written is not worth the wait.
+    let deadline = Instant::now() + LIMIT;
+    let subject = Subject::new(arguments)?;
+    // Before the checks: a bundle that cannot be written is not worth the wait.
     let bundle = match &arguments.bundle {
         None => None,
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            let file = private(options.write(true).create_new(true)).open(path);
-            Some((path, file.map_err(Failure::file(path))?))
-        }
+        Some(path) => Some((path, new_file::create(path)?)),
     };
-    let deadline = Instant::now() + LIMIT;
-    let report = examine(Subject::new(arguments)?, deadline)?;
+    let report = examine(subject, deadline)?;
     if let Some((path, mut file)) = bundle {
         let text = serde_json::to_string_pretty(&report.to_json()).unwrap_or_default();
         writeln!(file, "{text}").map_err(Failure::file(path))?;

@@ -20,7 +20,7 @@ use crate::http::time::Lifetime;
 use crate::net::dial::Dialer;
 use crate::net::host::{HTTPS_PORT, Host};
 use crate::net::issuer::valid_until;
-use crate::net::trust::Trust;
+use crate::net::trust::{Trust, read_pem};
 use crate::secret::Secret;
 use crate::tool::{token_file, units};
 
@@ -269,7 +269,7 @@ fn provisioning_token(path: &Path, subject: &Subject) -> Found {
 
 fn ca_file(path: &Path, now_ms: i64) -> Found {
     let advice = "name a PEM file with the certificates of today's authorities";
-    let pem = match std::fs::read(path) {
+    let pem = match read_pem(path) {
         Ok(pem) => pem,
         Err(error) => {
             let summary = format!("{}: {error}", path.display());

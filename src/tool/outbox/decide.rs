@@ -20,16 +20,16 @@ pub(super) fn retry(arguments: RetryArguments, output: &mut Output) -> Result<Ou
     };
     let wanted = ids.len() as u64;
     if wanted > 0 && !arguments.yes {
-        let count = units::count(wanted);
-        confirm(&format!("Send {count} Messages with the next start?"))?;
+        let messages = units::messages(wanted);
+        confirm(&format!("Send {messages} with the next start?"))?;
     }
     let put_back = at_rest.put_back(ids, identity)?;
-    let text = format!("{} Messages wait to be sent", units::count(put_back));
-    output.line(text)?;
+    let messages = units::messages(put_back);
+    output.line(format!("{messages} put back, to be sent"))?;
     if put_back < wanted {
         let left = units::count(wanted - put_back);
         output.line(format!(
-            "{left} do not: they are of another device, or there are none of these numbers set aside"
+            "{left} not: of another device, or none of that number is set aside"
         ))?;
         return Ok(Outcome::Findings);
     }
@@ -48,11 +48,11 @@ pub(super) fn drop_messages(
     };
     let wanted = ids.len() as u64;
     if wanted > 0 && !arguments.yes {
-        let count = units::count(wanted);
-        confirm(&format!("Drop {count} Messages for good?"))?;
+        let messages = units::messages(wanted);
+        confirm(&format!("Drop {messages} for good?"))?;
     }
     let dropped = at_rest.delete(ids)?;
-    output.line(format!("{} Messages are dropped", units::count(dropped)))?;
+    output.line(format!("{} dropped", units::messages(dropped)))?;
     if dropped < wanted {
         let left = units::count(wanted - dropped);
         output.line(format!("{left} of these numbers were not there"))?;

@@ -1,16 +1,14 @@
 //! `outbox export`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::{self, BufWriter, Write};
 
 use super::message::{PayloadForm, to_json};
 use super::{count_of, each_of};
-use crate::store::private;
 use crate::store::rows::listing::StoredMessage;
 use crate::tool::arguments::ExportArguments;
 use crate::tool::failure::{Failure, Outcome};
 use crate::tool::file::{DatabaseFile, Next};
+use crate::tool::new_file;
 use crate::tool::output::Output;
 use crate::tool::progress::Progress;
 use crate::tool::units;
@@ -34,7 +32,7 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     };
     let total = count_of(&mut file, arguments.state)?;
     let mut progress = Progress::new("exported", Some(total));
-    let mut target = BufWriter::new(create(path)?);
+    let mut target = BufWriter::new(new_file::create(path)?);
     let mut count = 0;
     each_of(&mut file, arguments.state, true, |message| {
         left_out.note(&message);
@@ -48,8 +46,8 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     let target = target.map_err(|error| Failure::file(path)(error.into_error()))?;
     target.sync_all().map_err(Failure::file(path))?;
     drop(progress);
-    let count = units::count(count);
-    output.line(format!("{count} Messages are in {}", path.display()))?;
+    let messages = units::messages(count);
+    output.line(format!("{messages} written to {}", path.display()))?;
     Ok(left_out.outcome())
 }
 
@@ -66,10 +64,12 @@ impl LeftOut {
 
     fn outcome(self) -> Outcome {
         for id in &self.0 {
-            eprintln!(
+            // Without a panic where nobody reads it any more.
+            drop(writeln!(
+                io::stderr(),
                 "the payload of Message {id} is too large for a line, and left out: \
                  `outbox show {id} --raw` writes it"
-            );
+            ));
         }
         if self.0.is_empty() {
             Outcome::Done
@@ -77,11 +77,4 @@ impl LeftOut {
             Outcome::Findings
         }
     }
-}
-
-/// A new file: no other is ever overwritten.
-fn create(path: &Path) -> Result<File, Failure> {
-    private(OpenOptions::new().write(true).create_new(true))
-        .open(path)
-        .map_err(Failure::file(path))
 }

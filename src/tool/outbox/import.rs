@@ -1,12 +1,13 @@
 //! `outbox import`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::at_rest::{AtRest, ImportState};
 use super::message::Imported;
 use crate::identity::HubDeviceId;
+use crate::message::MAX_PAYLOAD_BYTES;
 use crate::store::rows::listing::StoredElsewhere;
 use crate::tool::answer::confirm;
 use crate::tool::arguments::ImportArguments;
@@ -18,6 +19,8 @@ use crate::tool::units;
 /// So many lines, or bytes of payload, are stored with one commit.
 const COMMIT_MESSAGES: usize = 500;
 const COMMIT_BYTES: usize = 4 << 20;
+/// More than any Message takes: the largest payload in base64, and what is said about it.
+const LINE_BYTES_MAX: u64 = 2 * MAX_PAYLOAD_BYTES as u64;
 
 pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result<Outcome, Failure> {
     let at_rest = AtRest::open(&arguments.database.path)?;
@@ -57,14 +60,16 @@ pub(super) fn import(arguments: &ImportArguments, output: &mut Output) -> Result
     let left_out = match outcome {
         Ok(left_out) => left_out,
         Err(failure) => {
-            let (stored, skip) = (units::count(batch.stored), batch.lines_done);
-            return Err(Failure::Refused(format!(
-                "{failure}\n{stored} Messages were stored; to go on behind them: --skip {skip}"
-            )));
+            let (stored, skip) = (units::messages(batch.stored), batch.lines_done);
+            let mut text = format!("{failure}\n{stored} stored");
+            if skip > 0 {
+                text.push_str(&format!("; to go on behind them: --skip {skip}"));
+            }
+            return Err(Failure::Refused(text));
         }
     };
-    let stored = units::count(batch.stored);
-    output.line(format!("{stored} Messages are stored, to be sent"))?;
+    let stored = units::messages(batch.stored);
+    output.line(format!("{stored} stored, to be sent"))?;
     if left_out > 0 {
         let left_out = units::count(left_out);
         output.line(format!(
@@ -124,15 +129,15 @@ fn read(
     progress: &mut Progress,
 ) -> Result<u64, Failure> {
     let skip = batch.lines_done;
-    let input: Box<dyn BufRead> = if path == Path::new("-") {
+    let mut input: Box<dyn BufRead> = if path == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
         let file = File::open(path).map_err(Failure::file(path))?;
         Box::new(BufReader::new(file))
     };
     let (mut number, mut left_out) = (0, 0);
-    for line in input.lines() {
-        let line = line.map_err(Failure::file(path))?;
+    let mut line = String::new();
+    while next_line(&mut input, &mut line).map_err(Failure::file(path))? {
         number += 1;
         progress.advance(line.len() as u64 + 1);
         if number <= skip || line.trim().is_empty() {
@@ -148,6 +153,16 @@ fn read(
     }
     batch.store(number, ImportState::Ended)?;
     Ok(left_out)
+}
+
+/// Without its end; `false` where there is none.
+fn next_line(input: &mut impl BufRead, line: &mut String) -> io::Result<bool> {
+    line.clear();
+    // What is cut here is no Message to the parser.
+    input.take(LINE_BYTES_MAX).read_line(line)?;
+    let is_there = !line.is_empty();
+    line.truncate(line.trim_end_matches(['\n', '\r']).len());
+    Ok(is_there)
 }
 
 /// Messages that are stored with one commit.

@@ -235,3 +235,19 @@ fn help_and_bad_options_are_answered() {
             .contains("192.0.2.1")
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_does_not_panic_where_nothing_can_be_written() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_spotflow-emulator"))
+        .stdin(Stdio::piped())
+        .stdout(full.unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(process.stdin.take().unwrap(), "quit").unwrap();
+    let ended = process.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.is_empty(), "{said}");
+}

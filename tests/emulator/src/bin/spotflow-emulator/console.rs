@@ -38,19 +38,25 @@ pub(crate) fn start(platform: Arc<Platform>, options: &Options, at: &Started, qu
 }
 
 fn greet(platform: &Platform, options: &Options, at: &Started) {
-    let ca_file = at.ca_file.display();
-    println!("The Spotflow emulator runs. Tell a device:");
-    println!("  instance            {}", platform.instance());
-    println!("  Provisioning Token  {}", platform.provisioning_token());
-    println!("and let it trust the emulator's CA, for which this in its environment is enough:");
-    println!("  SSL_CERT_FILE={ca_file}");
+    let mut text = format!(
+        "The Spotflow emulator runs. Tell a device:
+  instance            {}
+  Provisioning Token  {}
+and let it trust the emulator's CA, for which this in its environment is enough:
+  SSL_CERT_FILE={}\n",
+        platform.instance(),
+        platform.provisioning_token(),
+        at.ca_file.display()
+    );
     if let Some(page) = &at.page {
-        println!("What happens can be seen and changed in a browser:\n  {page}");
+        text += &format!("What happens can be seen and changed in a browser:\n  {page}\n");
     }
     if options.asks() {
-        println!("You let devices in yourself; with --approve auto they get in at once.");
+        text += "You let devices in yourself; with --approve auto they get in at once.\n";
     }
-    println!("Type \"help\" for commands; end with \"quit\" or Ctrl+C.\n");
+    text += "Type \"help\" for commands; end with \"quit\" or Ctrl+C.\n";
+    // Where nobody reads it, it runs all the same.
+    drop(writeln!(io::stdout(), "{text}"));
 }
 
 /// Until "quit", or until there is nothing more to read: then the Platform runs on.
@@ -68,9 +74,9 @@ fn read_commands(platform: &Platform, asks: bool, quit: &Quit) {
         }
     }
     if asks {
-        eprintln!(
-            "Nothing more comes from standard input: to let devices in, start with --approve auto."
-        );
+        let text =
+            "Nothing more comes from standard input: to let devices in, start with --approve auto.";
+        drop(writeln!(io::stderr(), "{text}"));
     }
 }
 
