@@ -28,13 +28,21 @@ esac
 # Debian's own rustc of the day, which comes with the sources of its std.
 fetch_rust() {
     [ -x "$prefix/bin/rustc" ] && return
-    local version minor llvm tool
+    local version oldest minor llvm tool
+    $sudo apt-get update -qq
     version=$(apt-cache policy rustc-web | awk '/Candidate:/ { print $2 }')
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    dpkg --compare-versions "$version" ge "$oldest" || {
+        echo "apt has rustc-web ${version:-not at all}; $oldest is needed: add bookworm-security to its sources" >&2
+        exit 1
+    }
     minor=$(cut -d . -f 1,2 <<<"$version")
-    llvm=$(apt-cache show "libstd-rust-web-$minor=$version" | grep -om 1 'libllvm[0-9]*')
+    llvm=$(apt-cache show "libstd-rust-web-$minor=$version" | sed -n 's/^Depends:.*\(libllvm[0-9]*\).*/\1/p')
     mkdir -p "$prefix"/{packages,rust,bin}
     (cd "$prefix/packages" && apt-get download -qq -o APT::Sandbox::User=root "rustc-web:amd64=$version" "libstd-rust-web-$minor:amd64=$version" \
-        "libstd-rust-web-dev:amd64=$version" "rust-web-src=$version" "$llvm:amd64")
+        "libstd-rust-web-dev:amd64=$version" "rust-web-src=$version")
+    # As a package like any other, for what it needs in turn.
+    install "$llvm"
     for package in "$prefix"/packages/*.deb; do dpkg -x "$package" "$prefix/rust"; done
     rm -r "$prefix/packages"
     for tool in rustdoc rustc; do
@@ -63,7 +71,7 @@ build_std() {
     case $target in
     *windows-gnu) # What stands at both ends of a program there.
         for object in rsbegin rsend; do
-            RUSTC_BOOTSTRAP=1 "$RUSTC" --target "$target" --edition 2024 --emit obj -o "$library.part/$object.o" \
+            RUSTC_BOOTSTRAP=1 "$RUSTC" --target "$target" --edition 2024 --cap-lints allow --emit obj -o "$library.part/$object.o" \
                 "$prefix/rust/usr/lib/rustlib/src/rust/library/rtstartup/$object.rs"
         done
         ;;

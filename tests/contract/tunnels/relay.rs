@@ -27,7 +27,12 @@ fn a_relay_that_gives_no_sign_of_life_is_left_after_a_minute_and_a_half() {
                     .unwrap();
                 let end = service.read(&mut [0; 1]);
                 if reason.is_none() {
-                    assert_eq!(end.unwrap_err().kind(), ErrorKind::WouldBlock);
+                    let kind = end.unwrap_err().kind();
+                    // The one is a time limit's on Unix, the other on Windows.
+                    assert!(
+                        matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                        "{kind}"
+                    );
                     assert!(access.last(Tunnel::is_open).pings_from_device > 0);
                     assert_passes(&mut technician, &mut service, b"y");
                 } else {
