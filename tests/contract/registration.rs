@@ -308,7 +308,7 @@ fn a_start_that_nobody_approves_ends_at_its_time_limit_and_leaves_a_usable_file(
     let stage = manual();
     let (builder, operations) = shown(&stage);
     let error = builder
-        .start_timeout(Duration::from_millis(500))
+        .start_timeout(Duration::from_secs(3))
         .start()
         .unwrap_err();
     assert!(matches!(error, Error::TimedOut), "{error:?}");
