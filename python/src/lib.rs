@@ -45,6 +45,7 @@ mod signal_mask;
 mod signals;
 mod start_arguments;
 mod status;
+#[cfg(feature = "tool")]
 mod tool;
 mod unpoisoned;
 mod values;
@@ -94,6 +95,7 @@ mod _native {
     use super::sender::StreamSender;
     #[pymodule_export]
     use super::status::{Recovery, SetAsideMessage, Status, UploadStatus};
+    #[cfg(feature = "tool")]
     #[pymodule_export]
     use super::tool::run_tool;
 

@@ -219,6 +219,41 @@ def published_with_broken_rows(file, count):
     database.close()
 
 
+def test_a_program_without_logging_is_spared_it_until_there_is_a_warning(spotflow_emulator, run):
+    program = run(
+        spotflow_emulator,
+        """
+        told, called = threading.Event(), threading.Event()
+
+        def fail(properties):
+            # Not for the first ones, which come with the connection.
+            if told.is_set():
+                called.set()
+                raise ValueError("mistaken")
+
+        client = start(desired_properties_updated_callback=fail)
+        client.create_stream_sender().send_message("works", timeout=60)
+        is_loaded = "logging" in sys.modules
+        told.set()
+        tell("loaded" if is_loaded else "spared")
+        called.wait(60)
+        client.close()
+        """,
+    )
+    assert program.line() == "spared"
+    spotflow_emulator.set_desired("program", {"changed": True})
+    errors = program.end_with_error(0)
+    assert errors[0] == "desired_properties_updated_callback raised an exception"
+    assert errors[-1] == "ValueError: mistaken"
+
+
+def test_what_the_library_warns_of_is_seen_without_logging_of_the_programs(spotflow_emulator, run, tmp_path):
+    run(spotflow_emulator, "start().close()").end()
+    (tmp_path / "program.db").chmod(0o644)
+    [told] = run(spotflow_emulator, "start().close()").end_with_error(0)
+    assert "others had rights to it" in told
+
+
 def test_with_a_handler_that_blocks_the_device_goes_on_and_the_rest_is_counted(
     spotflow_emulator, start_client, tmp_path
 ):

@@ -3,10 +3,15 @@
 import json
 import os
 import re
+import random
 import subprocess
 import sys
 
+import pytest
 import spotflow_device
+from spotflow_device import Codec, Compression
+
+from support import cut_off
 
 
 def test_the_version_and_what_is_in_the_build_are_printed():
@@ -58,6 +63,25 @@ def test_the_tool_looks_at_a_file_beside_its_client(spotflow_emulator, start_cli
     assert status["device_id"] == client.device_id
     refused = run_tool("send", "--db", path, "payload")
     assert refused.returncode == 1 and "in use by another client" in refused.stderr
+
+
+@pytest.mark.parametrize("codec", list(Codec), ids=lambda codec: codec.name)
+def test_the_tool_decodes_what_was_stored_with_each_codec(codec, spotflow_emulator, start_client, tmp_path):
+    path = str(tmp_path / "stored.db")
+    client = start_client(spotflow_emulator, db=path, device_id=codec.name.lower(), codec=codec)
+    cut_off(spotflow_emulator, client)
+    seed = random.randrange(2**32)
+    words = random.Random(seed)
+    texts = [" ".join(str(words.gauss(20, 5)) for _ in range(count)) for count in (10, 300, 10_000)]
+    for compression in (Compression.FASTEST, Compression.SMALLEST_SIZE):
+        sender = client.create_stream_sender(compression=compression)
+        for text in texts:
+            sender.enqueue_message(text)
+    shown = run_tool("outbox", "export", "--decode", "--db", path)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    stored = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert [message["payload"] for message in stored] == 2 * texts, f"seed {seed}"
+    assert all("content-encoding" in message["properties"] for message in stored), f"seed {seed}"
 
 
 def test_importing_it_prints_nothing_and_starts_no_thread():

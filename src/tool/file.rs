@@ -84,7 +84,7 @@ impl DatabaseFile {
         &mut self,
         shelf: Shelf,
         with_bodies: bool,
-        mut each: impl FnMut(StoredMessage) -> Result<Next, Failure>,
+        each: &mut dyn FnMut(StoredMessage) -> Result<Next, Failure>,
     ) -> Result<(), Failure> {
         let mut range = Range {
             shelf,

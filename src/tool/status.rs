@@ -50,7 +50,7 @@ impl Status {
         let mut file = DatabaseFile::open(path)?;
         let device = file.device()?;
         let (mut pending, mut oldest_ms) = (Totals::default(), None);
-        file.each(Shelf::Outbox, false, |message| {
+        file.each(Shelf::Outbox, false, &mut |message| {
             // They come lane by lane.
             let stored_at_ms = message.stored_at_ms;
             oldest_ms =
@@ -59,7 +59,7 @@ impl Status {
             Ok(Next::More)
         })?;
         let (mut set_aside, mut reasons) = (Totals::default(), BTreeMap::new());
-        file.each(Shelf::SetAside, false, |message| {
+        file.each(Shelf::SetAside, false, &mut |message| {
             set_aside = set_aside.and(one(message.body_bytes));
             if let Some(why) = message.set_aside {
                 *reasons.entry(why.reason).or_insert(0) += 1;

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from ._native import build_info, run_tool
+from . import _native
 
 
 def main() -> None:
@@ -12,8 +12,8 @@ def main() -> None:
     if arguments:
         # The tool waits outside of Python, where nobody would look for a Ctrl+C.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        sys.exit(run_tool(["spotflow-device", *arguments]))
-    facts = build_info()
+        sys.exit(_native.run_tool(["spotflow-device", *arguments]))
+    facts = _native.build_info()
     width = max(map(len, facts))
     for name, value in facts.items():
         print(f"{name:<{width}}  {value}")

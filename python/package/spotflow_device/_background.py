@@ -6,11 +6,9 @@ process, which hands log records to :mod:`logging`.
 """
 
 import atexit
-import logging
 import os
 import sys
 import threading
-import traceback
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
@@ -19,6 +17,8 @@ from . import _greenlets, _native
 from ._errors import ClosedError
 
 if TYPE_CHECKING:
+    import logging
+
     _Request = Union[_native.MethodRequest, _native.TunnelRequest]
     #: For Provisioning Operations, Desired Properties, the connection, and the progress of uploads.
     _Told = Tuple[
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
         Optional[Callable[[_native.MethodRequest], object]],
         Optional[Callable[[_native.TunnelRequest], bool]],
     ]
-
-_callback_logger = logging.getLogger("spotflow_device.callbacks")
 
 
 def install() -> None:
@@ -163,9 +161,9 @@ def _answer(
             call.fail()
             if isinstance(error, ClosedError) and calls.are_over:
                 # The usual end of a method that waits in the client.
-                _callback_logger.debug("%s was ended by the client's closing", name)
+                _callback_logger().debug("%s was ended by the client's closing", name)
             elif not (isinstance(error, SystemExit) and calls.are_over):
-                _callback_logger.exception("%s raised an exception", name)
+                _callback_logger().exception("%s raised an exception", name)
     except BaseException:
         # A log handler or filter of the program's.
         _report()
@@ -186,13 +184,13 @@ def _call_and_log(events: "_native.Events", name: str, callback: "Callable[..., 
     except SystemExit:
         # As in every other thread, it would end only this one, and with it all updates.
         if not events.are_over:
-            _callback_logger.warning("%s raised SystemExit, which ends no program from a callback", name)
+            _callback_logger().warning("%s raised SystemExit, which ends no program from a callback", name)
     except BaseException as error:
         if isinstance(error, ClosedError) and events.are_over:
             # The usual end of a callback that waits in the client.
-            _callback_logger.debug("%s was ended by the client's closing", name)
+            _callback_logger().debug("%s was ended by the client's closing", name)
         else:
-            _callback_logger.exception("%s raised an exception", name)
+            _callback_logger().exception("%s raised an exception", name)
 
 
 def _display(operation: "_native.ProvisioningOperation") -> None:
@@ -201,10 +199,19 @@ def _display(operation: "_native.ProvisioningOperation") -> None:
 
 def tell_that_a_callback_is_left() -> None:
     """Says that a client is closed and one of its callbacks has not ended."""
-    _callback_logger.warning("a callback is still running; its thread is left behind")
+    _callback_logger().warning("a callback is still running; its thread is left behind")
 
 
-# Logging
+# Logging: the standard library's is loaded with the first record that somebody is to see, as it takes 0.7 MB
+
+#: What is below is seen by nobody unless the program asks for it, for which it loads :mod:`logging`.
+_WARNING = 30
+
+
+def _callback_logger() -> "logging.Logger":
+    import logging
+
+    return logging.getLogger("spotflow_device.callbacks")
 
 
 def start_logging() -> None:
@@ -237,6 +244,9 @@ def _emit_all(records: "List[_native._LogRecord]") -> None:
 
 def _report() -> None:
     """Prints the exception that is handled, as :mod:`logging` does."""
+    import logging
+    import traceback
+
     if logging.raiseExceptions and sys.stderr is not None:
         try:
             traceback.print_exc()
@@ -246,6 +256,10 @@ def _report() -> None:
 
 
 def _emit(name: str, level: int, message: str, thread_name: str, created: float) -> None:
+    if level < _WARNING and "logging" not in sys.modules:
+        return
+    import logging
+
     logger = logging.getLogger(name)
     if not logger.isEnabledFor(level):
         return

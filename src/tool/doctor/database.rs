@@ -157,7 +157,7 @@ fn damaged(problem: String) -> Found {
 
 fn backlog(file: &mut DatabaseFile, now_ms: i64, holder: Holder) -> Found {
     let (mut count, mut bytes, mut oldest_ms) = (0, 0, None);
-    let read = file.each(Shelf::Outbox, false, |message| {
+    let read = file.each(Shelf::Outbox, false, &mut |message| {
         // They come lane by lane.
         let stored_at_ms = message.stored_at_ms;
         oldest_ms = Some(oldest_ms.map_or(stored_at_ms, |oldest: i64| oldest.min(stored_at_ms)));
@@ -195,7 +195,7 @@ fn backlog(file: &mut DatabaseFile, now_ms: i64, holder: Holder) -> Found {
 
 fn set_aside(file: &mut DatabaseFile) -> Found {
     let mut reasons = BTreeMap::<String, u64>::new();
-    let read = file.each(Shelf::SetAside, false, |message| {
+    let read = file.each(Shelf::SetAside, false, &mut |message| {
         if let Some(why) = message.set_aside {
             *reasons.entry(why.reason).or_default() += 1;
         }

@@ -23,7 +23,7 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     };
     let mut left_out = LeftOut::default();
     let Some(path) = &arguments.output else {
-        each_of(&mut file, arguments.state, true, |message| {
+        each_of(&mut file, arguments.state, true, &mut |message| {
             left_out.note(&message);
             output.json(&to_json(&message, device.as_ref(), form))?;
             Ok(Next::More)
@@ -34,7 +34,7 @@ pub(super) fn export(arguments: &ExportArguments, output: &mut Output) -> Result
     let mut progress = Progress::new("exported", Some(total));
     let mut target = BufWriter::new(new_file::create(path)?);
     let mut count = 0;
-    each_of(&mut file, arguments.state, true, |message| {
+    each_of(&mut file, arguments.state, true, &mut |message| {
         left_out.note(&message);
         let json = to_json(&message, device.as_ref(), form);
         writeln!(target, "{json}").map_err(Failure::file(path))?;

@@ -19,7 +19,7 @@ pub(super) fn list(arguments: &ListArguments, output: &mut Output) -> Result<Out
         return Ok(Outcome::Done);
     }
     let now_ms = SystemClock.wall_ms();
-    each_of(&mut file, arguments.state, false, |message| {
+    each_of(&mut file, arguments.state, false, &mut |message| {
         if arguments.json {
             output.json(&to_json(&message, device.as_ref(), PayloadForm::None))?;
         } else {

@@ -51,10 +51,11 @@ pub(super) fn to_json(
         put("device_id", identity.device_id.clone().into());
     }
     let properties = property_bag::parse(bag(&message.properties));
-    let properties = properties
-        .into_iter()
-        .map(|(key, value)| (key, value.into()));
-    put("properties", Value::Object(properties.collect()));
+    let mut named = Map::new();
+    for (key, value) in properties {
+        named.insert(key, value.into());
+    }
+    put("properties", Value::Object(named));
     put("is_uploaded", message.upload.into());
     put("payload_bytes", message.body_bytes.into());
     let body = message.body.as_deref().unwrap_or_default();

@@ -41,12 +41,12 @@ fn each_of(
     file: &mut DatabaseFile,
     state: State,
     with_bodies: bool,
-    mut each: impl FnMut(StoredMessage) -> Result<Next, Failure>,
+    each: &mut dyn FnMut(StoredMessage) -> Result<Next, Failure>,
 ) -> Result<(), Failure> {
     let mut next = Next::More;
     for shelf in state.shelves() {
         if next == Next::More {
-            file.each(*shelf, with_bodies, |message| {
+            file.each(*shelf, with_bodies, &mut |message| {
                 next = each(message)?;
                 Ok(next)
             })?;
@@ -58,7 +58,7 @@ fn each_of(
 /// How many Messages are in the state.
 fn count_of(file: &mut DatabaseFile, state: State) -> Result<u64, Failure> {
     let mut count = 0;
-    each_of(file, state, false, |_| {
+    each_of(file, state, false, &mut |_| {
         count += 1;
         Ok(Next::More)
     })?;
