@@ -59,8 +59,9 @@ impl SenderOptions {
     }
 
     /// What is older when its turn comes is not sent: it is deleted, counted in the [status](crate::Status) and logged as
-    /// ranges, and those who wait for it get [`Error::Expired`]. At least a millisecond; without it, the default, nothing
-    /// is too old.
+    /// ranges, and those who wait for it get [`Error::Expired`]. That it is deleted is synced to the disk before it is
+    /// told, and before the next Message goes: so what was told as too old is never sent, whatever happens then. What is
+    /// too old at the same time shares a sync. At least a millisecond; without it, the default, nothing is too old.
     ///
     /// The age counts from the call that stored the Message, as far as it is known for sure: whatever the wall clock
     /// does, a Message of this run is not older than the run, and one of an earlier run is too old as soon as this run

@@ -9,6 +9,7 @@
 mod device;
 mod disk;
 mod judge;
+mod lifetimes;
 mod newest;
 mod recorder;
 mod reopening;

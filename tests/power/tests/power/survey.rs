@@ -7,9 +7,10 @@ use std::time::Instant;
 use fastrand::Rng;
 use spotflow_device::DeviceClientBuilder;
 
-use crate::device::{PATIENCE, Run};
+use crate::device::Run;
 use crate::disk::{Disk, Fate};
 use crate::judge::{Judge, Outcome};
+use crate::lifetimes::wait_all_sent_or_expired;
 use crate::recorder::{Image, Operation, Watch};
 use crate::reopening::{DATABASE, Found, Options, Start, in_order, noted, read, write};
 
@@ -210,12 +211,15 @@ impl Survey<'_> {
             noted(&database)
                 .iter()
                 .for_each(|id| drop(pending.remove(id)));
+            // By now these are too old.
+            let all = pending.len();
+            pending.retain(|_, name| !self.judge.lives_briefly(name));
+            let too_old = (all - pending.len()) as u64;
             let expected = in_order(&pending, sent_from);
             self.run.platform.clear_messages();
             let client = self.run.options(&database).start().expect("it starts");
-            client
-                .wait_enqueued_messages_sent_timeout(PATIENCE)
-                .expect("all is sent");
+            wait_all_sent_or_expired(&client);
+            assert_eq!(client.status().expired_messages, too_old);
             client.close();
             let received = self.run.platform.messages().into_iter();
             let received: Vec<String> = received.filter_map(|it| it.message_id).collect();
