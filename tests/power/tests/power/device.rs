@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use spotflow_device::{
     CloudMessage, DeviceClient, DeviceClientBuilder, Durability, Error, Message, Priority,
-    SenderOptions, StreamSender,
+    SenderOptions, StreamSender, UploadStatus,
 };
 use spotflow_emulator::Platform;
 
@@ -61,6 +61,8 @@ pub struct Ledger {
     pub expired: Vec<(String, usize)>,
     /// From when on there was no network any more, or one again.
     pub networks: Vec<(usize, bool)>,
+    /// How large contents are whose upload got on, and how much of each was up.
+    pub uploaded: Vec<(UploadStatus, usize)>,
     /// Cloud-to-device messages: when they were handed out, and when the application said that they are
     /// processed.
     pub inbox: Vec<(String, usize, usize)>,
@@ -178,7 +180,18 @@ impl Device {
     }
 
     pub fn start_as(&self, kind: Kind) -> DeviceClient {
-        let client = self.options(kind).start().expect("the device starts");
+        self.started(self.options(kind))
+    }
+
+    pub fn start_with(
+        &self,
+        with: impl FnOnce(DeviceClientBuilder) -> DeviceClientBuilder,
+    ) -> DeviceClient {
+        self.started(with(self.options(self.kind)))
+    }
+
+    fn started(&self, options: DeviceClientBuilder) -> DeviceClient {
+        let client = options.start().expect("the device starts");
         let now = self.now();
         lock(&self.ledger).registered_at.get_or_insert(now);
         client
@@ -221,6 +234,20 @@ impl Device {
         let now = self.now();
         let accepted = names.iter().map(|name| (name.clone(), now));
         ledger.accepted.extend(accepted);
+    }
+
+    /// The call that stores it has returned.
+    pub fn accepted(&self, name: String) {
+        let mut ledger = lock(&self.ledger);
+        let now = self.now();
+        ledger.accepted.push((name, now));
+    }
+
+    /// The application was told so.
+    pub fn uploaded(&self, upload: UploadStatus) {
+        let mut ledger = lock(&self.ledger);
+        let now = self.now();
+        ledger.uploaded.push((upload, now));
     }
 
     /// Stores so many in one commit each.

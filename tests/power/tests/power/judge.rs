@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use spotflow_device::{Durability, Priority};
 
-use crate::device::{Keeps, Ledger, Run, thread};
+use crate::content::BLOCK_BYTES;
+use crate::device::{Keeps, Ledger, Run, content, thread};
 use crate::lifetimes::Lifetimes;
 use crate::newest::Newest;
 use crate::reopening::{Found, number};
@@ -263,6 +264,7 @@ impl<'a> Judge<'a> {
             .probe
             .is_some_and(|id| number(id) <= self.synced_number);
         assert!(!repeats_id, "the id {:?} was given out before", found.probe);
+        self.judge_uploads(at, found);
         self.judge_properties(at, found);
         self.judge_inbox(at, found);
         assert_eq!(found.set_aside.len(), 0);
@@ -270,6 +272,22 @@ impl<'a> Judge<'a> {
             assert!(found.has_token, "the registration is lost");
         }
         Outcome { lost, repeated }
+    }
+
+    /// What is told to be up does not go up once more.
+    fn judge_uploads(&self, at: usize, found: &Found) {
+        for (id, name) in &found.pending {
+            let bytes = content(name).len() as u64;
+            let told = self.ledger.uploaded.iter();
+            let told = told.filter(|(upload, when)| upload.total_bytes == bytes && *when <= at);
+            let told = told.map(|(upload, _)| upload.uploaded_bytes).max();
+            let up = found.blocks_up.get(id).copied().unwrap_or(0) as u64;
+            let told = told.unwrap_or(0) / BLOCK_BYTES as u64;
+            assert!(
+                found.links.contains(id) || told <= up,
+                "of {name} {told} blocks were up, and {up} are noted"
+            );
+        }
     }
 
     fn judge_properties(&self, at: usize, found: &Found) {

@@ -6,6 +6,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![deny(unsafe_code)]
 
+mod content;
 mod device;
 mod disk;
 mod judge;
