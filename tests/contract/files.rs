@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spotflow_device::{
-    Codec, Compression, DeviceClient, Error, FileMessage, MAX_FILE_BYTES, OutboxLimit,
+    Codec, Compression, DeviceClient, Error, FileMessage, MAX_FILE_BYTES, Message, OutboxLimit,
     OutboxLimits, SenderOptions, StreamSender, WhenFull,
 };
 use spotflow_emulator::{Message as ReceivedMessage, Route};
@@ -395,6 +395,72 @@ fn files_survive_a_restart_and_what_expires_or_is_dropped_makes_room() {
     eventually("the file shrinks", || {
         database_bytes(&stage) < before + 2 * MIB as u64
     });
+}
+
+#[test]
+fn of_files_with_a_key_the_newest_is_kept_and_what_it_replaces_makes_room() {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    let newest = SenderOptions::new().keep_latest();
+    let newest = client
+        .create_stream_sender_with(None, None, newest)
+        .unwrap();
+    let camera = |key: &str, seed: u64| {
+        let path = file(&stage, "image", &noise(3 * MIB, seed));
+        let image = FileMessage::new(path).latest_key(key);
+        newest.enqueue_file(image).unwrap();
+    };
+    newest.enqueue_message("without a key").unwrap();
+    for seed in 0..4 {
+        camera("north", seed);
+        camera("south", 10 + seed);
+    }
+    newest
+        .enqueue_message(Message::new("a text").latest_key("south"))
+        .unwrap();
+    let status = client.status();
+    assert_eq!((status.pending_messages, status.replaced_messages), (3, 7));
+    let sql = "SELECT count(DISTINCT id >> 14) FROM chunk";
+    eventually("only the content that is kept is there", || {
+        let connection = rusqlite::Connection::open(stage.database()).unwrap();
+        let contents = connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        contents.is_ok_and(|contents| contents == 1)
+    });
+    stage.platform.accept_connections(true).unwrap();
+    wait_sent(&client);
+    let payloads: Vec<Vec<u8>> = stage
+        .platform
+        .messages()
+        .into_iter()
+        .map(|message| message.payload.to_vec())
+        .collect();
+    let expected = [
+        b"without a key".to_vec(),
+        noise(3 * MIB, 3),
+        b"a text".to_vec(),
+    ];
+    assert!(payloads == expected);
+    client.close();
+    assert_cleared(&stage);
+}
+
+#[test]
+fn a_key_of_a_file_is_checked_before_it_is_opened() {
+    let stage = Stage::new();
+    let client = stage.start();
+    let newest = SenderOptions::new().keep_latest();
+    let newest = client
+        .create_stream_sender_with(None, None, newest)
+        .unwrap();
+    let long = "a".repeat(1025);
+    for (sender, key) in [(&sender(&client), "a"), (&newest, ""), (&newest, &long)] {
+        let file = FileMessage::new("not-there").latest_key(key);
+        match sender.enqueue_file(file).unwrap_err() {
+            Error::InvalidArgument { argument, .. } => assert_eq!(argument, "latest_key"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -326,6 +326,8 @@ class StreamSender:
         message_id: Optional[str] = None,
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
+        *,
+        latest_key: Optional[str] = None,
     ) -> None:
         """Store the content of a file as a Message to be sent, and return when it is stored. From then on the file can
         change or go.

@@ -131,6 +131,7 @@ def send(client: DeviceClient) -> None:
     newest.enqueue_message("21.5", latest_key="boiler")
     newest.send_message("21.5", latest_key="boiler", timeout=1)
     newest.enqueue_messages([Message("21.5", latest_key="boiler")])
+    newest.enqueue_file("image.jpg", latest_key="north gate")
     replaced: int = client.status().replaced_messages
     print(replaced)
     client.set_outbox_limits(outbox_bytes_max=20_000_000, when_full=None)

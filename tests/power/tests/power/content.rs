@@ -8,13 +8,15 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use spotflow_device::FileMessage;
 
-use crate::device::{Device, PATIENCE, POWER_SAFE, Run, content, name, sender};
+use crate::device::{Device, Keeps, Kind, PATIENCE, POWER_SAFE, Run, content, name};
 use crate::reopening::Found;
 use crate::survey::{Plan, survey};
 
 pub const BLOCK_BYTES: usize = 1 << 20;
 /// It goes up as a whole.
 const SMALL: usize = 600_000;
+/// The thread of whose files the newest is kept.
+const KEYED: usize = 1;
 /// It goes up in blocks.
 const LARGE: usize = 2 * BLOCK_BYTES + 100_000;
 /// Of chunks that are numbered in the lowest bits of their ids.
@@ -69,26 +71,37 @@ pub fn contents(database: &Path) -> (usize, usize) {
 
 /// Files among other Messages: copied without a network, and uploaded when it is back, and once more beside it.
 fn files() -> Run {
-    let device = Arc::new(Device::new(POWER_SAFE));
+    let device = Arc::new(Device::new(Kind {
+        keeps: |thread| match thread {
+            KEYED => Keeps::LatestOf("camera"),
+            _ => Keeps::All,
+        },
+        ..POWER_SAFE
+    }));
     device.start().close();
     device.offline(true);
     let ledger = Arc::clone(&device);
     let client = device
         .start_with(|builder| builder.on_upload_progress(move |upload| ledger.uploaded(upload)));
     let directory = tempfile::tempdir().expect("a directory");
-    let sender = sender(&client);
-    let store = |number: usize, bytes: usize| {
-        let name = name(0, number, bytes);
+    let store = |thread: usize, number: usize, bytes: usize| {
+        let name = name(thread, number, bytes);
         let path = directory.path().join(&name);
         fs::write(&path, content(&name)).expect("a file");
         let file = FileMessage::new(path).message_id(&name);
+        let file = match (device.kind.keeps)(thread) {
+            Keeps::LatestOf(key) => file.latest_key(key),
+            _ => file,
+        };
+        let sender = device.sender_of_thread(&client, thread);
         sender.enqueue_file(file).expect("it is stored");
         device.accepted(name);
     };
     device.store_each(&client, 0, 0..2);
-    store(2, LARGE);
-    device.store_each(&client, 0, 3..4);
-    store(4, SMALL);
+    store(0, 2, LARGE);
+    store(KEYED, 3, SMALL);
+    store(0, 4, SMALL);
+    store(KEYED, 5, SMALL + 1);
     // So slow that the application hears of each block.
     let platform = &device.platform;
     platform.storage_rate(Some(4.0 * BLOCK_BYTES as f64));
@@ -96,14 +109,14 @@ fn files() -> Run {
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
         .expect("all is sent");
-    store(5, LARGE + 1);
+    store(0, 5, LARGE + 1);
     device.store_each(&client, 0, 6..8);
     client
         .wait_enqueued_messages_sent_timeout(PATIENCE)
         .expect("all is sent");
     client.close();
     platform.storage_rate(None);
-    drop((sender, client));
+    drop(client);
     let device = Arc::into_inner(device).expect("nothing else has it");
     device.end("files")
 }
@@ -111,8 +124,13 @@ fn files() -> Run {
 #[test]
 fn files_are_there_as_a_whole_or_not_at_all_and_their_uploads_go_on_behind_every_power_cut() {
     let run = files();
+    assert_eq!(
+        run.ledger.accepted.len(),
+        run.ledger.received.len() + 1,
+        "one was replaced"
+    );
     let mut uploaded = run.ledger.uploaded.iter().map(|(upload, _)| upload);
-    let is_partly_up = |bytes: u64| bytes % BLOCK_BYTES as u64 == 0 && bytes > 0;
+    let is_partly_up = |bytes: u64| bytes.is_multiple_of(BLOCK_BYTES as u64) && bytes > 0;
     assert!(uploaded.any(|upload| is_partly_up(upload.uploaded_bytes)));
     let plan = Plan {
         between: 300,
