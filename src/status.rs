@@ -60,7 +60,7 @@ pub struct Status {
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,
-    /// The large content that is being uploaded, or whose upload waits for its next attempt.
+    /// The large content that is being uploaded, or was last and waits for its next attempt.
     pub upload: Option<UploadStatus>,
     /// The [remote access](crate::DeviceClientBuilder::remote_access) that is open, or being opened.
     pub tunnels: Vec<TunnelStatus>,

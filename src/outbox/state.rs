@@ -213,8 +213,8 @@ impl State {
     }
 
     /// See [`Queues::next_upload`].
-    pub fn next_upload(&mut self) -> Option<i64> {
-        self.ready.next_upload()
+    pub fn next_upload(&mut self, may_go: impl Fn(i64) -> bool) -> Option<i64> {
+        self.ready.next_upload(may_go)
     }
 
     /// The content of this Message is being uploaded, or of none.

@@ -20,9 +20,10 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    /// The oldest ready Message whose content has to be uploaded before its turn.
-    pub fn next(&self) -> Option<i64> {
-        self.shared.lock().messages.next_upload()
+    /// The Message whose content has to be uploaded before its turn: of each lane the oldest, if it `may_go`, and of those
+    /// that of the highest lane.
+    pub fn next(&self, may_go: impl Fn(i64) -> bool) -> Option<i64> {
+        self.shared.lock().messages.next_upload(may_go)
     }
 
     /// The content of this Message is on its way now, or of none: it is not replaced by a newer one.
