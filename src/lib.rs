@@ -358,7 +358,7 @@ pub use methods::{MethodError, MethodRequest, MethodResponse};
 pub use outbox::{OutboxLimit, OutboxLimits, WhenFull};
 pub use pacing::{Pace, Pacing};
 pub use registration::ProvisioningOperation;
-pub use status::{ConnectionChange, Status, TunnelStatus, UploadStatus};
+pub use status::{ConnectionChange, PacingStatus, Status, TunnelStatus, UploadStatus};
 pub use store::{Durability, Recovery};
 pub use transport::Transport;
 pub use tunnels::{RemoteAccess, TunnelRequest};

@@ -148,6 +148,7 @@ impl<T: Into<Vec<u8>>> From<T> for Message {
 pub struct FileMessage {
     pub(crate) path: PathBuf,
     pub(crate) ids: MessageIds,
+    pub(crate) latest_key: Option<String>,
 }
 
 impl FileMessage {
@@ -156,6 +157,7 @@ impl FileMessage {
         FileMessage {
             path: path.into(),
             ids: MessageIds::default(),
+            latest_key: None,
         }
     }
 
@@ -181,6 +183,23 @@ impl FileMessage {
     pub fn chunk_id(mut self, id: impl Into<String>) -> FileMessage {
         self.ids.chunk_id = Some(id.into());
         self
+    }
+
+    /// See [`Message::latest_key`]: so one sender keeps the newest image of each camera.
+    ///
+    /// ```
+    /// # use spotflow_device::FileMessage;
+    /// let image = FileMessage::new("/var/spool/camera/0017.jpg").latest_key("north gate");
+    /// ```
+    pub fn latest_key(mut self, key: impl Into<String>) -> FileMessage {
+        self.latest_key = Some(key.into());
+        self
+    }
+
+    /// Checks what can be checked before the file is opened.
+    pub(crate) fn validate(&self) -> Result<()> {
+        rules::check_latest_key(self.latest_key.as_deref())?;
+        self.ids.validate()
     }
 
     /// The file's path as it was given.

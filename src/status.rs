@@ -60,13 +60,28 @@ pub struct Status {
     /// Messages that will not be sent as things stand; see
     /// [`set_aside_messages`](crate::DeviceClient::set_aside_messages).
     pub set_aside_messages: u64,
-    /// The large content that is being uploaded, or whose upload waits for its next attempt.
+    /// The large content that is being uploaded, or was last and waits for its next attempt.
     pub upload: Option<UploadStatus>,
+    /// How fast Messages and uploads may go.
+    pub pacing: PacingStatus,
     /// The [remote access](crate::DeviceClientBuilder::remote_access) that is open, or being opened.
     pub tunnels: Vec<TunnelStatus>,
     /// What was saved of a damaged database file, the last time that it was damaged since, or at, the
     /// start.
     pub recovery: Option<Recovery>,
+}
+
+/// The limits of all Messages and uploads together, each a second; those of a [priority](crate::Priority) come on top.
+/// Part of a [`Status`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct PacingStatus {
+    /// Messages, as the program has [set](crate::Pacing) it; `None` without a limit.
+    pub messages_per_second: Option<f64>,
+    /// Bytes, as the program has set it; `None` without a limit.
+    pub bytes_per_second: Option<u64>,
+    /// Messages, while the client goes slowly by itself, as [the hub throttles](crate::Pacing#when-the-hub-throttles).
+    pub throttled_messages_per_second: Option<f64>,
 }
 
 /// How far the upload of large content is. Part of a [`Status`], and told to the
@@ -121,6 +136,7 @@ struct Board {
     connects: u64,
     last_error: Option<(Error, Moment)>,
     held_back: Option<(&'static str, Moment)>,
+    throttled_messages_per_second: Option<f64>,
 }
 
 /// What the board knows of a [`Status`].
@@ -133,6 +149,7 @@ pub(crate) struct BoardReading {
     pub last_error_age: Option<Duration>,
     pub held_back: Option<&'static str>,
     pub held_back_age: Option<Duration>,
+    pub throttled_messages_per_second: Option<f64>,
 }
 
 impl StatusBoard {
@@ -144,6 +161,7 @@ impl StatusBoard {
             connects: 0,
             last_error: None,
             held_back: None,
+            throttled_messages_per_second: None,
         };
         StatusBoard {
             clock,
@@ -179,6 +197,11 @@ impl StatusBoard {
         self.board.lock().held_back = reason.map(|reason| (reason, self.clock.now()));
     }
 
+    /// At most so many Messages go now, as the hub throttles; or, without a number, it does not.
+    pub fn throttled(&self, messages_per_second: Option<f64>) {
+        self.board.lock().throttled_messages_per_second = messages_per_second;
+    }
+
     pub fn read(&self) -> BoardReading {
         let board = self.board.lock();
         let now = self.clock.now();
@@ -193,6 +216,7 @@ impl StatusBoard {
             last_error_age: failed_at.map(|at| now.since(at)),
             held_back,
             held_back_age: held_since.map(|since| now.since(since)),
+            throttled_messages_per_second: board.throttled_messages_per_second,
         }
     }
 }

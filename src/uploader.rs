@@ -1,9 +1,11 @@
 //! The upload thread: brings large content up ahead of its turn, one Message at a time, the oldest of the highest lane
 //! first; lives only while there is some. What is uploaded becomes a link in the outbox.
 //!
-//! Here is what comes after success and failure; the way of one content is in [`steps`], how long it waits in [`waits`].
+//! Here is what comes after success and failure; the way of one content is in [`steps`], who waits for whom in [`turns`],
+//! and for how long in [`waits`].
 
 mod steps;
+mod turns;
 mod waits;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::http::agent::Agent;
 use crate::http::upload::UploadError;
 use crate::identity::HubDeviceId;
 use crate::link::mailbox::Mailbox;
+use crate::message::lanes::Lanes;
 use crate::outage::Hurries;
 use crate::outbox::{Outbox, SetAside};
 use crate::pacing::upload::UploadPace;
@@ -28,11 +31,27 @@ use crate::sync::Mutex;
 use crate::worker::Worker;
 pub(crate) use steps::ProgressListener;
 use steps::Steps;
-use waits::{Failed, REST, Waits, is_of_network};
+use turns::Turns;
+use waits::{Failed, is_of_network};
 
 /// Content that the hub or its storage refuses so often in a row, with back-off in between, for a
 /// reason that is the content's own (a 4xx, but for credentials, limits and time-outs), is set aside.
 pub(crate) const REFUSALS_MAX: u32 = 5;
+
+/// What has come of the attempts with a lane's content.
+struct Attempts {
+    refusals: Refusals,
+    failures: FailureLog,
+}
+
+impl Attempts {
+    fn new() -> Attempts {
+        Attempts {
+            refusals: Refusals::default(),
+            failures: FailureLog::new(module_path!()),
+        }
+    }
+}
 
 /// The content that was refused last, and how often in a row.
 #[derive(Default)]
@@ -60,6 +79,7 @@ pub(crate) struct Uploader {
     worker: Arc<Worker>,
     credentials: Mutex<Option<HubCredentials>>,
     hurries: Mutex<Hurries>,
+    turns: Mutex<Turns>,
     steps: Steps,
 }
 
@@ -72,13 +92,14 @@ impl Uploader {
                 parts.progress.clone(),
             ),
             hurries: Mutex::new(Hurries::new(parts.clock.now())),
+            turns: Mutex::new(Turns::new()),
             parts,
             worker: Arc::default(),
             credentials: Mutex::default(),
         }
     }
 
-    /// The content that is being uploaded, or whose upload waits for its next attempt. Does not block.
+    /// The content that is being uploaded, or was last and waits for its next attempt. Does not block.
     pub fn status(&self) -> Option<UploadStatus> {
         self.steps.status()
     }
@@ -89,84 +110,102 @@ impl Uploader {
         self.start();
     }
 
-    /// Starts the thread if there is something to upload and it is not running.
+    /// Starts the thread if there is something to upload and it is not running. If it sleeps, as all that there was
+    /// waits, it looks at what has come.
     pub fn start(self: &Arc<Self>) {
-        if self.credentials.lock().is_none() || self.parts.outbox.uploads.next().is_none() {
+        let uploads = &self.parts.outbox.uploads;
+        if self.credentials.lock().is_none() || uploads.next(|_| true).is_none() {
             return;
         }
         let uploader = Arc::clone(self);
         self.worker
             .start("spotflow-upload", move || uploader.run(), || {});
+        if self.next().is_some() {
+            self.worker.hurry();
+        }
     }
 
     /// The network is back, or may be: an upload that waits for it need not wait longer, nor one that is being tried and
     /// fails.
     pub fn network_is_back(&self) {
         if self.worker.is_running() && self.hurries.lock().take(self.parts.clock.now()) {
+            self.turns.lock().hurry();
             self.worker.hurry();
         }
     }
 
     fn run(&self) {
-        let mut waits = Waits::new();
-        let mut failures = FailureLog::new(module_path!());
-        let mut refusals = Refusals::default();
+        let mut attempts = Lanes::each(|_| Attempts::new());
+        *self.turns.lock() = Turns::new();
         while !self.worker.is_closed() {
             // What it meets is newer than this news.
             self.worker.forget_hurry();
-            waits.attempt(self.parts.clock.now());
-            let ended = self.upload_next(&mut refusals);
+            let Some(credentials) = self.credentials.lock().clone() else {
+                return;
+            };
+            let Some(id) = self.next() else {
+                let uploads = &self.parts.outbox.uploads;
+                if uploads.next(|_| true).is_none() || !self.sleep() {
+                    return;
+                }
+                continue;
+            };
+            let attempts = &mut attempts[lane::priority(id)];
+            self.turns.lock().attempt(self.parts.clock.now());
+            let ended = self.upload(id, &credentials, &mut attempts.refusals);
             self.parts.outbox.uploads.under_way(None);
+            let (had_place, has_moved) = (self.steps.had_place(), self.steps.has_moved());
             match ended {
                 Ok(true) => {
-                    waits.succeeded();
-                    failures.succeeded();
+                    self.turns.lock().succeeded(id);
+                    attempts.failures.succeeded();
                 }
                 Ok(false) | Err(Error::Closed) => return,
                 Err(error) => {
-                    let is_of_network = is_of_network(&error);
                     let failed = Failed {
-                        is_of_network,
-                        had_place: self.steps.had_place(),
-                        has_moved: self.steps.has_moved(),
+                        is_of_network: is_of_network(&error),
+                        had_place,
+                        has_moved,
                     };
-                    let delay = waits.failed(&failed, self.parts.clock.now(), fastrand::f64());
+                    let now = self.parts.clock.now();
+                    self.turns.lock().failed(id, &failed, now, fastrand::f64());
                     self.parts.status.failed(&error);
-                    failures.failed(
+                    attempts.failures.failed(
                         "large content is not uploaded",
                         Chain(&error).to_string(),
                         "; will retry",
                     );
-                    // News of the network ends no other wait.
-                    let rest = if is_of_network {
-                        delay.min(REST)
-                    } else {
-                        delay
-                    };
-                    let now = Instant::now();
-                    let goes_on = self.worker.sleep(now + rest)
-                        && self.worker.sleep_unless_hurried(now + delay);
-                    if !goes_on {
-                        return;
-                    }
                 }
             }
         }
     }
 
-    /// Brings the oldest content up; `false` if there is nothing to bring.
-    fn upload_next(&self, refusals: &mut Refusals) -> Result<bool, Error> {
-        let Some(id) = self.parts.outbox.uploads.next() else {
-            return Ok(false);
-        };
-        let Some(credentials) = self.credentials.lock().clone() else {
-            return Ok(false);
-        };
+    /// The content whose turn it is: the oldest of the highest lane that does not wait.
+    fn next(&self) -> Option<i64> {
+        let (turns, now) = (self.turns.lock(), self.parts.clock.now());
+        let uploads = &self.parts.outbox.uploads;
+        uploads.next(|id| turns.may_go(id, now))
+    }
+
+    /// Until somebody has waited enough, or there is news; returns whether the thread may go on.
+    fn sleep(&self) -> bool {
+        let wait = self.turns.lock().next_in(self.parts.clock.now());
+        self.worker.sleep_unless_hurried(Instant::now() + wait)
+    }
+
+    /// Brings this content up; `false` if it is not there any more.
+    fn upload(
+        &self,
+        id: i64,
+        credentials: &HubCredentials,
+        refusals: &mut Refusals,
+    ) -> Result<bool, Error> {
         self.parts.pace.set_lane(lane::priority(id));
-        match self.steps.bring_up(id, &credentials) {
+        let is_next = || self.next() == Some(id);
+        match self.steps.bring_up(id, credentials, &is_next) {
             Ok(None) => {
                 self.steps.ended();
-                Ok(self.parts.outbox.uploads.next() != Some(id))
+                Ok(!is_next())
             }
             Ok(Some(blob_name)) => {
                 let link = format!("{{\"link\":\"{blob_name}\"}}");
@@ -189,7 +228,7 @@ impl Uploader {
                     return Err(error);
                 }
                 self.steps.ended();
-                self.set_aside(id, &error, credentials.device)?;
+                self.set_aside(id, &error, credentials.device.clone())?;
                 Ok(true)
             }
         }

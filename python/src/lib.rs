@@ -94,7 +94,7 @@ mod _native {
     #[pymodule_export]
     use super::sender::StreamSender;
     #[pymodule_export]
-    use super::status::{Recovery, SetAsideMessage, Status, UploadStatus};
+    use super::status::{PacingStatus, Recovery, SetAsideMessage, Status, UploadStatus};
     #[cfg(feature = "tool")]
     #[pymodule_export]
     use super::tool::run_tool;

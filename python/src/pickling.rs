@@ -9,7 +9,7 @@ use crate::desired_properties::DesiredProperties;
 use crate::pacing::Pace;
 use crate::provisioning_operation::ProvisioningOperation;
 use crate::remote_access::{RemoteAccess, TunnelRequest, TunnelStatus};
-use crate::status::{Recovery, SetAsideMessage, Status, UploadStatus};
+use crate::status::{PacingStatus, Recovery, SetAsideMessage, Status, UploadStatus};
 
 /// Makes a value again from what its `__reduce__` gave.
 #[pyfunction]
@@ -19,6 +19,7 @@ pub fn restore<'py>(kind: &str, fields: &Bound<'py, PyDict>) -> PyResult<Bound<'
         "ConnectionChange" => Bound::new(py, ConnectionChange::restored(fields)?)?.into_any(),
         "DesiredProperties" => Bound::new(py, DesiredProperties::restored(fields)?)?.into_any(),
         "Pace" => Bound::new(py, Pace::restored(fields)?)?.into_any(),
+        "PacingStatus" => Bound::new(py, PacingStatus::restored(fields)?)?.into_any(),
         "ProvisioningOperation" => {
             Bound::new(py, ProvisioningOperation::restored(fields)?)?.into_any()
         }

@@ -125,7 +125,8 @@ impl StreamSender {
     /// Raises `UnreadableFileError` if the file is not there, cannot be read, or changes meanwhile;
     /// `InvalidArgumentError` for what is no regular file, or the client's own database; otherwise what
     /// `enqueue_message` raises.
-    #[pyo3(signature = (path, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None))]
+    #[pyo3(signature = (path, batch_id=None, message_id=None, batch_slice_id=None, chunk_id=None, *, latest_key=None))]
+    #[allow(clippy::too_many_arguments)]
     fn enqueue_file(
         &self,
         py: Python<'_>,
@@ -134,6 +135,7 @@ impl StreamSender {
         message_id: Argument<'_, '_>,
         batch_slice_id: Argument<'_, '_>,
         chunk_id: Argument<'_, '_>,
+        latest_key: Argument<'_, '_>,
     ) -> PyResult<()> {
         let sender = self.open(py)?;
         let mut file = FileMessage::new(arguments::path("path", path)?);
@@ -148,6 +150,9 @@ impl StreamSender {
         }
         if let Some(id) = optional_text("chunk_id", chunk_id)? {
             file = file.chunk_id(id);
+        }
+        if let Some(key) = optional_text("latest_key", latest_key)? {
+            file = file.latest_key(key);
         }
         waiting(py, || sender.enqueue_file(file))
     }

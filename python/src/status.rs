@@ -55,8 +55,10 @@ pub struct Status {
     recovery: Option<Py<Recovery>>,
     /// The remote access that is open, or being opened.
     tunnels: Vec<Py<TunnelStatus>>,
-    /// The large content that is being uploaded, or whose upload waits for its next attempt, or `None`.
+    /// The large content that is being uploaded, or was last and waits for its next attempt, or `None`.
     upload: Option<Py<UploadStatus>>,
+    /// How fast Messages and uploads may go.
+    pacing: Py<PacingStatus>,
 }
 
 value! {
@@ -80,6 +82,7 @@ value! {
         recovery,
         tunnels,
         upload,
+        pacing,
     }
 }
 
@@ -111,6 +114,7 @@ impl Status {
             recovery: recovery.map(|recovery| Py::new(py, recovery)).transpose()?,
             tunnels: tunnels.collect::<PyResult<_>>()?,
             upload: upload.map(|upload| Py::new(py, upload)).transpose()?,
+            pacing: Py::new(py, PacingStatus::new(status.pacing))?,
         })
     }
 }
@@ -144,6 +148,53 @@ impl Status {
             },
             self.pending_messages,
             self.set_aside_messages
+        )
+    }
+}
+
+/// The limits of all Messages and uploads together, each a second: see `Status.pacing`. Those of a priority come on
+/// top.
+#[pyclass(module = "spotflow_device", frozen, get_all, skip_from_py_object)]
+pub struct PacingStatus {
+    /// Messages, as the program has set it; `None` without a limit.
+    messages_per_second: Option<f64>,
+    /// Bytes, as the program has set it; `None` without a limit.
+    bytes_per_second: Option<u64>,
+    /// Messages, while the client goes slowly by itself, as the Platform throttles; otherwise `None`.
+    throttled_messages_per_second: Option<f64>,
+}
+
+value! {
+    PacingStatus {
+        messages_per_second,
+        bytes_per_second,
+        throttled_messages_per_second,
+    }
+}
+
+impl PacingStatus {
+    fn new(pacing: spotflow_device::PacingStatus) -> PacingStatus {
+        PacingStatus {
+            messages_per_second: pacing.messages_per_second,
+            bytes_per_second: pacing.bytes_per_second,
+            throttled_messages_per_second: pacing.throttled_messages_per_second,
+        }
+    }
+}
+
+#[pymethods]
+impl PacingStatus {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
+        self.reduced(py)
+    }
+
+    fn __repr__(&self) -> String {
+        let [messages, throttled] = [self.messages_per_second, self.throttled_messages_per_second]
+            .map(|limit| limit.map_or("any".to_owned(), |limit| limit.to_string()));
+        let bytes = self.bytes_per_second.map(|limit| limit.to_string());
+        format!(
+            "<spotflow_device.PacingStatus {messages} Messages, {} bytes, throttled to {throttled}>",
+            bytes.unwrap_or("any".to_owned())
         )
     }
 }

@@ -105,8 +105,6 @@ IDS = {
     name: (NOT_TEXT, ["", TOO_LONG, SURROGATE])
     for name in ("batch_id", "message_id", "batch_slice_id", "chunk_id", "latest_key")
 }
-#: A file has no key: with ``keep_latest`` it takes the place of the Messages without one.
-FILE_IDS = {name: bad for name, bad in IDS.items() if name != "latest_key"}
 PAYLOAD = {"payload": ([5, None, object()], [SURROGATE, memoryview(b"abcd")[::2]])}
 TIMEOUT = {"timeout": (NOT_SECONDS, [-1, -0.001, NAN, -INFINITY, 10 ** 400])}
 REQUIRED = {name: (NOT_TEXT + [None], bad[1]) for name, bad in IDS.items()}
@@ -152,7 +150,7 @@ CALLS = {
     "enqueue_message": ({"payload": "x"}, dict(PAYLOAD, **IDS)),
     "send_message": ({"payload": "x"}, dict(PAYLOAD, **IDS, **TIMEOUT)),
     "enqueue_messages": ({}, {"messages": ([5, None, "text", b"x", [5]], [[SURROGATE]])}),
-    "enqueue_file": ({"path": "device.db"}, dict(FILE_IDS, path=(NOT_A_PATH + [None], ["/", "null\0"]))),
+    "enqueue_file": ({"path": "device.db"}, dict(IDS, path=(NOT_A_PATH + [None], ["/", "null\0"]))),
     "enqueue_batch_completion": ({}, {"batch_id": REQUIRED["batch_id"]}),
     "enqueue_message_completion": (
         {"batch_id": "b", "message_id": "m"},

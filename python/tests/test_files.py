@@ -44,6 +44,25 @@ def test_a_file_of_any_path_is_a_message_with_ids(spotflow_emulator, start_clien
     assert ids == ["batch", "message", "slice", "chunk"]
 
 
+def test_of_files_with_a_key_the_newest_is_kept(spotflow_emulator, start_client, tmp_path):
+    client = start_client(spotflow_emulator)
+    spotflow_emulator.acknowledge("withhold")
+    newest = client.create_stream_sender(keep_latest=True)
+    newest.enqueue_message(b"in flight")
+    spotflow_emulator.wait_messages(1)
+    for number in range(3):
+        for camera in ("north", "south"):
+            path = tmp_path / camera
+            path.write_bytes(b"%s %d" % (camera.encode(), number))
+            newest.enqueue_file(path, latest_key=camera)
+    with pytest.raises(InvalidArgumentError, match="^latest_key: is for a sender that keeps the latest"):
+        client.create_stream_sender().enqueue_file(path, latest_key="south")
+    spotflow_emulator.acknowledge("immediately")
+    client.wait_enqueued_messages_sent(timeout=PATIENCE)
+    assert payloads(spotflow_emulator) == [b"in flight", b"north 2", b"south 2"]
+    assert client.status().replaced_messages == 4
+
+
 def test_what_is_no_file_is_told_and_stores_nothing(spotflow_emulator, start_client, tmp_path):
     client = start_client(spotflow_emulator)
     sender = client.create_stream_sender()

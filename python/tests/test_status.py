@@ -29,7 +29,7 @@ def test_a_fresh_device_has_nothing_pending(spotflow_emulator, start_client):
 def test_a_status_cannot_be_written(spotflow_emulator, start_client):
     status = start_client(spotflow_emulator).status()
     names = [name for name in vars(Status) if not name.startswith("_")]
-    assert len(names) == 19
+    assert len(names) == 20
     for name in names:
         with pytest.raises(AttributeError):
             setattr(status, name, None)

@@ -72,6 +72,7 @@ FIELDS = {
         "recovery",
         "tunnels",
         "upload",
+        "pacing",
     ],
     "Recovery": [
         "set_aside",
@@ -84,6 +85,7 @@ FIELDS = {
     ],
     "TunnelRequest": ["tunnel_id", "port", "traceparent"],
     "TunnelStatus": ["tunnel_id", "port", "age", "received_bytes", "sent_bytes"],
+    "PacingStatus": ["messages_per_second", "bytes_per_second", "throttled_messages_per_second"],
     "UploadStatus": ["uploaded_bytes", "total_bytes"],
     "SetAsideMessage": ["id", "reason", "workspace_id", "device_id", "properties", "payload_bytes"],
 }
@@ -170,7 +172,7 @@ def values(tmp_path_factory):
                 emulator.http_hang(Route.BLOCK_PUT)
                 client.create_stream_sender().enqueue_message(bytes(2_000_000))
                 eventually("an upload waits", lambda: client.status().upload)
-                found += [client.status(), client.status().upload]
+                found += [client.status(), client.status().upload, client.status().pacing]
                 emulator.http_hang(Route.BLOCK_PUT, False)
                 client.wait_enqueued_messages_sent()
             emulator.acknowledge("withhold")

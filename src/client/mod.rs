@@ -27,7 +27,7 @@ use crate::inbox::CloudMessage;
 use crate::message::StreamAddress;
 use crate::outbox::OutboxLimits;
 use crate::pacing::Pacing;
-use crate::status::Status;
+use crate::status::{PacingStatus, Status};
 use crate::twin::DesiredProperties;
 use crate::twin::rules::check_reported;
 use crate::wait::deadline_after;
@@ -364,6 +364,7 @@ impl DeviceClient {
     pub fn status(&self) -> Status {
         let board = self.core.status.read();
         let (pending, dropped) = (self.core.outbox.pending(), self.core.outbox.dropped());
+        let (messages_per_second, bytes_per_second) = self.core.pacer.of_all().per_second();
         Status {
             is_connected: board.is_connected,
             connection_age: board.connection_age,
@@ -382,6 +383,11 @@ impl DeviceClient {
             replaced_messages: self.core.outbox.replaced().count,
             set_aside_messages: self.core.outbox.shelf.count(),
             upload: self.core.uploader.status(),
+            pacing: PacingStatus {
+                messages_per_second,
+                bytes_per_second,
+                throttled_messages_per_second: board.throttled_messages_per_second,
+            },
             tunnels: self
                 .core
                 .tunnels

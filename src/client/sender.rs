@@ -121,10 +121,15 @@ impl StreamSender {
     /// ```
     pub fn enqueue_file(&self, file: impl Into<FileMessage>) -> Result<()> {
         self.core.check_open()?;
-        let FileMessage { path, ids } = file.into();
-        ids.validate()?;
+        let file = file.into();
+        file.validate()?;
+        let FileMessage {
+            path,
+            ids,
+            latest_key,
+        } = file;
         check_packet(&self.address, &ids, 0)?;
-        let latest = self.latest(&ids, None)?;
+        let latest = self.latest(&ids, latest_key.as_deref())?;
         let mut file = SourceFile::open(&path, self.core.store.path())?;
         let taking = Taking {
             contents: &self.core.outbox.contents,

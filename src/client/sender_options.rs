@@ -59,8 +59,9 @@ impl SenderOptions {
     }
 
     /// What is older when its turn comes is not sent: it is deleted, counted in the [status](crate::Status) and logged as
-    /// ranges, and those who wait for it get [`Error::Expired`]. At least a millisecond; without it, the default, nothing
-    /// is too old.
+    /// ranges, and those who wait for it get [`Error::Expired`]. That it is deleted is synced to the disk before it is
+    /// told, and before the next Message goes: so what was told as too old is never sent, whatever happens then. What is
+    /// too old at the same time shares a sync. At least a millisecond; without it, the default, nothing is too old.
     ///
     /// The age counts from the call that stored the Message, as far as it is known for sure: whatever the wall clock
     /// does, a Message of this run is not older than the run, and one of an earlier run is too old as soon as this run
@@ -80,7 +81,8 @@ impl SenderOptions {
 
     /// A Message takes the place of those of its Stream, by senders with this option, that are not sent yet: only the
     /// newest is kept. With a [`latest_key`](crate::Message::latest_key) it takes the place of those with the same key
-    /// alone: so one sender keeps the newest of each sensor. A file has no key. Without this option, the default, every Message is kept.
+    /// alone: so one sender keeps the newest of each sensor. The content of a [file](crate::FileMessage) is a Message like
+    /// any other. Without this option, the default, every Message is kept.
     ///
     /// The older one is deleted in the commit that stores the newer one: after a kill or the loss of power exactly one
     /// of them is there. The newer one goes behind all that is stored, as any other. Of several in one call of
@@ -89,7 +91,8 @@ impl SenderOptions {
     /// [limit of the outbox](crate::OutboxLimits) counts what is left then.
     ///
     /// What is in flight, or about to be, is never replaced, however often it has to be sent again; nor is large
-    /// content whose upload has begun. What an earlier run left is replaced, too. If that was in flight when it ended,
+    /// content whose upload has begun. The space that the content of a replaced file
+    /// takes is used for others some moments later. What an earlier run left is replaced, too. If that was in flight when it ended,
     /// the Platform may have it all the same, before the newer one; it is not repeated. Put back, a Message that was set
     /// aside is an unsent one again.
     ///

@@ -135,6 +135,8 @@ pub(crate) struct Link {
     way_failure: Option<Error>,
     rivals: Rivals,
     throttling: Throttling,
+    /// What the status says of its pace.
+    told_pace: Option<f64>,
     /// Only where the system tells of it.
     network: Option<NetworkChanges>,
     network_lost_at: Option<Moment>,
@@ -178,6 +180,7 @@ impl Link {
             way_failure: None,
             rivals: Rivals::default(),
             throttling: Throttling::new(now),
+            told_pace: None,
             network,
             network_lost_at: None,
             hurries: Hurries::new(now),
@@ -405,8 +408,13 @@ impl Link {
         }
     }
 
-    /// The log says that the hub throttles, and that it does no longer.
+    /// The status says at which pace it goes while the hub throttles; the log that it does, and that it does no longer.
     fn tell_pace(&mut self) {
+        let pace = self.throttling.pace();
+        if pace != self.told_pace {
+            self.told_pace = pace;
+            self.parts.status.throttled(pace);
+        }
         match self.throttling.take_news() {
             Some(slower @ News::Slower(_)) => log::warn!("{slower}"),
             Some(over) => log::info!("{over}"),

@@ -201,6 +201,11 @@ impl Throttling {
         }
     }
 
+    /// So many Messages go a second at most; `None` if they go freely.
+    pub fn pace(&self) -> Option<f64> {
+        self.slow.as_ref().map(|slow| slow.pace)
+    }
+
     /// What is to be told since the last time.
     pub fn take_news(&mut self) -> Option<News> {
         self.news.take()

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Instead of 4, a Message that the hub refuses is put on the [shelf]: its row is moved with the next record. Instead of
-//! 3, one that is older than its time to live is deleted.
+//! 3, one that is older than its time to live is deleted, and none goes before that is synced.
 //!
 //! The database is the only queue; the [sent log](sent) takes from it. What is in memory are its oldest rows, so that
 //! the link never waits for a read or a sync.

@@ -136,9 +136,10 @@ impl Queues {
         self.lanes.iter().map(|(_, it)| it.ids_loaded()).collect()
     }
 
-    /// The Message whose content has to be uploaded first: the oldest of the highest lane that has one.
-    pub fn next_upload(&mut self) -> Option<i64> {
-        self.lanes.iter_mut().find_map(|(_, it)| it.next_upload())
+    /// The Message whose content has to be uploaded first: the oldest of the highest lane whose oldest `may_go`.
+    pub fn next_upload(&mut self, may_go: impl Fn(i64) -> bool) -> Option<i64> {
+        let mut oldest = self.lanes.iter_mut().filter_map(|(_, it)| it.next_upload());
+        oldest.find(|id| may_go(*id))
     }
 
     /// The oldest row of each lane that is not taken, or a lower bound for its id.

@@ -27,7 +27,8 @@ pub(crate) struct SetAside {
 pub(crate) struct Record {
     pub acknowledged: Vec<i64>,
     pub set_aside: Vec<SetAside>,
-    /// Older than their time to live when their turn came: their rows are deleted.
+    /// Older than their time to live when their turn came: their rows are deleted. Synced: with a clock that is not set at
+    /// the next start they would not be too old, and be sent although it was told that they are not.
     pub expired: Vec<i64>,
     pub is_synced: bool,
     /// From now on it is sent from this lane. Synced, and before it what is noted: so not even a power cut makes the link
@@ -154,12 +155,12 @@ impl Records {
         self.unsynced += record.acknowledged.len();
         record.is_synced = self.unsynced >= ACKNOWLEDGEMENTS_PER_SYNC
             || !record.set_aside.is_empty()
+            || !record.expired.is_empty()
             || record.lane.is_some();
         if record.is_synced {
             self.unsynced = 0;
         }
-        let is_about_rows = record.ids().next().is_some();
-        let deletes_others = is_about_rows && (record.is_synced || !record.expired.is_empty());
+        let deletes_others = record.is_synced && record.ids().next().is_some();
         if deletes_others || self.sent_rows.delete_with(record.sent) {
             self.delete_with(&mut record);
         } else if record.lane.is_some() {

@@ -101,7 +101,7 @@ impl Shared {
             self.recorded.notify_all();
         }
         let wake_link = std::mem::take(&mut guarded.link_waits);
-        let wake_uploader = guarded.messages.next_upload().is_some();
+        let wake_uploader = guarded.messages.next_upload(|_| true).is_some();
         drop(guarded);
         if wake_link {
             self.wake.wake_link();

@@ -213,8 +213,8 @@ impl State {
     }
 
     /// See [`Queues::next_upload`].
-    pub fn next_upload(&mut self) -> Option<i64> {
-        self.ready.next_upload()
+    pub fn next_upload(&mut self, may_go: impl Fn(i64) -> bool) -> Option<i64> {
+        self.ready.next_upload(may_go)
     }
 
     /// The content of this Message is being uploaded, or of none.
@@ -279,6 +279,10 @@ impl State {
     }
 
     fn take_of(&mut self, lane: Priority) -> Option<Outgoing> {
+        // What has expired could be sent by the next run, behind this one.
+        if self.taken.is_any_expiring() {
+            return None;
+        }
         let ready = self.ready.lane_mut(lane);
         if !self.admission.may_take(ready.oldest()?.id) {
             return None;
@@ -288,7 +292,8 @@ impl State {
         Some(message)
     }
 
-    /// Before a [`take`](Self::take): what is too old, now that its turn has come, goes with the next record instead.
+    /// Before a [`take`](Self::take): what is too old, now that its turn has come, goes with the next record instead. None
+    /// is taken before that is made.
     pub fn expire(
         &mut self,
         window: usize,

@@ -53,6 +53,11 @@ impl Taken {
         self.messages.insert(message.id, taken);
     }
 
+    /// Whether the end of a too old one is not recorded yet.
+    pub fn is_any_expiring(&self) -> bool {
+        self.expiring > 0
+    }
+
     /// So many too old ones are recorded.
     pub fn expiry_is_recorded(&mut self, count: usize) {
         self.expiring = self.expiring.saturating_sub(count);

@@ -20,9 +20,10 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    /// The oldest ready Message whose content has to be uploaded before its turn.
-    pub fn next(&self) -> Option<i64> {
-        self.shared.lock().messages.next_upload()
+    /// The Message whose content has to be uploaded before its turn: of each lane the oldest, if it `may_go`, and of those
+    /// that of the highest lane.
+    pub fn next(&self, may_go: impl Fn(i64) -> bool) -> Option<i64> {
+        self.shared.lock().messages.next_upload(may_go)
     }
 
     /// The content of this Message is on its way now, or of none: it is not replaced by a newer one.
@@ -137,9 +138,9 @@ mod tests {
             move |transaction: &mut _| rows::outbox::replace_content(transaction, id, b"link");
         let stored = outbox.store.execute(Durability::PowerSafe, store, |()| {});
         stored.expect("whoever asked for it is told that nobody knows");
-        assert_eq!(outbox.uploads.next(), Some(id));
+        assert_eq!(outbox.uploads.next(|_| true), Some(id));
         assert_eq!(outbox.uploads.content_bytes(id).unwrap(), None);
-        assert_eq!(outbox.uploads.next(), None);
+        assert_eq!(outbox.uploads.next(|_| true), None);
         assert_eq!(outbox.pending().bytes, 4);
         let taken = outbox.take(&mut Turn::any()).expect("its turn has come");
         assert!(matches!(taken.body, Body::Inline(link) if link == "link"));

@@ -84,6 +84,11 @@ impl Pace {
         self
     }
 
+    /// How many Messages, and how many bytes, may go in a second.
+    pub(crate) fn per_second(&self) -> (Option<f64>, Option<u64>) {
+        (self.messages_per_second, self.bytes_per_second)
+    }
+
     pub(super) fn limits(&self) -> (Option<f64>, Option<f64>, Duration) {
         let bytes = self.bytes_per_second.map(|bytes| bytes as f64);
         (self.messages_per_second, bytes, self.burst)

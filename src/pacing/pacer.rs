@@ -22,6 +22,7 @@ pub(crate) struct Pacer {
 }
 
 struct State {
+    all_as_set: Pace,
     all: Limit,
     lanes: Lanes<Limit>,
 }
@@ -64,6 +65,7 @@ impl Pacer {
             is_limited: AtomicBool::new(pacing.is_limited()),
             heeds_throttling: AtomicBool::new(pacing.heeds_throttling()),
             state: Mutex::new(State {
+                all_as_set: *pacing.of_all(),
                 all: Limit::new(pacing.of_all(), now),
                 lanes: Lanes::each(|priority| Limit::new(pacing.of_lane(priority), now)),
             }),
@@ -73,6 +75,7 @@ impl Pacer {
     /// These hold from now on. Who waits has to be told.
     pub fn change(&self, pacing: Pacing, now: Moment) {
         let mut state = self.state.lock();
+        state.all_as_set = *pacing.of_all();
         state.all.change(pacing.of_all(), now);
         for (priority, limit) in state.lanes.iter_mut() {
             limit.change(pacing.of_lane(priority), now);
@@ -81,6 +84,11 @@ impl Pacer {
         self.is_limited.store(pacing.is_limited(), order);
         self.heeds_throttling
             .store(pacing.heeds_throttling(), order);
+    }
+
+    /// What is set for all.
+    pub fn of_all(&self) -> Pace {
+        self.state.lock().all_as_set
     }
 
     /// Whether the link goes more slowly when the hub throttles.
@@ -119,7 +127,7 @@ impl Pacer {
         now: Moment,
     ) -> Result<usize, Duration> {
         let mut state = self.state.lock();
-        let State { all, lanes } = &mut *state;
+        let State { all, lanes, .. } = &mut *state;
         let mut buckets = [&mut all.bytes, &mut lanes[lane].bytes];
         let mut part = bytes as u64;
         for bucket in &buckets {

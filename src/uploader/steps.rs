@@ -134,9 +134,11 @@ impl Steps {
         }
     }
 
-    /// Whether the hub has given a place in the last attempt.
+    /// Whether the hub has given a place in the last attempt, and it is not the hub's word that is missing: what failed
+    /// is between the content and its storage.
     pub fn had_place(&self) -> bool {
-        self.open.lock().had_place
+        let open = self.open.lock();
+        open.had_place && open.content_is_up.is_none()
     }
 
     /// Whether a block came up since the last time that this was asked.
@@ -145,11 +147,12 @@ impl Steps {
     }
 
     /// Brings this content up, by all three steps or by those that are left; returns the name by which
-    /// the Platform finds it, or `None` if the Message is gone, or its turn has not come.
+    /// the Platform finds it, or `None` if the Message is gone, or is not the next one any more.
     pub fn bring_up(
         &self,
         id: i64,
         credentials: &HubCredentials,
+        is_next: &dyn Fn() -> bool,
     ) -> Result<Option<String>, UploadError> {
         let device = credentials.device.to_string();
         let hub = UploadHub::new(&self.agent, credentials).map_err(UploadError::Transient)?;
@@ -180,7 +183,7 @@ impl Steps {
             // After a kill the hub would have to find out by itself; the content goes up all the same.
             log::debug!("an open upload is not stored: {}", Chain(&error));
         }
-        match self.put(&place, &mut content) {
+        match self.put(&place, &mut content, is_next) {
             Ok(true) => self.tell(UploadStatus {
                 uploaded_bytes: content.bytes,
                 total_bytes: content.bytes,
@@ -236,10 +239,15 @@ impl Steps {
         Ok(Some(Content { bytes, up }))
     }
 
-    /// Step 2; `false` if the Message is gone, or its turn has not come.
-    fn put(&self, place: &Place, content: &mut Content) -> Result<bool, UploadError> {
+    /// Step 2; `false` if the Message is gone, or is not the next one any more.
+    fn put(
+        &self,
+        place: &Place,
+        content: &mut Content,
+        is_next: &dyn Fn() -> bool,
+    ) -> Result<bool, UploadError> {
         if content.block_count() > 1 && !self.open.lock().blocks_are_refused {
-            match self.put_blocks(place, content) {
+            match self.put_blocks(place, content, is_next) {
                 Err(UploadError::BlocksRefused(error)) => {
                     log::info!(
                         "the storage takes no blocks, so large content goes as a whole: {}",
@@ -267,11 +275,16 @@ impl Steps {
         }
     }
 
-    fn put_blocks(&self, place: &Place, content: &mut Content) -> Result<bool, UploadError> {
+    fn put_blocks(
+        &self,
+        place: &Place,
+        content: &mut Content,
+        is_next: &dyn Fn() -> bool,
+    ) -> Result<bool, UploadError> {
         let id = content.up.message;
         while content.up.count < content.block_count() {
-            // It goes on behind content of a higher lane that has come meanwhile.
-            if self.outbox.uploads.next() != Some(id) {
+            // It goes on behind content of a higher lane that has come meanwhile, or has waited enough.
+            if !is_next() {
                 return Ok(false);
             }
             let Some(block) = self.part(content, content.next_block())? else {

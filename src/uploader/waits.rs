@@ -24,7 +24,7 @@ pub(super) struct Waits {
 pub(super) struct Failed {
     /// There was no answer.
     pub is_of_network: bool,
-    /// The hub gave a place for the content before.
+    /// The hub gave a place for the content before, and was not to be told more.
     pub had_place: bool,
     /// Some of the content is up that was not before.
     pub has_moved: bool,

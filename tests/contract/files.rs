@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use spotflow_device::{
-    Codec, Compression, DeviceClient, Error, FileMessage, MAX_FILE_BYTES, OutboxLimit,
+    Codec, Compression, DeviceClient, Error, FileMessage, MAX_FILE_BYTES, Message, OutboxLimit,
     OutboxLimits, SenderOptions, StreamSender, WhenFull,
 };
 use spotflow_emulator::{Message as ReceivedMessage, Route};
@@ -395,6 +395,68 @@ fn files_survive_a_restart_and_what_expires_or_is_dropped_makes_room() {
     eventually("the file shrinks", || {
         database_bytes(&stage) < before + 2 * MIB as u64
     });
+}
+
+#[test]
+fn of_files_with_a_key_the_newest_is_kept_and_what_it_replaces_makes_room() {
+    let stage = Stage::new();
+    let client = stage.start();
+    stage.cut_off();
+    let before = database_bytes(&stage);
+    let newest = SenderOptions::new().keep_latest();
+    let newest = client
+        .create_stream_sender_with(None, None, newest)
+        .unwrap();
+    let camera = |key: &str, seed: u64| {
+        let path = file(&stage, "image", &noise(3 * MIB, seed));
+        let image = FileMessage::new(path).latest_key(key);
+        newest.enqueue_file(image).unwrap();
+    };
+    let pending_and_replaced = || {
+        let status = client.status();
+        (status.pending_messages, status.replaced_messages)
+    };
+    newest.enqueue_message("without a key").unwrap();
+    for seed in 0..3 {
+        camera("north", seed);
+        camera("south", 10 + seed);
+    }
+    assert_eq!(pending_and_replaced(), (3, 4));
+    for key in ["north", "south"] {
+        let text = Message::new("no image").latest_key(key);
+        newest.enqueue_message(text).unwrap();
+    }
+    eventually("the file shrinks", || {
+        database_bytes(&stage) < before + 2 * MIB as u64
+    });
+    camera("north", 3);
+    assert_eq!(pending_and_replaced(), (3, 7));
+    stage.platform.accept_connections(true).unwrap();
+    wait_sent(&client);
+    let payloads = stage.platform.messages().into_iter();
+    let payloads: Vec<Vec<u8>> = payloads.map(|it| it.payload.to_vec()).collect();
+    let texts = ["without a key", "no image"].map(|text| text.as_bytes().to_vec());
+    assert!(payloads[..2] == texts && payloads[2..] == [noise(3 * MIB, 3)]);
+    client.close();
+    assert_cleared(&stage);
+}
+
+#[test]
+fn a_key_of_a_file_is_checked_before_it_is_opened() {
+    let stage = Stage::new();
+    let client = stage.start();
+    let newest = SenderOptions::new().keep_latest();
+    let newest = client
+        .create_stream_sender_with(None, None, newest)
+        .unwrap();
+    let long = "a".repeat(1025);
+    for (sender, key) in [(&sender(&client), "a"), (&newest, ""), (&newest, &long)] {
+        let file = FileMessage::new("not-there").latest_key(key);
+        match sender.enqueue_file(file).unwrap_err() {
+            Error::InvalidArgument { argument, .. } => assert_eq!(argument, "latest_key"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

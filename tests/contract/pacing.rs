@@ -63,6 +63,27 @@ fn a_lane_that_has_to_wait_holds_up_no_other() {
 }
 
 #[test]
+fn the_status_tells_what_is_set_for_all() {
+    let stage = Stage::new();
+    let pace = Pace::new().messages_per_second(0.5);
+    let client = stage.device().pacing(Pacing::new().all(pace));
+    let client = client.start().unwrap();
+    let limits = || {
+        let pacing = client.status().pacing;
+        assert_eq!(pacing.throttled_messages_per_second, None);
+        (pacing.messages_per_second, pacing.bytes_per_second)
+    };
+    assert_eq!(limits(), (Some(0.5), None));
+    let pace = Pace::new().bytes_per_second(2_000);
+    let of_lane = Pace::new().bytes_per_second(1);
+    let pacing = Pacing::new().all(pace).lane(Priority::Bulk, of_lane);
+    client.set_pacing(pacing).unwrap();
+    assert_eq!(limits(), (None, Some(2_000)));
+    client.set_pacing(Pacing::new()).unwrap();
+    assert_eq!(limits(), (None, None));
+}
+
+#[test]
 fn while_all_messages_wait_the_rest_goes_at_once() {
     let stage = Stage::new();
     let client = stage

@@ -332,10 +332,15 @@ fn a_hub_that_throttles_amid_messages_gets_all_in_order_and_more_slowly_unless_t
             let client = stage.device().pacing(pacing).start().unwrap();
             let texts: Vec<String> = (0..count).map(|i| i.to_string()).collect();
             sender(&client).enqueue_messages(texts.clone()).unwrap();
+            let throttled = || client.status().pacing.throttled_messages_per_second;
+            if is_wanted {
+                eventually("the status tells", || throttled().is_some());
+            }
             client
                 .wait_enqueued_messages_sent_timeout(4 * PATIENCE)
                 .unwrap();
             assert_eq!(stage.received(), texts);
+            assert_eq!(throttled().is_some(), is_wanted);
             let told = log.lines().into_iter().any(|line| {
                 line.level == log::Level::Warn && line.text.starts_with("the hub throttles")
             });

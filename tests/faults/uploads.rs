@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use spotflow_device::{DeviceClient, Error};
+use spotflow_device::{DeviceClient, Error, Priority, SenderOptions};
 use spotflow_emulator::{Platform, RawAnswer, Route};
 
 use crate::answers::{broken_http, broken_json, page};
@@ -473,6 +473,42 @@ fn a_close_during_an_upload_gives_its_place_back_at_the_next_start() {
     assert_arrive(&stage, &client, "closed");
     let open = stage.platform.uploads().into_iter();
     assert_eq!(open.filter(|upload| upload.success.is_none()).count(), 0);
+}
+
+#[test]
+fn content_that_the_storage_does_not_take_holds_up_its_own_lane_alone() {
+    let stage = Stage::new();
+    // Of content that is small enough to go as a whole.
+    let route = Route::BlobPut;
+    stage.platform.http_status(route, 503, None, 1_000);
+    let client = stage.start();
+    let of = |priority| {
+        let options = SenderOptions::new().priority(priority);
+        client.create_stream_sender_with(None, None, options)
+    };
+    let (high, low) = (of(Priority::High).unwrap(), of(Priority::Low).unwrap());
+    high.enqueue_message(large()).unwrap();
+    high.enqueue_message("behind").unwrap();
+    let refused = stage.platform.wait_for_request(route, 2, PATIENCE);
+    refused.unwrap();
+    let (content, _) = in_blocks();
+    // While the other one waits for its next attempt, or is being tried.
+    for number in 1..=2 {
+        low.enqueue_message(content.clone()).unwrap();
+        let arrived = stage.platform.wait_for_messages(number, PATIENCE);
+        arrived.unwrap();
+    }
+    eventually("they are sent, and no other", || {
+        client.pending_messages_count() == 2
+    });
+    stage.platform.clear_http_faults();
+    client
+        .wait_enqueued_messages_sent_timeout(2 * PATIENCE)
+        .unwrap();
+    let payloads = stage.platform.messages().into_iter();
+    let payloads: Vec<Vec<u8>> = payloads.map(|it| it.payload.to_vec()).collect();
+    assert!(payloads == [content.clone(), content, large(), b"behind".to_vec()]);
+    assert_eq!(client.status().set_aside_messages, 0);
 }
 
 #[test]

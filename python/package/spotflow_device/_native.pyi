@@ -38,6 +38,7 @@ __all__ = [
     "MethodRequest",
     "MethodResponse",
     "Pace",
+    "PacingStatus",
     "ProvisioningOperation",
     "Recovery",
     "RemoteAccess",
@@ -326,6 +327,8 @@ class StreamSender:
         message_id: Optional[str] = None,
         batch_slice_id: Optional[str] = None,
         chunk_id: Optional[str] = None,
+        *,
+        latest_key: Optional[str] = None,
     ) -> None:
         """Store the content of a file as a Message to be sent, and return when it is stored. From then on the file can
         change or go.
@@ -490,7 +493,10 @@ class Status:
         """The remote access that is open, or being opened."""
     @property
     def upload(self) -> Optional[UploadStatus]:
-        """The large content that is being uploaded, or whose upload waits for its next attempt, or `None`."""
+        """The large content that is being uploaded, or was last and waits for its next attempt, or `None`."""
+    @property
+    def pacing(self) -> PacingStatus:
+        """How fast Messages and uploads may go."""
     @property
     def recovery(self) -> Optional[Recovery]:
         """What was saved of a damaged database file, the last time that it was damaged since, or at, the
@@ -618,6 +624,21 @@ class TunnelStatus:
     @property
     def sent_bytes(self) -> int:
         """Bytes that the device sent through it."""
+
+@final
+class PacingStatus:
+    """The limits of all Messages and uploads together, each a second: see `Status.pacing`. Those of a priority come on
+    top.
+    """
+    @property
+    def messages_per_second(self) -> Optional[float]:
+        """Messages, as the program has set it; `None` without a limit."""
+    @property
+    def bytes_per_second(self) -> Optional[int]:
+        """Bytes, as the program has set it; `None` without a limit."""
+    @property
+    def throttled_messages_per_second(self) -> Optional[float]:
+        """Messages, while the client goes slowly by itself, as the Platform throttles; otherwise `None`."""
 
 @final
 class UploadStatus:

@@ -21,6 +21,7 @@ from spotflow_device import (
     MethodRequest,
     MethodResponse,
     Pace,
+    PacingStatus,
     Priority,
     ProvisioningOperation,
     RemoteAccess,
@@ -109,6 +110,8 @@ def by_the_cloud() -> None:
         upload_progress_callback=lambda upload: print(upload.uploaded_bytes, upload.total_bytes),
     )
     upload: Optional[UploadStatus] = client.status().upload
+    pacing: PacingStatus = client.status().pacing
+    throttled: Optional[float] = pacing.throttled_messages_per_second
     if upload is not None:
         print(100 * upload.uploaded_bytes // upload.total_bytes, "%")
     tunnels: List[TunnelStatus] = client.status().tunnels
@@ -131,6 +134,7 @@ def send(client: DeviceClient) -> None:
     newest.enqueue_message("21.5", latest_key="boiler")
     newest.send_message("21.5", latest_key="boiler", timeout=1)
     newest.enqueue_messages([Message("21.5", latest_key="boiler")])
+    newest.enqueue_file("image.jpg", latest_key="north gate")
     replaced: int = client.status().replaced_messages
     print(replaced)
     client.set_outbox_limits(outbox_bytes_max=20_000_000, when_full=None)

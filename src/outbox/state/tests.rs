@@ -262,9 +262,9 @@ fn an_upload_holds_back_what_follows_until_it_is_a_link() {
     state.stored(1, &large);
     state.stored(2, &new_message(1));
     assert!(state.take(8, &mut Turn::any()).is_none());
-    assert_eq!(state.next_upload(), Some(1));
+    assert_eq!(state.next_upload(|_| true), Some(1));
     state.uploaded(1, Bytes::from_static(b"link"));
-    assert_eq!(state.next_upload(), None);
+    assert_eq!(state.next_upload(|_| true), None);
     assert_eq!(state.pending(), Totals { count: 2, bytes: 5 });
     assert_eq!(
         state.take(8, &mut Turn::any()).map(|message| message.id),
@@ -455,7 +455,7 @@ fn an_upload_holds_up_its_own_lane_alone() {
     state.stored(camera, &upload);
     state.stored(lane::id(Priority::High, 2), &new_message(1));
     state.stored(3, &new_message(1));
-    assert_eq!(state.next_upload(), Some(camera));
+    assert_eq!(state.next_upload(|_| true), Some(camera));
     let mut changes = 0;
     assert_eq!(send_next(&mut state, &mut changes), Some(3));
     assert_eq!(send_next(&mut state, &mut changes), None);
@@ -645,12 +645,15 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
         [2, 3],
         "not those of a lane whose turn has not come"
     );
-    assert!(record.deletes && !record.is_synced);
+    assert!(record.deletes && record.is_synced);
     assert_eq!(record.deleted_rows(), [1, 2, 3], "and what was noted");
-    assert_eq!(
-        state.take(1, &mut Turn::any()).map(|message| message.id),
-        Some(4),
-        "at once"
+    assert!(
+        state.take(1, &mut Turn::any()).is_none(),
+        "a kill now, and a clock that is not set, would have them sent behind the next one"
+    );
+    assert!(
+        state.take_behind(&mut Turn::any()).is_none(),
+        "a witness neither"
     );
     assert!(
         !state.is_sent(Awaited::Message(3)),
@@ -661,6 +664,25 @@ fn what_is_too_old_when_its_turn_comes_is_deleted_and_what_is_in_flight_is_not()
     assert_eq!(ids, [2, 3]);
     assert!(state.is_sent(Awaited::Message(3)));
     assert_eq!(state.pending().count, 2);
+    assert_eq!(
+        state.take(1, &mut Turn::any()).map(|message| message.id),
+        Some(4)
+    );
+}
+
+#[test]
+fn a_change_of_lane_shares_the_record_of_what_has_expired() {
+    let mut state = with_lanes(&[(Priority::Normal, 1), (Priority::Low, 2)]);
+    state.expire(1, &mut Turn::any(), |message| message.id == 1);
+    assert!(state.take(1, &mut Turn::any()).is_none());
+    let record = state.begin_due_record().unwrap();
+    assert_eq!(
+        (&record.expired[..], record.lane),
+        (&[1][..], Some(Priority::Low))
+    );
+    state.recorded(&record);
+    let taken = state.take(1, &mut Turn::any());
+    assert_eq!(taken.map(|it| lane::number(it.id)), Some(2));
 }
 
 #[test]
@@ -682,7 +704,9 @@ fn behind_a_restart_what_is_too_old_in_the_lane_that_goes_first_is_not_sent_eith
         of(Priority::Low, vec![row(low(1)), row(low(2))]),
     ]);
     state.expire(1, &mut Turn::any(), |message| message.id == low(1));
-    assert_eq!(state.begin_due_record().unwrap().expired, [low(1)]);
+    let record = state.begin_due_record().unwrap();
+    assert_eq!(record.expired, [low(1)]);
+    state.recorded(&record);
     assert_eq!(
         state.take(1, &mut Turn::any()).map(|message| message.id),
         Some(low(2))

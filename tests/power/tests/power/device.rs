@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spotflow_device::{
-    CloudMessage, DeviceClient, DeviceClientBuilder, Durability, Message, Priority, SenderOptions,
-    StreamSender,
+    CloudMessage, DeviceClient, DeviceClientBuilder, Durability, Error, Message, Priority,
+    SenderOptions, StreamSender, UploadStatus,
 };
 use spotflow_emulator::Platform;
 
@@ -19,6 +19,8 @@ use crate::reopening::{DATABASE, Options, write};
 /// Never reached unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The lifetime of Messages that are kept [briefly](Keeps::Briefly).
+pub const BRIEF: Duration = Duration::from_millis(100);
 pub const DEVICE: &str = "power-device";
 
 /// A Message by its message id, which says what is in it.
@@ -55,11 +57,27 @@ pub struct Ledger {
     pub received: Vec<(String, usize)>,
     /// Numbers in Reported Properties: when the call began, and when it had returned.
     pub wanted: Vec<(u64, usize, usize)>,
+    /// Those that somebody was told are expired.
+    pub expired: Vec<(String, usize)>,
+    /// From when on there was no network any more, or one again.
+    pub networks: Vec<(usize, bool)>,
+    /// How large contents are whose upload got on, and how much of each was up.
+    pub uploaded: Vec<(UploadStatus, usize)>,
     /// Cloud-to-device messages: when they were handed out, and when the application said that they are
     /// processed.
     pub inbox: Vec<(String, usize, usize)>,
     /// When `start` returned for the first time.
     pub registered_at: Option<usize>,
+}
+
+impl Ledger {
+    /// Whether there was a network at any time between. Without one the turn of no Message comes, so that none expires.
+    pub fn was_online(&self, from: usize, to: usize) -> bool {
+        let mut networks = self.networks.iter();
+        let before = networks.clone().rfind(|(at, _)| *at <= from);
+        before.is_none_or(|(_, is_online)| *is_online)
+            || networks.any(|(at, is_online)| *is_online && (from..to).contains(at))
+    }
 }
 
 type SharedLedger = Arc<Mutex<Ledger>>;
@@ -72,6 +90,8 @@ fn lock(ledger: &SharedLedger) -> std::sync::MutexGuard<'_, Ledger> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Keeps {
     All,
+    /// Those that are not too old.
+    Briefly,
     /// The newest, of all threads without a key that keep the latest.
     Latest,
     /// The newest of a key, of all threads that have it.
@@ -160,7 +180,18 @@ impl Device {
     }
 
     pub fn start_as(&self, kind: Kind) -> DeviceClient {
-        let client = self.options(kind).start().expect("the device starts");
+        self.started(self.options(kind))
+    }
+
+    pub fn start_with(
+        &self,
+        with: impl FnOnce(DeviceClientBuilder) -> DeviceClientBuilder,
+    ) -> DeviceClient {
+        self.started(with(self.options(self.kind)))
+    }
+
+    fn started(&self, options: DeviceClientBuilder) -> DeviceClient {
+        let client = options.start().expect("the device starts");
         let now = self.now();
         lock(&self.ledger).registered_at.get_or_insert(now);
         client
@@ -178,7 +209,7 @@ impl Device {
     fn message(&self, name: &str) -> Message {
         match (self.kind.keeps)(thread(name)) {
             Keeps::LatestOf(key) => message(name).latest_key(key),
-            Keeps::All | Keeps::Latest => message(name),
+            Keeps::All | Keeps::Briefly | Keeps::Latest => message(name),
         }
     }
 
@@ -187,6 +218,7 @@ impl Device {
         let options = SenderOptions::new().priority((self.kind.lanes)(thread));
         let options = match (self.kind.keeps)(thread) {
             Keeps::All => options,
+            Keeps::Briefly => options.time_to_live(BRIEF),
             Keeps::Latest => options.keep_latest(),
             // Far more than a test takes.
             Keeps::LatestOf(_) => options.keep_latest().time_to_live(LIFETIME),
@@ -204,6 +236,20 @@ impl Device {
         ledger.accepted.extend(accepted);
     }
 
+    /// The call that stores it has returned.
+    pub fn accepted(&self, name: String) {
+        let mut ledger = lock(&self.ledger);
+        let now = self.now();
+        ledger.accepted.push((name, now));
+    }
+
+    /// The application was told so.
+    pub fn uploaded(&self, upload: UploadStatus) {
+        let mut ledger = lock(&self.ledger);
+        let now = self.now();
+        ledger.uploaded.push((upload, now));
+    }
+
     /// Stores so many in one commit each.
     pub fn store_each(
         &self,
@@ -214,6 +260,32 @@ impl Device {
         let sender = self.sender_of_thread(client, thread);
         for number in numbers {
             self.store(&sender, &[name(thread, number, 40 + number % 300)]);
+        }
+    }
+
+    /// Stores one that is too old when its turn comes, and waits until that is told.
+    pub fn send_too_old(&self, client: &DeviceClient, thread: usize, number: usize) {
+        let sender = self.sender_of_thread(client, thread);
+        let (name, began) = (name(thread, number, 40), Instant::now());
+        let sent = sender.send_message_timeout(self.message(&name), PATIENCE);
+        assert!(matches!(sent, Err(Error::Expired)), "{sent:?}");
+        assert!(began.elapsed() > BRIEF, "before its time");
+        let mut ledger = lock(&self.ledger);
+        let now = self.now();
+        ledger.accepted.push((name.clone(), now));
+        ledger.expired.push((name, now));
+    }
+
+    /// All that live briefly, and are not received, are told as expired: the status counts them.
+    pub fn all_brief_are_told(&self) {
+        let mut ledger = lock(&self.ledger);
+        let (now, ledger) = (self.now(), &mut *ledger);
+        for (name, _) in &ledger.accepted {
+            let is_known = |of: &[(String, usize)]| of.iter().any(|(known, _)| known == name);
+            let is_brief = (self.kind.keeps)(thread(name)) == Keeps::Briefly;
+            if is_brief && !is_known(&ledger.received) && !is_known(&ledger.expired) {
+                ledger.expired.push((name.clone(), now));
+            }
         }
     }
 
@@ -240,6 +312,8 @@ impl Device {
     }
 
     pub fn offline(&self, offline: bool) {
+        let now = self.now();
+        lock(&self.ledger).networks.push((now, !offline));
         self.platform
             .accept_connections(!offline)
             .expect("the door moves");

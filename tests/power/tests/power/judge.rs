@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use spotflow_device::{Durability, Priority};
 
-use crate::device::{Keeps, Ledger, Run, thread};
+use crate::content::BLOCK_BYTES;
+use crate::device::{Keeps, Ledger, Run, content, thread};
+use crate::lifetimes::Lifetimes;
 use crate::newest::Newest;
 use crate::reopening::{Found, number};
 
@@ -44,6 +46,7 @@ pub struct Judge<'a> {
     window: usize,
     lanes: Vec<Lane<'a>>,
     newest: Newest<'a>,
+    lifetimes: Lifetimes<'a>,
     names: BTreeMap<i64, String>,
     /// The highest number at the last sync, and the ids that were pending then.
     synced_number: i64,
@@ -171,6 +174,7 @@ impl<'a> Judge<'a> {
             window: run.kind.window,
             lanes: lanes.map(|priority| Lane::new(run, priority)).collect(),
             newest: Newest::new(run),
+            lifetimes: Lifetimes::new(run),
             names: BTreeMap::new(),
             synced_number: 0,
             synced: BTreeSet::new(),
@@ -200,12 +204,18 @@ impl<'a> Judge<'a> {
         self.ledger.registered_at.is_some_and(|since| since <= at)
     }
 
+    /// Whether this Message was stored with a lifetime that has passed since.
+    pub fn lives_briefly(&self, name: &str) -> bool {
+        self.lifetimes.has(name)
+    }
+
     fn check_names(&mut self, found: &Found) {
         for (id, name) in &found.pending {
             let known = self.names.entry(*id).or_insert_with(|| name.clone());
             assert_eq!(known, name, "the id {id} repeats");
             let is_known = |lane: &Lane<'_>| lane.order.contains_key(name.as_str());
             let is_known = self.lanes.iter().any(is_known) || self.newest.has(name);
+            let is_known = is_known || self.lifetimes.has(name);
             assert!(is_known, "{name} is never received");
         }
     }
@@ -225,6 +235,7 @@ impl<'a> Judge<'a> {
     pub fn judge(&mut self, at: usize, found: &Found) -> Outcome {
         self.check_names(found);
         self.newest.judge(at, found);
+        self.lifetimes.judge(at, found, &self.names);
         for id in found.pending.keys() {
             assert!(
                 number(*id) > self.synced_number || self.synced.contains(id),
@@ -253,6 +264,7 @@ impl<'a> Judge<'a> {
             .probe
             .is_some_and(|id| number(id) <= self.synced_number);
         assert!(!repeats_id, "the id {:?} was given out before", found.probe);
+        self.judge_uploads(at, found);
         self.judge_properties(at, found);
         self.judge_inbox(at, found);
         assert_eq!(found.set_aside.len(), 0);
@@ -260,6 +272,22 @@ impl<'a> Judge<'a> {
             assert!(found.has_token, "the registration is lost");
         }
         Outcome { lost, repeated }
+    }
+
+    /// What is told to be up does not go up once more.
+    fn judge_uploads(&self, at: usize, found: &Found) {
+        for (id, name) in &found.pending {
+            let bytes = content(name).len() as u64;
+            let told = self.ledger.uploaded.iter();
+            let told = told.filter(|(upload, when)| upload.total_bytes == bytes && *when <= at);
+            let told = told.map(|(upload, _)| upload.uploaded_bytes).max();
+            let up = found.blocks_up.get(id).copied().unwrap_or(0) as u64;
+            let told = told.unwrap_or(0) / BLOCK_BYTES as u64;
+            assert!(
+                found.links.contains(id) || told <= up,
+                "of {name} {told} blocks were up, and {up} are noted"
+            );
+        }
     }
 
     fn judge_properties(&self, at: usize, found: &Found) {

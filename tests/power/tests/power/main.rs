@@ -6,9 +6,11 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #![deny(unsafe_code)]
 
+mod content;
 mod device;
 mod disk;
 mod judge;
+mod lifetimes;
 mod newest;
 mod recorder;
 mod reopening;

@@ -33,7 +33,7 @@ impl<'a> Newest<'a> {
         let mut keys: BTreeMap<Keeps, Key<'a>> = BTreeMap::new();
         for (name, at) in &run.ledger.accepted {
             let keeps = (run.kind.keeps)(thread(name));
-            if keeps != Keeps::All {
+            if matches!(keeps, Keeps::Latest | Keeps::LatestOf(_)) {
                 let key = keys.entry(keeps).or_default();
                 key.order.insert(name, key.accepted.len());
                 key.accepted.push(*at);

@@ -1,6 +1,6 @@
 //! Starts the library on what a power cut left, without a network, and reads what it finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use spotflow_device::{Compression, DeviceClient, DeviceClientBuilder, Error};
 
+use crate::content::{contents, in_chunks};
 use crate::device::{content, message};
 use crate::recorder::{Image, files};
 
@@ -55,6 +56,10 @@ pub struct Found {
     pub pending: BTreeMap<i64, String>,
     pub set_aside: BTreeMap<i64, String>,
     pub inbox: BTreeMap<i64, String>,
+    /// How many blocks of a Message's content are noted to be up.
+    pub blocks_up: BTreeMap<i64, usize>,
+    /// Messages whose content is up.
+    pub links: BTreeSet<i64>,
     /// The number in the Reported Properties that the application wants.
     pub wanted: Option<u64>,
     pub has_token: bool,
@@ -149,6 +154,9 @@ impl Start<'_> {
                 "{name} is left behind"
             );
         }
+        if self.is_registered {
+            self.clear(&database);
+        }
         let mut found = read(&database);
         if self.probes {
             let probe = found.pending.iter().find(|(_, name)| *name == PROBE);
@@ -164,6 +172,20 @@ impl Start<'_> {
             );
         }
         found
+    }
+
+    /// Closing does not wait until content without a Message is cleared away: then the next start goes on with it.
+    fn clear(&self, database: &Path) {
+        let began = Instant::now();
+        loop {
+            let (all, of_messages) = contents(database);
+            if all == of_messages {
+                return;
+            }
+            assert!(began.elapsed() < START_LIMIT, "{all} contents stay");
+            let client = self.options.options(database).start();
+            client.expect("it starts again").close();
+        }
     }
 
     fn look(&self, client: DeviceClient, database: &Path) {
@@ -216,23 +238,46 @@ pub fn read(database: &Path) -> Found {
     if !connection.table_exists(None, "outbox").expect("a schema") {
         return found;
     }
-    let rows = |table: &str| {
-        let sql = format!("SELECT id, properties, body FROM {table} ORDER BY id");
+    let rows = |table: &str, is_in_chunks: &str| {
+        let sql = format!("SELECT id, properties, body, {is_in_chunks} FROM {table} ORDER BY id");
         let mut statement = connection.prepare(&sql).expect("the table");
-        let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let rows = statement.query_map((), |row| {
+            let body: Vec<u8> = row.get_ref(2)?.as_bytes()?.to_owned();
+            let body = match row.get(3)? {
+                true => in_chunks(&connection, &body),
+                false => body,
+            };
+            Ok((row.get(0)?, row.get(1)?, body))
+        });
         rows.and_then(Iterator::collect::<rusqlite::Result<Vec<Row>>>)
             .expect("rows")
     };
-    found.pending = rows("outbox").into_iter().map(named).collect();
-    found.set_aside = rows("set_aside").into_iter().map(named).collect();
+    let pending = rows("outbox", "upload = 2");
+    let links = pending.iter().filter(|(.., body)| body.starts_with(LINK));
+    found.links = links.map(|(id, ..)| *id).collect();
+    found.pending = pending.into_iter().map(named).collect();
+    found.set_aside = rows("set_aside", "upload = 2")
+        .into_iter()
+        .map(named)
+        .collect();
     let text = |(id, _, body)| (id, String::from_utf8(body).expect("text"));
-    found.inbox = rows("inbox").into_iter().map(text).collect();
+    found.inbox = rows("inbox", "0").into_iter().map(text).collect();
     let twin = |kind: &str| -> Option<serde_json::Value> {
         let sql = "SELECT text FROM document WHERE kind = ?1";
         let document: String = connection.query_row(sql, [kind], |row| row.get(0)).ok()?;
         Some(serde_json::from_str(&document).expect("JSON"))
     };
     found.wanted = twin("wanted").and_then(|document| document["number"].as_u64());
+    let blocks_up = twin("blocks");
+    for up in blocks_up
+        .iter()
+        .filter_map(serde_json::Value::as_array)
+        .flatten()
+    {
+        let (id, count) = (up["message"].as_i64(), up["count"].as_u64());
+        let (id, count) = id.zip(count).expect("numbers");
+        found.blocks_up.insert(id, count as usize);
+    }
     // Others are read anew from the hub; what is there must be whole.
     for kind in ["desired", "reported"] {
         twin(kind);
@@ -246,6 +291,8 @@ pub fn read(database: &Path) -> Found {
     found
 }
 
+const LINK: &[u8] = br#"{"link":"#;
+
 /// Id, properties and body.
 type Row = (i64, String, Vec<u8>);
 
@@ -255,7 +302,7 @@ fn named((id, properties, body): Row) -> (i64, String) {
     let bag = properties.lines().next().unwrap_or_default();
     let name = bag.split('&').find_map(|it| it.strip_prefix("message-id="));
     let name = name.expect("a message id").to_owned();
-    let is_link = body.starts_with(br#"{"link":"#) && content(&name).len() > 250_000;
+    let is_link = body.starts_with(LINK) && content(&name).len() > 250_000;
     assert!(is_link || body == content(&name), "{name} has changed");
     (id, name)
 }

@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use fastrand::Rng;
 use spotflow_device::DeviceClientBuilder;
+use spotflow_emulator::Route;
 
-use crate::device::{PATIENCE, Run};
+use crate::content::blocks_to_go;
+use crate::device::{Run, content};
 use crate::disk::{Disk, Fate};
 use crate::judge::{Judge, Outcome};
+use crate::lifetimes::wait_all_sent_or_expired;
 use crate::recorder::{Image, Operation, Watch};
 use crate::reopening::{DATABASE, Found, Options, Start, in_order, noted, read, write};
 
@@ -202,24 +205,42 @@ impl Survey<'_> {
             let place = Place(&place);
             let directory = write(&image);
             let database = directory.path().join(DATABASE);
+            let mut found = read(&database);
+            for id in noted(&database) {
+                found.pending.remove(&id);
+            }
+            let blocks_to_go = blocks_to_go(&found);
             let Found {
                 mut pending,
                 sent_from,
                 ..
-            } = read(&database);
-            noted(&database)
-                .iter()
-                .for_each(|id| drop(pending.remove(id)));
+            } = found;
+            // By now these are too old.
+            let all = pending.len();
+            pending.retain(|_, name| !self.judge.lives_briefly(name));
+            let too_old = (all - pending.len()) as u64;
             let expected = in_order(&pending, sent_from);
-            self.run.platform.clear_messages();
+            let platform = &self.run.platform;
+            platform.clear_messages();
+            let blocks = platform.http_request_count(Route::BlockPut);
             let client = self.run.options(&database).start().expect("it starts");
-            client
-                .wait_enqueued_messages_sent_timeout(PATIENCE)
-                .expect("all is sent");
+            wait_all_sent_or_expired(&client);
+            assert_eq!(client.status().expired_messages, too_old);
             client.close();
-            let received = self.run.platform.messages().into_iter();
-            let received: Vec<String> = received.filter_map(|it| it.message_id).collect();
+            let received = platform.messages().into_iter();
+            let received: Vec<String> = received
+                .filter_map(|it| {
+                    let name = it.message_id?;
+                    assert!(it.payload == content(&name), "{name} has changed");
+                    Some(name)
+                })
+                .collect();
             assert_eq!(received, expected);
+            let blocks = platform.http_request_count(Route::BlockPut) - blocks;
+            assert_eq!(
+                blocks, blocks_to_go,
+                "what is noted to be up goes once more"
+            );
             self.totals.delivered += received.len();
             drop(place);
         }
