@@ -304,8 +304,8 @@
 //! Without any, a sender that compresses cannot be [made](DeviceClient::create_stream_sender). `benches/README.md` in
 //! the repository says what each adds to a program.
 //!
-//! The feature `tool` is the program `spotflow-device`, for who stands before a device with a shell: nothing for a program
-//! that uses the library.
+//! The feature `tool` is the program `spotflow-device`, for whoever stands before a device with a shell: nothing
+//! for a program that uses the library.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

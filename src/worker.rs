@@ -67,7 +67,7 @@ impl Worker {
             log::info!("the thread {name} is started again");
         }
         state.running = true;
-        // The handle before is of a thread that is over, but for its last instructions: who starts
+        // The handle before is of a thread that is over, but for its last instructions: whoever starts
         // the next does not wait for them.
         state.thread = Some(thread);
         true

@@ -265,7 +265,8 @@ impl Events {
         gate::is_forked_thread() || self.news.are_over() || gate::is_closed()
     }
 
-    /// Says that a callback is called in the thread that asks: who closes the client in it must not wait for it.
+    /// Says that a callback is called in the thread that asks: whoever closes the client in it must not
+    /// wait for it.
     fn enter(&self) {
         let this = std::thread::current().id();
         self.news

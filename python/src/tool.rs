@@ -1,4 +1,4 @@
-//! The tool for who stands before a device, as `python -m spotflow_device`.
+//! The tool for whoever stands before a device, as `python -m spotflow_device`.
 
 use std::ffi::OsString;
 

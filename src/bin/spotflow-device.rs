@@ -1,4 +1,4 @@
-//! The tool for who stands before a device: see `spotflow-device --help`.
+//! The tool for whoever stands before a device: see `spotflow-device --help`.
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::io;
 use brotli::enc::StandardAlloc;
 use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderStateStruct};
 
-use super::stream::Encoder;
+use super::encoder::Encoder;
 use super::{Effort, WINDOW_BITS_MAX};
 
 const WINDOW_BITS_MIN: u32 = 10;

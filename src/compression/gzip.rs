@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use flate2::write::GzEncoder;
 
 use super::Effort;
-use super::stream::Encoder;
+use super::encoder::Encoder;
 
 pub(super) fn compress(payload: &[u8], effort: Effort) -> io::Result<Vec<u8>> {
     let mut encoder = stream(effort);

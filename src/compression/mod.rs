@@ -4,6 +4,7 @@
 
 #[cfg(feature = "brotli")]
 mod brotli;
+mod encoder;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod stream;

@@ -2,17 +2,8 @@
 
 use std::io;
 
+use super::encoder::Encoder;
 use super::{Codec, Compression, Effort};
-
-/// What a codec makes of content that comes in parts.
-pub(super) trait Encoder {
-    /// Takes a part.
-    fn write(&mut self, part: &[u8]) -> io::Result<()>;
-    /// What has come out so far and was not taken yet.
-    fn output(&mut self) -> &mut Vec<u8>;
-    /// Nothing follows; what is still to come out.
-    fn finish(self: Box<Self>) -> io::Result<Vec<u8>>;
-}
 
 /// Content on its way through a codec.
 pub(crate) struct CompressedStream {

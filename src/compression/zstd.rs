@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::stream::Encoder;
+use super::encoder::Encoder;
 use super::{Effort, WINDOW_BITS_MAX};
 
 /// It fits its window to the payload by itself; level 19 would go up to twice our maximum.

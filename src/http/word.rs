@@ -16,7 +16,7 @@ pub(super) enum Asked {
     HubOrStorage,
 }
 
-/// Whether the answer is the word of who was asked.
+/// Whether the answer is the word of whoever was asked.
 pub(super) fn is_own_word(asked: Asked, answer: &Answer) -> bool {
     match (answer.status, asked) {
         // Redirections, and what only a proxy or a portal says (RFC 9110, RFC 6585).

@@ -483,12 +483,7 @@ impl World {
 }
 
 fn run(window: usize, cases: u64) {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(spotflow_fuzz::seed());
     let mut done = 0;
     while done < cases {
         let mut world = World::new(random.fork(), window);

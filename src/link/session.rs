@@ -7,23 +7,27 @@
 //! What outlives a connection is only the [`InFlight`] window: publishes without a PUBACK, to be
 //! [sent](Session::send) again on the next connection before any other.
 
+mod events;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::v4::{
-    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, Subscribe, SubscribeFilter,
-    SubscribeReasonCode, Unsubscribe,
+    ConnAck, Connect, Packet, PubAck, Publish, Subscribe, SubscribeFilter, SubscribeReasonCode,
+    Unsubscribe,
 };
 use rumqttc::mqttbytes::{self, QoS};
 
 use super::in_flight::InFlight;
-use super::liveness::{Liveness, Overdue, Owed, SILENCE_LIMIT};
+use super::liveness::{Liveness, Overdue, Owed};
 use super::topics;
 use crate::clock::Moment;
 use crate::identity::HubDeviceId;
 use crate::message::outgoing::{Body, Outgoing};
 use crate::secret::Secret;
+use events::refusal;
+pub(crate) use events::{Event, SessionError, TwinAnswer};
 
 /// IoT Hub's limit for a packet (<https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-quotas-throttling>).
 pub(crate) const MAX_PACKET_BYTES: usize = 256 << 10;
@@ -38,69 +42,6 @@ pub(crate) struct Login {
     pub cloud_messages: bool,
     /// Whether the application wants the cloud to call its methods.
     pub methods: bool,
-}
-
-/// What happened on the connection, for the link to act on.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// The hub accepted the connection.
-    Connected,
-    /// The hub refused the connection.
-    Refused(ConnectRefusal),
-    /// The hub has the Message with this id.
-    Acknowledged(i64),
-    /// The hub answered a twin request.
-    TwinAnswer(TwinAnswer),
-    /// Desired Properties changed.
-    DesiredPatch(Bytes),
-    /// A cloud-to-device message came; `packet_id` acknowledges it on this connection.
-    CloudMessage {
-        packet_id: u16,
-        properties: String,
-        payload: Bytes,
-    },
-    /// The cloud calls a method; the answer goes with the request id, on this connection.
-    MethodCall {
-        name: String,
-        request_id: String,
-        body: Bytes,
-    },
-}
-
-/// The answer to the twin request with this number; `version` comes with accepted patches.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TwinAnswer {
-    pub request: u32,
-    pub status: u16,
-    pub version: Option<u64>,
-    pub payload: Bytes,
-}
-
-/// A CONNACK with a return code other than 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ConnectRefusal {
-    pub reason: &'static str,
-    /// A fresh SAS may help.
-    pub renew_credentials: bool,
-}
-
-/// Why a connection cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SessionError {
-    #[error("the hub sent {0}")]
-    Unexpected(&'static str),
-    #[error("the hub sent a packet that cannot be read")]
-    Malformed(#[source] mqttbytes::Error),
-    #[error("a packet cannot be written")]
-    Unsendable(#[source] mqttbytes::Error),
-    #[error("the hub refused the connection: {}", .0.reason)]
-    Refused(ConnectRefusal),
-    #[error("this device was asleep for longer than the hub waits")]
-    LetGo,
-    #[error("the hub gave no sign of life for {} s", SILENCE_LIMIT.as_secs())]
-    Silent,
-    #[error("the hub answers, but has acknowledged no Message for {} s", SILENCE_LIMIT.as_secs())]
-    Unacknowledged,
 }
 
 /// A connection, from CONNECT to its end.
@@ -532,21 +473,6 @@ fn release_if_large(buffer: &mut BytesMut) {
 /// Packet ids go round without 0.
 fn following(packet_id: u16) -> u16 {
     packet_id.checked_add(1).unwrap_or(1)
-}
-
-fn refusal(code: ConnectReturnCode) -> Option<ConnectRefusal> {
-    let (reason, renew_credentials) = match code {
-        ConnectReturnCode::Success => return None,
-        ConnectReturnCode::RefusedProtocolVersion => ("unacceptable protocol version", false),
-        ConnectReturnCode::BadClientId => ("client id rejected", false),
-        ConnectReturnCode::ServiceUnavailable => ("server unavailable", true),
-        ConnectReturnCode::BadUserNamePassword => ("bad user name or password", true),
-        ConnectReturnCode::NotAuthorized => ("not authorised", true),
-    };
-    Some(ConnectRefusal {
-        reason,
-        renew_credentials,
-    })
 }
 
 #[cfg(test)]

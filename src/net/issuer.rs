@@ -1,4 +1,5 @@
-//! Who issued a certificate and until when it is valid, for who has to say what is wrong. Decides nothing: rustls checks certificates.
+//! Who issued a certificate and until when it is valid, for whoever has to say what is wrong. Decides
+//! nothing: rustls checks certificates.
 //!
 //! A certificate (RFC 5280, section 4.1) is a SEQUENCE that begins with another, the part that is signed. In there are
 //! a version (tagged 0, optional), the serial number, the algorithm, and the issuer's name: a list of SETs of pairs of

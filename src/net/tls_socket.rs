@@ -211,7 +211,7 @@ impl TlsSocket {
         }
     }
 
-    /// Reads what fits into the buffer, for who takes no more than it has room for.
+    /// Reads what fits into the buffer, for whoever takes no more than it has room for.
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<Piece, TlsSocketError> {
         loop {
             match self.tls.reader().read(buffer) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::real_database::{fail_inserts, open, seed};
+use super::real_database::{fail_inserts, open};
 use super::*;
 use crate::message::Priority;
 use crate::message::terms::{self, Terms};
@@ -66,7 +66,7 @@ fn acknowledge(outbox: &Outbox, ids: impl IntoIterator<Item = i64>) {
 
 #[test]
 fn whatever_happens_one_of_each_key_is_kept_beside_what_is_in_flight() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for round in 0..12 {
         let directory = tempfile::tempdir().unwrap();
         let most = random.u64(5..60);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::admission::{Answer, Request};
-use super::real_database::{fail_inserts, open, seed};
+use super::real_database::{fail_inserts, open};
 use super::*;
 use crate::message::Priority;
 use crate::store::rows::lane;
@@ -49,7 +49,7 @@ fn rows(outbox: &Outbox) -> BTreeMap<i64, u64> {
 
 #[test]
 fn whatever_happens_the_limits_hold_and_what_is_in_flight_stays() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for round in 0..15 {
         let directory = tempfile::tempdir().unwrap();
         let (most, most_bytes) = (random.u64(1..600), random.u64(50..20_000));

@@ -40,13 +40,3 @@ pub(super) fn fail_inserts(outbox: &Outbox, fails: bool) {
         )
         .unwrap();
 }
-
-/// Of random tests: it is printed, and `SEED` repeats it.
-pub(super) fn seed() -> u64 {
-    let seed = match std::env::var("SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => fastrand::u64(..),
-    };
-    println!("SEED={seed}");
-    seed
-}

@@ -9,7 +9,7 @@ use crate::store::rows;
 use crate::store::{Recovery, Transaction};
 use crate::sync::Mutex;
 
-/// Inside the first transaction of the rebuilt database. Who waits for what is lost is told.
+/// Inside the first transaction of the rebuilt database. Whoever waits for what is lost is told.
 pub(super) fn write_back(
     shared: &Shared,
     sent_log: &Mutex<SentLog>,

@@ -1,4 +1,4 @@
-//! Who waits for Messages to be sent: each is woken when its own wait is over, and told if something of it never
+//! Those who wait for Messages to be sent: each is woken when its own wait is over, and told if something of it never
 //! will be sent.
 
 use std::ops::RangeInclusive;
@@ -111,7 +111,7 @@ impl Waiters {
         self.0.iter().for_each(Waiter::wake);
     }
 
-    /// What is pending of these will not be sent; who waits for any of it looks whether that ends the wait.
+    /// What is pending of these will not be sent; whoever waits for any of it looks whether that ends the wait.
     pub fn not_sent(&mut self, ids: RangeInclusive<i64>, why: NotSent) {
         for waiter in &mut self.0 {
             if waiter.awaited.is_among(&ids) {

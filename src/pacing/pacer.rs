@@ -10,7 +10,7 @@ use crate::message::lanes::Lanes;
 use crate::message::priority::Priority;
 use crate::sync::Mutex;
 
-/// Who waits looks again after this time at the latest.
+/// Whoever waits looks again after this time at the latest.
 const WAIT_MAX: Duration = Duration::from_secs(86_400);
 
 /// The limits, and what is used of them.
@@ -72,7 +72,7 @@ impl Pacer {
         }
     }
 
-    /// These hold from now on. Who waits has to be told.
+    /// These hold from now on. Whoever waits has to be told.
     pub fn change(&self, pacing: Pacing, now: Moment) {
         let mut state = self.state.lock();
         state.all_as_set = *pacing.of_all();

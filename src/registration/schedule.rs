@@ -70,7 +70,7 @@ impl Schedule {
         self.outage.lasted(now)
     }
 
-    /// The network says that it is back: who waits for it registers at once.
+    /// The network says that it is back: whoever waits for it registers at once.
     pub fn network_is_back(&mut self, now: Moment) {
         let waits = self.outage.is_on() && self.register_at.is_some_and(|at| now < at);
         if waits && self.hurries.take(now) {

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::compression::Compression;
 
-/// For who stands before a device: why does it send nothing, and what waits in its file.
+/// For whoever stands before a device: why does it send nothing, and what waits in its file.
 ///
 /// Exit code: 0 all is well, 1 there are findings or it failed, 2 it cannot tell or was called wrongly. No token, password
 /// or link is ever shown.

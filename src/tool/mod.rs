@@ -1,4 +1,4 @@
-//! The tool for who stands before a device with a shell and no source code, with the feature `tool`: the program
+//! The tool for whoever stands before a device with a shell and no source code, with the feature `tool`: the program
 //! `spotflow-device`, and `python -m spotflow_device`. What it does is in its help, and in the repository's `TOOL.md`.
 //!
 //! `arguments.rs` is what can be said to it, and its help; each command has a file or a folder. They read the database

@@ -8,7 +8,7 @@ use super::arguments::Arguments;
 
 const HEAD: &str = "# spotflow-device
 
-The tool for who stands before a device with a shell. It is the program `spotflow-device`
+The tool for whoever stands before a device with a shell. It is the program `spotflow-device`
 (`cargo install --path . --features tool`), and in the Python package `python -m spotflow_device` or, where the package's
 scripts are in the path, `spotflow-device`. What to do with a gateway that sends nothing is in
 [OPERATING.md](OPERATING.md#a-gateway-that-sends-nothing).

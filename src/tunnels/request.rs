@@ -25,7 +25,7 @@ pub(super) struct OpenTunnel {
     pub tunnel_id: String,
     pub port: u16,
     pub relay: Host,
-    /// Path and query of the relay's address: who has it has the tunnel.
+    /// Path and query of the relay's address: whoever has it has the tunnel.
     pub path: Secret,
     pub traceparent: Option<String>,
 }

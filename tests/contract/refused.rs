@@ -187,12 +187,7 @@ fn a_hub_that_refuses_every_message_has_none_set_aside() {
 #[test]
 fn connections_that_are_cut_at_random_set_nothing_aside() {
     const CUTS: usize = 20;
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     let stage = Stage::new();
     let client = start(&stage, 1);
     let sender = sender(&client);

@@ -24,12 +24,6 @@ const WAITING: usize = 4;
 const FRUITLESS_MAX: usize = 2;
 const TICK: Duration = Duration::from_millis(20);
 
-fn seed() -> u64 {
-    let given = std::env::var("SEED").ok();
-    let seed = given.and_then(|seed| seed.parse().ok());
-    seed.unwrap_or_else(|| fastrand::u64(..))
-}
-
 /// What a conversation takes in one direction.
 #[derive(Debug, Clone, Copy)]
 struct Way {
@@ -297,9 +291,8 @@ fn a_connection_over_websocket_cut_at_any_byte_loses_nothing_either() {
 
 fn cut(transport: Transport, step: usize) {
     let begun = Instant::now();
-    let seed = seed();
-    println!("seed {seed}");
-    let cuts = all_cuts(transport, step, &mut fastrand::Rng::with_seed(seed));
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
+    let cuts = all_cuts(transport, step, &mut random);
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let devices = cuts.chunks(cuts.len().div_ceil(DEVICES));
         let devices = devices.map(|cuts| scope.spawn(move || Worker::new(transport).run(cuts)));

@@ -51,7 +51,7 @@ class Rig(contextlib.ExitStack):
         fixed += ["--provisioning-token", TOKEN, "--approve", "auto"]
         self.emulator = self.enter_context(Emulator(*fixed, *options))
         os.environ["SSL_CERT_FILE"] = self.emulator.ca_file
-        # Not removed here, while a client may still use it: it is within a directory of who started the scenario.
+        # Not removed here, while a client may still use it: it is within a directory of whoever started the scenario.
         self.directory = tempfile.mkdtemp()
         self._tokens = []
         self._databases = itertools.count(1)

@@ -64,7 +64,7 @@ class WhenFull(_Choice):
 
     - `REJECT` (the default): the call that would store it raises `OutboxFullError`, and nothing is stored.
     - `DROP_OLDEST`: as many of the oldest Messages as it takes are dropped, of the lowest priority first and
-      never of a higher one than what comes in, but for those in flight. They are counted in the status and logged as ranges; who waits for one gets `DroppedError`.
+      never of a higher one than what comes in, but for those in flight. They are counted in the status and logged as ranges; whoever waits for one gets `DroppedError`.
     """
 
     REJECT = 0

@@ -717,7 +717,9 @@ class Events:
     def are_over(self) -> bool:
         """Whether there will be no more, because the client is closing."""
     def enter(self) -> None:
-        """Says that a callback is called in the thread that asks: who closes the client in it must not wait for it."""
+        """Says that a callback is called in the thread that asks: whoever closes the client in it must not
+        wait for it.
+        """
     def end(self) -> None:
         """Says that the thread ends."""
 

@@ -103,15 +103,16 @@ def _end(future: "asyncio.Future[None]", error: Optional[BaseException]) -> None
         pass
 
 
+_lock = threading.Lock()
+_waits_of: "weakref.WeakKeyDictionary[DeviceClient, _Waits]" = weakref.WeakKeyDictionary()
+
+
 def _start_afresh() -> None:
     global _lock, _waits_of
     _lock = threading.Lock()
     _waits_of = weakref.WeakKeyDictionary()
 
 
-_lock: threading.Lock
-_waits_of: "weakref.WeakKeyDictionary[DeviceClient, _Waits]"
-_start_afresh()
 if hasattr(os, "register_at_fork"):
     # A child has no thread that waits, and a thread of its parent may have had the lock.
     os.register_at_fork(after_in_child=_start_afresh)

@@ -161,12 +161,7 @@ fn in_every_order_and_wherever_the_connection_ends_the_rest_is_sent_again_and_wa
 
 #[test]
 fn all_of_a_window_are_acknowledged_in_any_order() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for _ in 0..2000 {
         let (mut session, ids) = in_flight(16);
         let mut order: Vec<usize> = (0..16).collect();

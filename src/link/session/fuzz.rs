@@ -1,6 +1,6 @@
 //! MQTT packets in: streams that a hub could send, and damaged ones.
 
-use rumqttc::mqttbytes::v4::{PubAck, PubRec, SubAck, UnsubAck};
+use rumqttc::mqttbytes::v4::{ConnectReturnCode, PubAck, PubRec, SubAck, UnsubAck};
 use spotflow_fuzz::{Choices, fuzz};
 
 use super::tests::{connected, device, message, sent, session_with};

@@ -155,9 +155,7 @@ mod tests {
     const NEVER: Duration = Duration::ZERO;
 
     fn random() -> fastrand::Rng {
-        let seed = fastrand::u64(..);
-        println!("seed {seed}");
-        fastrand::Rng::with_seed(seed)
+        fastrand::Rng::with_seed(spotflow_fuzz::seed())
     }
 
     fn v4(last: u8) -> SocketAddr {

@@ -194,7 +194,8 @@ fn write_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// What the file of a database notes as sent under this generation: for who only looks, beside the client that has it.
+/// What the file of a database notes as sent under this generation: for whoever only looks, beside its
+/// client.
 #[cfg(feature = "tool")]
 pub(crate) fn noted(database: &Path, generation: i64) -> Vec<i64> {
     // Without the file nothing is noted.

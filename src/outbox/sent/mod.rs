@@ -44,7 +44,7 @@ pub(super) fn open(store: &Store) -> Result<SentLog> {
     Ok(log)
 }
 
-/// Deletes the rows that the last run has noted, for who changes the file without an outbox.
+/// Deletes the rows that the last run has noted, for whoever changes the file without an outbox.
 #[cfg(feature = "tool")]
 pub(crate) fn settle(store: &Store) -> Result<()> {
     open(store).map(|mut log| log.close())

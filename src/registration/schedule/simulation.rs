@@ -184,12 +184,7 @@ fn live(random: &mut Rng, end: u64) -> Calls {
 
 #[test]
 fn what_the_platform_issued_is_renewed_in_time_and_not_more_often_than_needed() {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("seed {seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = Rng::with_seed(spotflow_fuzz::seed());
     for _ in 0..500 {
         let weeks = 8;
         let calls = live(&mut random, weeks * 7 * DAY);

@@ -9,7 +9,7 @@ pub(crate) type FileId = Option<(u64, u64)>;
 
 /// What the name stands for.
 ///
-/// Asked of Linux without the times of the file: who looks at those makes the kernel note them exactly with the
+/// Asked of Linux without the times of the file: whoever looks at those makes the kernel note them exactly with the
 /// next write (multigrain timestamps, Linux 6.13), and each sync of the log then writes its inode as well: durable
 /// commits took a third longer.
 pub(crate) fn of_name(path: &Path) -> FileId {

@@ -47,7 +47,7 @@ pub(crate) fn check(file: &Path) -> Result<()> {
     check_directory(file)
 }
 
-/// Of this, what also counts for who only reads.
+/// Of this, what also counts for whoever only reads.
 pub(crate) fn check_file(file: &Path) -> Result<()> {
     let metadata = match file.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

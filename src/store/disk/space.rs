@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// The file's length. Not from its metadata: who looks at the times there makes each sync dearer (see `file_id`).
+/// The file's length. Not from its metadata: whoever looks at the times there makes each sync dearer (see `file_id`).
 pub(super) fn length(mut file: &File) -> io::Result<u64> {
     file.seek(SeekFrom::End(0))
 }

@@ -95,7 +95,7 @@ pub(super) fn sync(database: &Path) -> Found {
     }
     let summary = format!("a sync takes {:.1} ms", took.as_secs_f64() * 1000.0);
     if took > SLOW {
-        let advice = "each stored Message waits for that: look for a worn disk, or for who else writes to it";
+        let advice = "each stored Message waits for that: look for a worn disk, or for what else writes to it";
         return Found::finding(Cause::SlowDisk, summary, advice);
     }
     Found::well(summary)

@@ -1,4 +1,4 @@
-//! Every byte that devices and the Platform sent each other, decrypted: for who compares devices byte for byte.
+//! Every byte that devices and the Platform sent each other, decrypted: for whoever compares devices byte for byte.
 
 use std::io;
 use std::pin::Pin;

@@ -55,8 +55,8 @@ pub fn fuzz(decoder: &'static str, property: impl Fn(&mut Choices<'_>) + Send + 
 fn fuzz_boxed(decoder: &'static str, property: Box<dyn Fn(&mut Choices<'_>) + Send>) {
     let cases = number("FUZZ_CASES").unwrap_or(CASES.into());
     let cases = u32::try_from(cases).expect("FUZZ_CASES is below 2^32");
-    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
-    println!("fuzz {decoder}: {cases} cases, seed {seed}");
+    println!("fuzz {decoder}: {cases} cases");
+    let seed = seed();
 
     let progress = Arc::new(AtomicU64::new(0));
     let (counter, (done, is_done)) = (Arc::clone(&progress), channel());
@@ -103,6 +103,17 @@ fn run(cases: u32, seed: u64, property: &dyn Fn(&[u8])) {
     if let Err(failure) = outcome {
         panic!("seed {seed}: {failure}");
     }
+}
+
+/// For a random test: the seed that `SEED` says, else any. It is printed, so that the run can be repeated.
+///
+/// # Panics
+///
+/// When `SEED` is not a number.
+pub fn seed() -> u64 {
+    let seed = number("SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    seed
 }
 
 fn number(variable: &str) -> Option<u64> {

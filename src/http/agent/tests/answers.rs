@@ -213,12 +213,7 @@ fn it_does_not_matter_where_an_answer_is_cut() {
 #[test]
 fn damaged_answers_are_read_alike_wherever_they_are_cut() {
     const CASES: usize = 20_000;
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     let all: Vec<_> = good()
         .into_iter()
         .map(|(answer, ..)| answer)

@@ -11,12 +11,6 @@ const DOWN: Duration = Duration::from_secs(300);
 /// What the hub takes once it is back; the rest it refuses at once, which is the worst for it.
 const ACCEPTS_PER_SECOND: usize = 200;
 
-fn seed() -> u64 {
-    let given = std::env::var("SEED").ok();
-    let seed = given.and_then(|seed| seed.parse().ok());
-    seed.unwrap_or_else(|| fastrand::u64(..))
-}
-
 fn at(ms: u64) -> Moment {
     Moment::START + Duration::from_millis(ms)
 }
@@ -108,7 +102,7 @@ fn restart_hub<W: Waits>(
 
 #[test]
 fn ten_thousand_devices_whose_hub_restarts_come_back_spread_out() {
-    let seed = seed();
+    let seed = spotflow_fuzz::seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let course = restart_hub(in_use, DOWN, &mut random);
     let plain = || Backoff::new(FIRST, CAP);
@@ -171,7 +165,7 @@ fn ten_thousand_devices_whose_hub_restarts_come_back_spread_out() {
 
 #[test]
 fn ten_thousand_devices_whose_hub_is_silent_try_no_more_often() {
-    let seed = seed();
+    let seed = spotflow_fuzz::seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let in_silence = || InSilence {
         reconnect: in_use(),
@@ -194,7 +188,7 @@ fn ten_thousand_devices_whose_hub_is_silent_try_no_more_often() {
 
 #[test]
 fn within_the_first_second_they_come_evenly() {
-    let seed = seed();
+    let seed = spotflow_fuzz::seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let mut tenths = [0; 10];
     for _ in 0..DEVICES {
@@ -230,7 +224,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_hub_that_closes_after_the_first_acknowledgement_is_not_asked_once_a_second() {
-    let seed = seed();
+    let seed = spotflow_fuzz::seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let flapping = connections(HOUR * HOURS, Duration::ZERO, &mut random);
     let a_minute = f64::from(flapping) / (f64::from(HOURS) * 60.0);
@@ -240,7 +234,7 @@ fn a_hub_that_closes_after_the_first_acknowledgement_is_not_asked_once_a_second(
 
 #[test]
 fn a_link_that_drops_every_twenty_seconds_is_used_nearly_all_the_time() {
-    let seed = seed();
+    let seed = spotflow_fuzz::seed();
     let mut random = fastrand::Rng::with_seed(seed);
     let lasting = Duration::from_secs(20);
     let connected = lasting * connections(HOUR * HOURS, lasting, &mut random);

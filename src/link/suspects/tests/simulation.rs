@@ -275,14 +275,6 @@ impl World {
     }
 }
 
-fn seed() -> u64 {
-    let given = std::env::var("SEED").ok();
-    let seed = given.and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    seed
-}
-
 /// Between the two, evenly by order of magnitude.
 fn between(random: &mut fastrand::Rng, least: f64, most: f64) -> Duration {
     Duration::from_secs_f64((least.ln() + random.f64() * (most / least).ln()).exp())
@@ -328,7 +320,7 @@ fn flapping(random: &mut fastrand::Rng) -> Conditions {
 
 #[test]
 fn ten_thousand_hours_of_bad_networks_and_bad_hubs_set_nothing_aside() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for _ in 0..400 {
         let conditions = flapping(&mut random);
         let seed = random.u64(..);
@@ -343,7 +335,7 @@ fn ten_thousand_hours_of_bad_networks_and_bad_hubs_set_nothing_aside() {
 #[test]
 fn the_end_of_a_time_in_which_the_hub_takes_nothing_is_hardly_ever_mistaken() {
     const OUTAGES: u32 = 400;
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     let mut mistakes = 0;
     for _ in 0..OUTAGES {
         let length = between(&mut random, 600.0, 40_000.0);
@@ -374,7 +366,7 @@ fn the_end_of_a_time_in_which_the_hub_takes_nothing_is_hardly_ever_mistaken() {
 
 #[test]
 fn a_hub_that_takes_nothing_at_all_has_nothing_set_aside_within_a_day() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for window in [1, 16] {
         let hub = Hub::Closed;
         let conditions = Conditions {
@@ -390,7 +382,7 @@ fn a_hub_that_takes_nothing_at_all_has_nothing_set_aside_within_a_day() {
 
 #[test]
 fn poison_is_found_within_four_minutes_on_a_good_network_and_the_rest_is_delivered_in_order() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for window in [1, 2, 16] {
         for _ in 0..20 {
             let conditions = Conditions {
@@ -416,7 +408,7 @@ fn poison_is_found_within_four_minutes_on_a_good_network_and_the_rest_is_deliver
 
 #[test]
 fn several_in_a_row_are_found() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     let mut world = World::new(GOOD, random.u64(..), |id| (3..=7).contains(&id));
     world.run(3 * HOUR);
     let set_aside: Vec<i64> = world.verdicts.iter().map(|verdict| verdict.id).collect();
@@ -426,7 +418,7 @@ fn several_in_a_row_are_found() {
 
 #[test]
 fn poison_is_found_within_a_day_on_a_bad_network() {
-    let mut random = fastrand::Rng::with_seed(seed());
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     for _ in 0..50 {
         let conditions = Conditions {
             life: Life::About(between(&mut random, 300.0, 7200.0)),

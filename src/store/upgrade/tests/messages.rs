@@ -194,9 +194,7 @@ fn a_message_that_no_packet_holds_stays_set_aside_when_it_is_retried() {
 
 #[test]
 fn whatever_is_in_the_table_nothing_is_lost() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = fastrand::Rng::with_seed(spotflow_fuzz::seed());
     let columns = [
         "site_id",
         "stream_group",

@@ -187,7 +187,7 @@ impl<'a> Turn<'a> {
                 status.push(SubscribeReturnCode::Failure);
                 continue;
             }
-            // IoT Hub grants QoS 1 to who asks for QoS 2.
+            // IoT Hub grants QoS 1 to whoever asks for QoS 2.
             let granted = wanted.less_value(QoS::AtLeastOnce);
             session.subscriptions.retain(|(known, _)| *known != *filter);
             session.subscriptions.push((filter.to_string(), granted));

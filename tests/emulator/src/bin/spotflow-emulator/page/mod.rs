@@ -1,6 +1,6 @@
 //! The page: what the Platform sees and can be told, in a browser on this machine.
 //!
-//! Plain HTTP on a loopback address, for who has the link with its token. Everything is rendered here; a short script
+//! Plain HTTP on a loopback address, for whoever has the link with its token. Everything is rendered here; a short script
 //! puts what is new in its place, as it comes by server-sent events. Nothing of it needs a network.
 
 mod access;
