@@ -162,3 +162,63 @@ impl Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::identity::HubDeviceId;
+    use crate::link::in_flight::InFlight;
+    use crate::link::session::Login;
+    use crate::net::trust::Trust;
+    use crate::secret::Secret;
+
+    fn session() -> Session {
+        let login = Login {
+            device: HubDeviceId {
+                workspace_id: "w".to_owned(),
+                device_id: "d".to_owned(),
+            },
+            hub_host_name: "hub.example".to_owned(),
+            sas: Secret::new("SharedAccessSignature sr=x&sig=y&se=1"),
+            keep_alive: Duration::from_secs(120),
+            cloud_messages: false,
+            methods: false,
+        };
+        let Ok(session) = Session::new(login, InFlight::default(), Moment::START) else {
+            panic!("a session");
+        };
+        session
+    }
+
+    #[test]
+    fn behind_an_upload_in_a_modems_queue_a_few_bytes_may_wait_as_long_as_many() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let trust = Trust::load(None, Arc::new(SystemClock)).unwrap();
+        let uplink = Arc::<Uplink>::default();
+        let socket = Socket {
+            tcp,
+            name: ServerName::try_from("hub.example").unwrap(),
+            tls: trust.rustls(),
+            framing: None,
+            uplink: Arc::clone(&uplink),
+        };
+        let poll = mio::Poll::new().unwrap();
+        let mut transport = Transport::new(socket, poll.registry(), Token(0)).unwrap();
+        let session = session();
+        let mut is_impatient = || {
+            transport.limit_unacknowledged(&session).unwrap();
+            assert_eq!(transport.has_few_unanswered(), transport.is_impatient);
+            transport.is_impatient
+        };
+        assert!(is_impatient());
+        let upload = uplink.begin_transfer();
+        assert!(!is_impatient());
+        drop(upload);
+        assert!(is_impatient());
+    }
+}

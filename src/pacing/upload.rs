@@ -44,3 +44,22 @@ impl UploadPace {
         part.map_err(|wait| wait.min(WAIT_MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ShiftedClock;
+    use crate::pacing::options::{Pace, Pacing};
+
+    #[test]
+    fn who_waits_long_asks_again_soon_as_the_pace_may_have_changed() {
+        let clock = Arc::new(ShiftedClock::default());
+        let slow = Pacing::new().all(Pace::new().bytes_per_second(1));
+        let pacer = Arc::new(Pacer::new(slow, clock.now()));
+        let pace = UploadPace::new(Arc::clone(&pacer), Arc::clone(&clock) as Arc<dyn Clock>);
+        assert_eq!(pace.send(1000), Ok(512));
+        assert_eq!(pace.send(1000), Err(WAIT_MAX));
+        pacer.change(Pacing::new(), clock.now());
+        assert_eq!(pace.send(1000), Ok(1000));
+    }
+}

@@ -15,6 +15,7 @@ use crate::http::request::{HTTPS_PORT, Method};
 #[cfg(target_os = "linux")]
 use crate::net::dial::tests::unanswering;
 use crate::net::host::Host;
+use crate::net::uplink::Uplink;
 
 mod answers;
 
@@ -282,6 +283,54 @@ fn a_large_body_arrives_whole() {
         .unwrap();
     assert_eq!(answer.status, 201);
     assert!(peer.request().body == content);
+}
+
+#[test]
+fn while_much_is_sent_the_way_out_is_busy() {
+    let peer = Peer::silent();
+    let agent = peer.agent();
+    let uplink = Arc::clone(&agent.dialer.uplink);
+    let sending = transfer_of_much(&agent, peer.host());
+    let deadline = Instant::now() + PATIENCE;
+    while !uplink.is_busy() {
+        assert!(Instant::now() < deadline, "the transfer has begun");
+        thread::yield_now();
+    }
+    agent.cancel();
+    assert!(sending.join().unwrap().is_err());
+    assert!(!uplink.is_busy(), "it has ended");
+}
+
+#[test]
+fn while_content_is_read_and_sent_the_way_out_is_busy() {
+    /// Content that notes whether it is.
+    struct Content<'a> {
+        uplink: &'a Uplink,
+        was_busy: bool,
+    }
+
+    impl Read for Content<'_> {
+        fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+            self.was_busy = self.uplink.is_busy();
+            part.fill(7);
+            Ok(part.len())
+        }
+    }
+
+    let peer = Peer::raw("HTTP/1.1 201 X\r\nContent-Length: 0\r\n\r\n");
+    let agent = peer.agent();
+    let mut content = Content {
+        uplink: &agent.dialer.uplink,
+        was_busy: false,
+    };
+    let body = StreamedBody {
+        bytes: 10,
+        reader: &mut content,
+    };
+    let answer = agent.transfer_from("test", &put(&peer.host(), b""), body);
+    assert_eq!(answer.unwrap().status, 201);
+    assert!(content.was_busy);
+    assert!(!agent.dialer.uplink.is_busy(), "it has ended");
 }
 
 #[test]

@@ -136,6 +136,24 @@ fn a_few_messages_and_closes_far_apart_say_nothing() {
 }
 
 #[test]
+fn while_it_goes_slowly_one_close_counts_however_long_ago_the_last_was() {
+    let mut throttling = throttled();
+    throttling.take_news();
+    assert!(pace(&mut throttling, 100.0).is_some());
+    acknowledge(&mut throttling, 1200, 90.0, 100.0);
+    throttling.closed(at(100.0));
+    assert!(matches!(throttling.take_news(), Some(News::Slower(_))));
+}
+
+#[test]
+fn once_it_has_helped_it_is_given_up_for_the_first_time_again() {
+    let mut throttling = throttled();
+    throttling.ignore_next = IGNORE_MAX;
+    assert_eq!(pace(&mut throttling, 122.0), None);
+    assert_eq!(throttling.ignore_next, IGNORE_FIRST);
+}
+
+#[test]
 fn a_hub_that_says_so_is_believed_at_once_and_not_twice_for_the_same() {
     let mut throttling = Throttling::new(START);
     throttling.refused(START);

@@ -61,3 +61,35 @@ fn save_all(transaction: &mut Transaction, all: &[BlocksUp]) -> Result<()> {
     let document = serde_json::to_string(all).unwrap_or_default();
     documents::save(transaction, DocumentKind::BlocksUp, Some(&(0, document)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::priority::Priority;
+    use crate::store::rows::ids::RowIds;
+    use crate::store::rows::schema;
+
+    #[test]
+    fn what_is_no_longer_to_be_uploaded_is_forgotten_with_the_next_that_is_noted() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        schema::create(&connection).unwrap();
+        let mut transaction = Transaction::new(connection, RowIds::default());
+        let mut blocks_of_an_upload = || {
+            let id = outbox::insert(&mut transaction, Priority::Normal, 0, "", true, b"content");
+            let blocks = BlocksUp {
+                message: id.unwrap(),
+                blob_name: "blob".to_owned(),
+                block_bytes: 1,
+                count: 1,
+            };
+            save(&mut transaction, &blocks).unwrap();
+            blocks
+        };
+        let [gone, stays] = [blocks_of_an_upload(), blocks_of_an_upload()];
+        outbox::replace_content(&mut transaction, gone.message, b"link").unwrap();
+        assert!(load(&transaction, gone.message).unwrap().is_some());
+        save(&mut transaction, &stays).unwrap();
+        assert_eq!(load(&transaction, gone.message).unwrap(), None);
+        assert_eq!(load(&transaction, stays.message).unwrap(), Some(stays));
+    }
+}

@@ -309,6 +309,7 @@ fn failure(code: i32, text: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::rows::ids::RowIds;
 
     #[test]
     fn a_reference_names_the_content_it_was_made_of_and_other_text_none() {
@@ -327,6 +328,21 @@ mod tests {
         ] {
             assert_eq!(StoredContent::parse(other.as_bytes()), None, "{other}");
         }
+    }
+
+    #[test]
+    fn content_of_which_a_chunk_is_missing_is_no_messages() {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::create(&connection).unwrap();
+        let mut transaction = Transaction::new(connection, RowIds::default());
+        let id = begin(&mut transaction).unwrap();
+        append(&mut transaction, id, 0, &[1; CHUNK_BYTES]).unwrap();
+        let mut give = |chunks: usize| {
+            let bytes = (chunks * CHUNK_BYTES) as u64;
+            give_to(&mut transaction, StoredContent { id, bytes }, 1)
+        };
+        assert!(give(2).is_err());
+        give(1).unwrap();
     }
 
     #[test]
