@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# What the codecs add to a Rust program: examples/minimal with each choice of features, on the profile `wheel`, as the rows
-# of a table. Sees to it that each program has the codecs that it was built with, and no other.
+# What the codecs add to a Rust program: examples/minimal with each choice of features, on the profile `wheel`, as the
+# rows of a table. Sees to it that each program has the codecs that it was built with, and no other.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # What each one's encoder has among its symbols.
-declare -A encoders=([brotli]=BrotliCreateBackwardReferences [gzip]=deflate::core::flush_block [zstd]=ZSTD_compressBlock_fast)
+declare -A encoders=(
+    [brotli]=BrotliCreateBackwardReferences
+    [gzip]=deflate::core::flush_block
+    [zstd]=ZSTD_compressBlock_fast
+)
 
 program=${CARGO_TARGET_DIR:-target}/wheel/examples/minimal
 for features in "" gzip zstd brotli brotli,gzip,zstd; do
