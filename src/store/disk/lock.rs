@@ -117,3 +117,26 @@ fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_whose_file_was_taken_away_is_had_under_its_name_again_unless_another_client_was_faster()
+     {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("device.db");
+        let take_away = || std::fs::remove_file(with_suffix(&database, "-lock")).unwrap();
+        let is_taken = |lock: Result<()>| matches!(lock, Err(Error::DatabaseInUse { .. }));
+        let lock = FileLock::acquire(&database).unwrap();
+        take_away();
+        lock.reacquire(&database).unwrap();
+        assert!(is_taken(FileLock::acquire(&database).map(drop)));
+        take_away();
+        let faster = FileLock::acquire(&database).unwrap();
+        assert!(is_taken(lock.reacquire(&database)));
+        faster.release();
+        lock.reacquire(&database).unwrap();
+    }
+}
