@@ -110,7 +110,7 @@ pub(crate) fn push(bag: &mut String, pair: &str) {
     bag.push_str(pair);
 }
 
-fn decode(encoded: &str) -> String {
+pub(super) fn decode(encoded: &str) -> String {
     percent_decode_str(encoded).decode_utf8_lossy().into_owned()
 }
 

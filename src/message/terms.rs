@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use super::StreamAddress;
+#[cfg(feature = "tool")]
+use super::property_bag::decode;
 use super::property_bag::encoded;
 
 /// Ends a property bag, and each term but the last: in both everything but unreserved characters is encoded.
@@ -47,6 +49,23 @@ pub(crate) fn with(mut bag: String, terms: &Terms) -> String {
         bag.push_str(key);
     }
     bag
+}
+
+/// Whether it is a property bag with known terms behind it, as [`with`] makes it.
+#[cfg(feature = "tool")]
+pub(crate) fn are_known(stored: &str) -> bool {
+    let terms = Terms {
+        time_to_live: time_to_live(stored),
+        latest: latest(stored).map(str::to_owned),
+    };
+    with(bag(stored).to_owned(), &terms) == stored
+}
+
+/// The name in the key of what is kept as the latest; none if that is of a whole Stream.
+#[cfg(feature = "tool")]
+pub(crate) fn latest_name(stored: &str) -> Option<String> {
+    let (_, name) = latest(stored)?.rsplit_once('/')?;
+    (!name.is_empty()).then(|| decode(name))
 }
 
 /// What goes on the wire.

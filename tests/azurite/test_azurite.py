@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import brotli
 import pytest
 from spotflow_emulator import Route
 
@@ -25,7 +26,8 @@ def content():
 
 @pytest.fixture
 def start(spotflow_emulator, trusted, tmp_path):
-    """Starts the device on its database: it stores the content ("content"), or sends what is left ("drain")."""
+    """Starts the device on its database: it stores the content ("content"), that of the file `file` in its ledger
+    ("file" or "compressed-file"), or sends what is left ("drain")."""
     (tmp_path / "ledger").mkdir()
     devices = []
 
@@ -87,3 +89,28 @@ def test_a_link_that_has_expired_is_replaced_and_is_no_refusal_of_blocks(spotflo
     blocks, others = azurite.writes()
     assert len(blocks) == sum(blocks.values()) == BLOCKS
     assert others == [("block", 403), ("blocklist", 201)]
+
+
+def test_the_content_of_a_file_arrives_as_it_was(spotflow_emulator, azurite, start, hand_out, tmp_path):
+    stored = content()[: (5 << 20) + 7]
+    (tmp_path / "ledger" / "file").write_bytes(stored)
+    hand_out(sas())
+    start("file")
+    (message,) = spotflow_emulator.wait_messages(1, timeout=PATIENCE)
+    assert message.external
+    assert azurite.content(BLOB) == stored
+    blocks, others = azurite.writes()
+    assert len(blocks) == sum(blocks.values()) == 6
+    assert others == [("blocklist", 201)]
+
+
+def test_the_content_of_a_file_arrives_compressed(spotflow_emulator, azurite, start, hand_out, tmp_path):
+    stored = content()[: 3 << 20].hex().encode()
+    (tmp_path / "ledger" / "file").write_bytes(stored)
+    hand_out(sas())
+    start("compressed-file")
+    (message,) = spotflow_emulator.wait_messages(1, timeout=PATIENCE)
+    assert message.external and dict(message.properties)["content-encoding"] == "br"
+    uploaded = azurite.content(BLOB)
+    assert len(uploaded) < len(stored) and brotli.decompress(uploaded) == stored
+    assert azurite.writes()[1] == [("blocklist", 201)]

@@ -358,6 +358,36 @@ fn a_broken_answer_or_a_page_costs_no_block_but_its_own() {
 }
 
 #[test]
+fn an_upload_that_gets_on_between_its_interruptions_does_not_back_off() {
+    const CUTS: usize = 5;
+    let stage = Stage::new();
+    let content: Vec<u8> = (0..7_u32 << 20)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let client = stage.start();
+    let cut = || stage.platform.cut_storage_after(Some((1 << 20) + 300_000));
+    cut();
+    sender(&client).enqueue_message(content.clone()).unwrap();
+    for number in 1..=CUTS {
+        let told = stage
+            .platform
+            .wait_for_request(Route::FileNotification, number, PATIENCE);
+        told.unwrap();
+        if number < CUTS {
+            cut();
+        }
+    }
+    client
+        .wait_enqueued_messages_sent_timeout(2 * PATIENCE)
+        .unwrap();
+    assert!(stage.platform.messages()[0].payload == content);
+    let pauses = pauses(&stage.platform, Route::FileUpload);
+    assert_eq!(pauses.len(), CUTS, "{pauses:?}");
+    // One that doubles would be of 8 s at least.
+    assert!(pauses[CUTS - 1] < Duration::from_secs(8), "{pauses:?}");
+}
+
+#[test]
 fn blocks_that_cannot_be_put_together_are_set_aside_after_five_times() {
     let stage = Stage::new();
     stage

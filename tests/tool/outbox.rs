@@ -1,11 +1,12 @@
 //! `status` and `outbox` on a database at rest.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use serde_json::json;
-use spotflow_device::{Compression, Message};
+use spotflow_device::{Compression, FileMessage, Message, SenderOptions};
 
 use crate::program::{PATH, run, run_with_input, text};
 use crate::support::{DEVICE, PATIENCE, Stage};
@@ -134,6 +135,75 @@ fn what_is_exported_is_imported_into_another_file_and_delivered_as_it_was() {
     assert_eq!(stage.received(), ["one", &payload, "three"]);
     let sent = stage.platform.messages();
     assert_eq!(sent[2].property("message-id"), Some("m/2"));
+}
+
+/// Text of a file that no codec makes small enough for a row.
+fn long_text(seed: u32) -> String {
+    let words = (0..100_000_u32).map(|number| (number ^ seed).wrapping_mul(0x9E37_79B9));
+    words.map(|word| format!("{word:08x}")).collect()
+}
+
+#[test]
+fn the_content_of_files_is_listed_shown_exported_imported_and_dropped_as_any_other() {
+    let stage = Stage::new();
+    stage.start().close();
+    stage.platform.accept_connections(false).unwrap();
+    let client = stage.start();
+    let cases = [
+        ("north gate", Compression::Fastest, long_text(1)),
+        ("south", Compression::Uncompressed, long_text(2)),
+    ];
+    let path = stage.directory.path().join("content");
+    for (key, compression, content) in &cases {
+        let options = SenderOptions::new().keep_latest();
+        let options = options.compression(*compression);
+        let sender = client.create_stream_sender_with(None, "cameras", options);
+        std::fs::write(&path, content).unwrap();
+        let file = FileMessage::new(&path).message_id(*key).latest_key(*key);
+        sender.unwrap().enqueue_file(file).unwrap();
+    }
+    client.close();
+    let (database, exported) = (stage.database(), stage.directory.path().join("m.jsonl"));
+    let outbox = |command: &str, arguments: &[&str]| {
+        let command = ["outbox", command, "--db", text(&database)];
+        run(&stage, &[&command[..], arguments].concat())
+    };
+    let listed = outbox("list", &["--json"]).json();
+    assert_eq!(listed.len(), 2);
+    for (message, (key, _, content)) in listed.iter().zip(&cases) {
+        assert_eq!(message["latest_key"], *key);
+        assert_eq!(message["is_uploaded"], true);
+        let bytes = message["payload_bytes"].as_u64().unwrap() as usize;
+        let is_compressed = message["properties"]["content-encoding"].is_string();
+        assert!(bytes > 256 << 10 && is_compressed == (bytes < content.len()));
+        let id = message["id"].to_string();
+        assert!(outbox("show", &[&id, "--raw"]).stdout == *content);
+        let shown: serde_json::Value =
+            serde_json::from_str(&outbox("show", &[&id]).stdout).unwrap();
+        assert_eq!(shown["latest_key"], *key);
+    }
+    assert!(listed[0]["properties"]["content-encoding"].is_string());
+    let ended = outbox("export", &["--output", text(&exported)]);
+    assert!(ended.stdout.starts_with("2 Messages"), "{ended:#?}");
+    let dropped = outbox("drop", &["--yes", &listed[0]["id"].to_string()]);
+    assert_eq!(dropped.stdout, "1 Message dropped\n", "{dropped:#?}");
+
+    stage.platform.accept_connections(true).unwrap();
+    let send = |database: &Path| {
+        let client = stage.device_on(database).start().unwrap();
+        let sent = client.wait_enqueued_messages_sent_timeout(PATIENCE);
+        sent.unwrap();
+        client.close();
+    };
+    send(&database);
+    let other = stage.directory.path().join("other.db");
+    stage.device_on(&other).start().unwrap().close();
+    let import = ["outbox", "import", "--db", text(&other), text(&exported)];
+    let ended = run(&stage, &[&import[..], &["--yes"]].concat());
+    assert_eq!(ended.code, 0, "{ended:#?}");
+    send(&other);
+    let [north, south] = [0, 1].map(|case: usize| cases[case].2.as_str());
+    assert!(stage.received() == [south, north, south]);
 }
 
 #[test]

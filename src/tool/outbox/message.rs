@@ -10,6 +10,7 @@ use crate::identity::HubDeviceId;
 use crate::message::priority::Priority;
 use crate::message::property_bag;
 use crate::message::rules::{MAX_PAYLOAD_BYTES, check_rendered};
+use crate::message::terms;
 use crate::store::rows::lane;
 use crate::store::rows::listing::{StoredElsewhere, StoredMessage, bag};
 use crate::tool::units;
@@ -56,6 +57,16 @@ pub(super) fn to_json(
         named.insert(key, value.into());
     }
     put("properties", Value::Object(named));
+    if let Some(time_to_live) = terms::time_to_live(&message.properties) {
+        let ms = u64::try_from(time_to_live.as_millis());
+        put("time_to_live_ms", ms.unwrap_or(u64::MAX).into());
+    }
+    if terms::latest(&message.properties).is_some() {
+        put("keeps_latest", true.into());
+    }
+    if let Some(key) = terms::latest_name(&message.properties) {
+        put("latest_key", key.into());
+    }
     put("is_uploaded", message.upload.into());
     put("payload_bytes", message.body_bytes.into());
     let body = message.body.as_deref().unwrap_or_default();
@@ -154,8 +165,11 @@ impl Imported {
             ));
         }
         let is_bag = |byte: u8| byte.is_ascii_graphic() && !b"/+#".contains(&byte);
-        if !properties.replacen('\n', "", 1).bytes().all(is_bag) {
+        if !bag(&properties).bytes().all(is_bag) {
             return Err("property_bag has characters that no topic has".into());
+        }
+        if !properties.is_ascii() || !terms::are_known(&properties) {
+            return Err("property_bag has terms that are not known".into());
         }
         check_rendered(
             bag(&properties),
@@ -212,6 +226,32 @@ mod tests {
         assert_eq!(message.stored_at_ms, stored().stored_at_ms);
         assert_eq!(message.properties, stored().properties);
         assert_eq!(Some(message.body), stored().body);
+    }
+
+    #[test]
+    fn what_the_device_alone_needs_to_know_of_it_is_told_and_imported_too() {
+        for (terms, expected) in [
+            ("", [Value::Null, Value::Null, Value::Null]),
+            (
+                "\ntime-to-live-ms=60000",
+                [json!(60_000), Value::Null, Value::Null],
+            ),
+            ("\nlatest=g/s%20t/", [Value::Null, json!(true), Value::Null]),
+            (
+                "\ntime-to-live-ms=1\nlatest=//valve%207",
+                [json!(1), json!(true), json!("valve 7")],
+            ),
+        ] {
+            let mut message = stored();
+            message.properties += terms;
+            let line = to_json(&message, None, PayloadForm::Stored);
+            let told = ["time_to_live_ms", "keeps_latest", "latest_key"];
+            assert_eq!(told.map(|name| line[name].clone()), expected);
+            assert_eq!(line["properties"]["message-id"], "1", "{terms:?}");
+            let imported = Imported::parse(&line.to_string());
+            let imported = imported.unwrap_or_else(|rule| panic!("{terms:?}: {rule}"));
+            assert_eq!(imported.message.properties, message.properties);
+        }
     }
 
     #[test]

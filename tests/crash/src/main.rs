@@ -80,6 +80,8 @@ fn main() -> Result<()> {
         "drain" => drain(&client, ledger)?,
         "backlogs" => store_backlogs(&client, Ledger::open(ledger, "0")?)?,
         "content" => store_content(&client)?,
+        "file" => store_file(&client, ledger, Compression::Uncompressed)?,
+        "compressed-file" => store_file(&client, ledger, Compression::Fastest)?,
         "files" => store_files(&client, ledger)?,
         "large" => store_uploads(&client, Ledger::open(ledger, "2")?)?,
         "close" => {
@@ -263,6 +265,14 @@ fn store_content(client: &DeviceClient) -> Result<()> {
     let sender = client.create_stream_sender(None, None, Compression::Uncompressed)?;
     sender.enqueue_message(spotflow_crash::content())?;
     println!("stored");
+    client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
+    Ok(())
+}
+
+/// The content of the file `file` in the ledger's directory, once.
+fn store_file(client: &DeviceClient, directory: &Path, compression: Compression) -> Result<()> {
+    let sender = client.create_stream_sender(None, None, compression)?;
+    sender.enqueue_file(directory.join("file"))?;
     client.wait_enqueued_messages_sent_timeout(DRAIN_LIMIT)?;
     Ok(())
 }
