@@ -112,6 +112,8 @@ def by_the_cloud() -> None:
     upload: Optional[UploadStatus] = client.status().upload
     pacing: PacingStatus = client.status().pacing
     throttled: Optional[float] = pacing.throttled_messages_per_second
+    if throttled is not None:
+        print(throttled, "Messages a second")
     if upload is not None:
         print(100 * upload.uploaded_bytes // upload.total_bytes, "%")
     tunnels: List[TunnelStatus] = client.status().tunnels
