@@ -167,6 +167,16 @@ pub(crate) trait Answers: Send + Sync {
 }
 
 impl Call {
+    /// For the log: the name comes from the cloud, so its length and its characters are anybody's.
+    pub fn label(&self) -> String {
+        const CHARACTERS_MAX: usize = 64;
+        let mut shown: String = self.name.chars().take(CHARACTERS_MAX).collect();
+        if shown.len() < self.name.len() {
+            shown.push('…');
+        }
+        format!("the method {shown:?}")
+    }
+
     pub fn is_cancelled(&self) -> bool {
         self.cancellation.is_cancelled()
     }

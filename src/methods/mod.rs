@@ -142,7 +142,10 @@ impl Methods {
         let others = self.others.as_ref().filter(|_| !call.name.starts_with('!'));
         let handler = self.by_name.get(&call.name).or(others);
         let Some(handler) = handler.map(Arc::clone) else {
-            log::warn!("the cloud called a method that this device does not have");
+            log::warn!(
+                "the cloud called {}, which this device does not have",
+                call.label()
+            );
             return self
                 .answers
                 .answer(call.refusal(NOT_FOUND, "this device has no such method"));
@@ -155,11 +158,12 @@ impl Methods {
             answers: Arc::clone(&self.answers),
             closing: self.closing.clone(),
         };
+        let label = job.call.label();
         let busy = job.call.refusal(BUSY, "too many calls are under way");
         match self.pool.submit(move || job.run()) {
             Ok(()) => {}
             Err(Refused::Busy) => {
-                log::warn!("too many calls of methods are under way: one is refused");
+                log::warn!("too many calls of methods are under way: one of {label} is refused");
                 self.answers.answer(busy);
             }
             Err(Refused::Closed) => {}
@@ -198,44 +202,46 @@ struct Job {
 impl Job {
     fn run(self) {
         if self.call.is_cancelled() {
-            return log::info!(
-                "the connection of a method's call ended before it ran: it is not run"
-            );
+            let label = self.call.label();
+            return log::info!("the connection of a call ended before it ran: {label} is not run");
         }
         if self.clock.now().since(self.since) >= GIVEN_UP_AFTER {
+            let label = self.call.label();
             return log::warn!(
-                "a method's call waited for so long that the hub has given it up: it is not run"
+                "a call waited for so long that the hub has given it up: {label} is not run"
             );
         }
         let answer = self.answer();
         if self.call.is_cancelled() {
-            return log::warn!("the connection of a method's call ended: its answer is dropped");
+            let label = self.call.label();
+            return log::warn!("the connection of a call ended: the answer of {label} is dropped");
         }
         self.answers.answer(answer);
     }
 
     fn answer(&self) -> Answer {
+        let label = self.call.label();
         let request = match self.call.request(&self.closing) {
             Ok(request) => request,
             Err(error) => {
-                log::warn!("a method was called with a body that is no JSON: {error}");
+                log::warn!("{label} was called with a body that is no JSON: {error}");
                 return self.call.refusal(BAD_REQUEST, "the body is no JSON");
             }
         };
         let failed = || self.call.refusal(FAILED, "the method failed");
         match catch_unwind(AssertUnwindSafe(|| (self.handler)(&request))) {
             Ok(Ok(response)) => self.call.response(&response).unwrap_or_else(|rule| {
-                log::error!("a method's answer {rule}");
+                log::error!("the answer of {label} {rule}");
                 self.call
                     .refusal(FAILED, &format!("the method's answer {rule}"))
             }),
             // What the application says of it stays on the device.
             Ok(Err(error)) => {
-                log::error!("a method failed: {}", Chain(&*error));
+                log::error!("{label} failed: {}", Chain(&*error));
                 failed()
             }
             Err(_) => {
-                log::error!("a method panicked");
+                log::error!("{label} panicked");
                 failed()
             }
         }

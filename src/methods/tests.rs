@@ -130,6 +130,16 @@ fn other_names_go_to_the_handler_of_all_others_or_are_unknown() {
 }
 
 #[test]
+fn the_log_names_the_method_and_nothing_more_of_a_name_that_is_none() {
+    let rig = Rig::new(options([]));
+    let name = format!("reboot\n{}", "x".repeat(1000));
+    let lines = crate::log_lines::of(|| rig.call(&name, ""));
+    let shown = format!("\"reboot\\n{}…\"", "x".repeat(57));
+    let expected = format!("the cloud called the method {shown}, which this device does not have");
+    assert_eq!(lines, [expected]);
+}
+
+#[test]
 fn a_body_that_is_no_json_is_refused_before_the_handler() {
     let rig = Rig::new(options([("any", handler(|_| panic!("called")))]));
     for body in ["{", "x", "1 2", "\u{1}"] {
