@@ -13,24 +13,25 @@ const NUMBER_BITS: u32 = 56;
 /// The highest number.
 pub(super) const NUMBER_MAX: i64 = (1 << NUMBER_BITS) - 1;
 
-/// What stands for a lane in an id; the usual one has none.
+/// What stands for a lane in an id; the usual one has none. The higher lanes have the higher ids: behind a backlog of
+/// lower ones their rows go to the end of the table, where SQLite stores them by changing the fewest pages.
 pub(super) fn code(priority: Priority) -> i64 {
     match priority {
         Priority::Normal => 0,
-        Priority::Urgent => 1,
-        Priority::High => 2,
-        Priority::Low => 3,
-        Priority::Bulk => 4,
+        Priority::Bulk => 1,
+        Priority::Low => 2,
+        Priority::High => 3,
+        Priority::Urgent => 4,
     }
 }
 
 pub(super) fn of_code(code: i64) -> Priority {
     match code {
         ..=0 => Priority::Normal,
-        1 => Priority::Urgent,
-        2 => Priority::High,
-        3 => Priority::Low,
-        _ => Priority::Bulk,
+        1 => Priority::Bulk,
+        2 => Priority::Low,
+        3 => Priority::High,
+        _ => Priority::Urgent,
     }
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn ids(priority: Priority) -> RangeInclusive<i64> {
     let first = id(priority, 0);
     match priority {
         Priority::Normal => i64::MIN..=NUMBER_MAX,
-        Priority::Bulk => first..=i64::MAX,
+        Priority::Urgent => first..=i64::MAX,
         _ => first..=first + NUMBER_MAX,
     }
 }

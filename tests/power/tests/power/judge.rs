@@ -23,11 +23,11 @@ fn repeated_max(window: usize) -> usize {
 fn in_id(priority: Priority) -> i64 {
     match priority {
         Priority::Normal => 0,
-        Priority::Urgent => 1,
-        Priority::High => 2,
-        Priority::Low => 3,
+        Priority::Bulk => 1,
+        Priority::Low => 2,
+        Priority::High => 3,
         other => {
-            assert_eq!(other, Priority::Bulk);
+            assert_eq!(other, Priority::Urgent);
             4
         }
     }

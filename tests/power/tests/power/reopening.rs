@@ -80,7 +80,7 @@ pub fn number(id: i64) -> i64 {
 }
 
 /// The lanes as they stand in ids, the highest first.
-const LANES: [i64; 5] = [1, 2, 0, 3, 4];
+const LANES: [i64; 5] = [4, 3, 0, 2, 1];
 
 /// The Messages in the order in which they are sent behind a start: one of the lane that was sent from last, then lane
 /// after lane.
