@@ -13,8 +13,8 @@ const NUMBER_BITS: u32 = 56;
 /// The highest number.
 pub(super) const NUMBER_MAX: i64 = (1 << NUMBER_BITS) - 1;
 
-/// What stands for a lane in an id; the usual one has none. The higher lanes have the higher ids: behind a backlog of
-/// lower ones their rows go to the end of the table, where SQLite stores them by changing the fewest pages.
+/// What stands for a lane in an id; the usual one has none. Of the others the higher ones have the higher ids: behind a
+/// backlog of lower lanes an alarm's row goes to the end of the table, where SQLite changes the fewest pages for it.
 pub(super) fn code(priority: Priority) -> i64 {
     match priority {
         Priority::Normal => 0,
@@ -117,5 +117,12 @@ mod tests {
             assert_eq!(priority(*ids.start()), lane);
             assert_eq!(priority(*ids.end()), lane);
         }
+    }
+
+    #[test]
+    fn a_row_of_a_higher_lane_lies_behind_every_backlog_of_lower_ones_but_for_the_usual_lane() {
+        let first_ids = Priority::ALL.map(|lane| *ids(lane).start());
+        let [urgent, high, normal, low, bulk] = first_ids;
+        assert!(normal < bulk && bulk < low && low < high && high < urgent);
     }
 }
